@@ -1,0 +1,16 @@
+"""Afresh: background jobs on Postgres that know why they failed and what to do about it.
+
+Rooms, from the street to the cellar; imports only go down:
+
+    __main__ · cli      the command line: up, worker, api, migrate, psql, demo, jobs
+    api · dashboard     HTTP for programs, HTML for people
+    web                 what both share: origin rules, paging, problem+json
+    tasks               what jobs do
+    monitoring          logs and metrics, subscribers of telemetry
+    queue               the only room that speaks Procrastinate; the spine is queue/execute
+    retrying            the engine for code that is not queued
+    store               our tables, one file per concept; the caller owns the transaction
+    postgres            where the database comes from: connect, embedded, migrate
+    config · telemetry  settings in small frozen groups; events and emit()
+    retry               pure: classify, decide, explain; standard library only
+"""

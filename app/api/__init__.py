@@ -1,0 +1,1 @@
+"""HTTP for programs: one file per resource, its models beside its routes."""

@@ -1,0 +1,1 @@
+"""Subscribers of telemetry: what the outside sees."""

@@ -1,0 +1,1 @@
+"""Our tables. Functions take a connection; the caller owns the transaction."""
