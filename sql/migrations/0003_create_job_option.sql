@@ -1,0 +1,24 @@
+-- What a job was given that differs from the default of its task; a row only where something does.
+-- Written in the same statement as the job, read with its claim.
+
+CREATE TABLE afresh.job_option (
+    job_id bigint PRIMARY KEY,
+    max_retries integer CHECK (max_retries >= 0),
+    timeout interval CHECK (timeout > interval '0'),
+    deadline timestamptz,
+    task_type text,
+    correlation_id text CHECK (length(correlation_id) <= 255),
+    metadata jsonb CHECK (jsonb_typeof(metadata) = 'object'),
+    waited jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(waited) = 'object')
+);
+
+COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
+
+CREATE INDEX job_option_correlation_idx ON afresh.job_option (correlation_id) WHERE correlation_id IS NOT NULL;
+
+-- How often a job was taken over from a lost worker. Apart from attempts: a machine that dies is not the job's failure.
+CREATE TABLE afresh.rescue (
+    job_id bigint PRIMARY KEY,
+    rescues integer NOT NULL CHECK (rescues > 0),
+    rescued_at timestamptz NOT NULL
+);

@@ -1,0 +1,332 @@
+-- Claiming starts at what can run. The jobs that wait are seen as lanes: one lane is all waiting jobs with the same
+-- queue, task, dependency and kind of lock (some or none). What holds jobs back (a paused queue, a dependency that is
+-- down, a limit) is a property of a lane, so a claim costs the number of lanes, never the number of jobs they hold:
+-- the indexes below lead with the lane, and a recursive query hops from one lane to the next.
+--
+-- Within a lane, jobs without a time are in order of priority, then age (ready_idx); jobs with a time are in order of
+-- priority, then time (due_idx), so that a million jobs of tomorrow lie behind the first one that is not due.
+
+ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
+
+COMMENT ON COLUMN procrastinate_jobs.afresh_dependency IS 'What this job relies on; null: what its task relies on.';
+
+CREATE INDEX afresh_jobs_ready_idx ON procrastinate_jobs (
+    queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority), id
+) WHERE status = 'todo' AND scheduled_at IS NULL;
+
+CREATE INDEX afresh_jobs_due_idx ON procrastinate_jobs (
+    queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority), scheduled_at, id
+) WHERE status = 'todo' AND scheduled_at IS NOT NULL;
+
+CREATE INDEX afresh_jobs_lock_idx ON procrastinate_jobs (lock, (-priority), id)
+WHERE status = 'todo' AND lock IS NOT NULL;
+
+CREATE TYPE afresh.hold_kind AS ENUM ('queue', 'dependency');
+
+-- What is held back at claim time. Read by every claim, so a hold is in force with the next one, everywhere.
+CREATE TABLE afresh.hold (
+    kind afresh.hold_kind NOT NULL,
+    name text NOT NULL,
+    reason text NOT NULL,
+    held_by text NOT NULL,
+    held_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, name)
+);
+
+-- The next runnable jobs in the order in which they should run, locked until the transaction ends.
+CREATE FUNCTION afresh.runnable(
+    p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean
+) RETURNS bigint[]
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+BEGIN RETURN (
+WITH RECURSIVE
+ready_lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM ready_lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL))
+              > (l.queue_name, l.task_name, l.dependency, l.locked)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
+        LIMIT 1
+    ) hop
+),
+due_lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
+            (-priority) AS rank
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NOT NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM due_lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
+              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        LIMIT 1
+    ) hop
+),
+own (task_name, dependency) AS (SELECT * FROM unnest(p_tasks, p_dependencies)),
+open_lane AS (
+    SELECT l.*
+    FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM ready_lane
+          UNION ALL
+          SELECT * FROM due_lane) l
+    LEFT JOIN own ON own.task_name = l.task_name
+    WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
+      AND (p_locks OR NOT l.locked)
+      AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
+      AND NOT EXISTS (SELECT FROM afresh.hold h
+                      WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency))
+),
+-- Twice the limit, so that workers who claim at the same moment find jobs behind each other's locked rows.
+ready AS (
+    SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due
+    FROM open_lane l
+    CROSS JOIN LATERAL (
+        SELECT j.id, (-j.priority) AS rank, j.lock
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NULL
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+        ORDER BY (-j.priority), j.id
+        LIMIT CASE WHEN l.locked THEN 4 * p_limit + 16 ELSE 2 * p_limit END
+    ) j
+    WHERE l.rank IS NULL
+),
+due AS (
+    SELECT j.id, l.rank, j.lock,
+           row_number() OVER (PARTITION BY l.rank ORDER BY j.scheduled_at, j.id) AS position, true AS due
+    FROM open_lane l
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.scheduled_at, j.lock
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at <= now()
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+          AND (-j.priority) = l.rank
+        ORDER BY j.scheduled_at, j.id
+        LIMIT CASE WHEN l.locked THEN 4 * p_limit + 16 ELSE 2 * p_limit END
+    ) j
+    WHERE l.rank IS NOT NULL
+),
+candidate AS (
+    SELECT c.id, row_number() OVER (ORDER BY c.rank, c.position, c.due <> p_due_first) AS turn
+    FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) c
+    WHERE c.lock IS NULL OR (
+        NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = c.lock AND r.status = 'doing')
+        AND c.id = (SELECT f.id FROM procrastinate_jobs f WHERE f.lock = c.lock AND f.status = 'todo'
+                    ORDER BY (-f.priority), f.id LIMIT 1)
+    )
+    ORDER BY turn
+    LIMIT 2 * p_limit
+),
+taken AS (
+    SELECT j.id, c.turn
+    FROM candidate c
+    JOIN procrastinate_jobs j ON j.id = c.id
+    WHERE j.status::text = 'todo'  -- as text: no partial index may stand in for the primary key
+    ORDER BY c.turn
+    LIMIT p_limit
+    FOR UPDATE OF j SKIP LOCKED
+)
+SELECT coalesce(array_agg(id ORDER BY turn), '{}') FROM taken
+); END;
+$$;
+
+-- Runnable jobs found by hopping from lock to lock, at most 256 locks a call.
+CREATE FUNCTION afresh.runnable_lock_heads(
+    p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_besides bigint[]
+) RETURNS bigint[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_after text := coalesce(current_setting('afresh.lock_cursor', true), '');
+    v_last text;
+    v_seen integer;
+    v_ids bigint[];
+BEGIN
+    WITH RECURSIVE head AS (
+        (SELECT lock, id, 1 AS seen FROM procrastinate_jobs
+         WHERE status = 'todo' AND lock > v_after ORDER BY lock, (-priority), id LIMIT 1)
+        UNION ALL
+        SELECT hop.lock, hop.id, h.seen + 1
+        FROM head h
+        CROSS JOIN LATERAL (
+            SELECT j.lock, j.id FROM procrastinate_jobs j
+            WHERE j.status = 'todo' AND j.lock > h.lock ORDER BY j.lock, (-j.priority), j.id LIMIT 1
+        ) hop
+        WHERE h.seen < 256
+    ),
+    own (task_name, dependency) AS (SELECT * FROM unnest(p_tasks, p_dependencies)),
+    runnable AS (
+        SELECT j.id, j.priority
+        FROM head
+        JOIN procrastinate_jobs j ON j.id = head.id
+        LEFT JOIN own ON own.task_name = j.task_name
+        WHERE j.status::text = 'todo'
+          AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())
+          AND j.id <> ALL (p_besides)
+          AND (p_queues IS NULL OR j.queue_name = ANY (p_queues))
+          AND NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND r.status = 'doing')
+          AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = j.queue_name)
+          AND NOT EXISTS (SELECT FROM afresh.hold h
+                          WHERE h.kind = 'dependency' AND h.name = coalesce(j.afresh_dependency, own.dependency))
+        ORDER BY j.priority DESC, j.id
+        LIMIT p_limit
+        FOR UPDATE OF j SKIP LOCKED
+    )
+    SELECT (SELECT max(lock) FROM head), (SELECT count(*) FROM head),
+           (SELECT coalesce(array_agg(id ORDER BY priority DESC, id), '{}') FROM runnable)
+    INTO v_last, v_seen, v_ids;
+    PERFORM set_config('afresh.lock_cursor', CASE WHEN v_seen < 256 THEN '' ELSE v_last END, false);
+    RETURN v_ids;
+END;
+$$;
+
+-- Takes up to p_limit runnable jobs for a worker and marks them as running.
+--
+--   p_queues        null: every queue
+--   p_tasks, p_dependencies
+--                   pairs: what each task relies on, for jobs whose own column is null
+--   p_due_first     whose turn it is when a job without a time and a due one tie. Both kinds take turns within one
+--                   priority; a worker that claims one at a time alternates this, so that neither starves the other.
+--
+-- Of the jobs that share a lock only the first may run, and only when none of them does. Blocked jobs are looked at
+-- in order up to a window; when a crowd behind one lock fills the window, a second look hops from lock to lock,
+-- going on where the last one of this session stopped.
+--
+-- Locks rows of procrastinate_jobs with SKIP LOCKED only, and no other table: it never waits, save for the
+-- unique index of running locks, where a claim that loses the race takes jobs without a lock instead.
+--
+-- The planner's statistics of a queue table are always old; the settings keep it on the indexes made for this.
+CREATE FUNCTION afresh.claim(
+    p_worker bigint,
+    p_limit integer,
+    p_queues text[] DEFAULT NULL,
+    p_tasks text[] DEFAULT '{}',
+    p_dependencies text[] DEFAULT '{}',
+    p_due_first boolean DEFAULT false
+) RETURNS TABLE (
+    id bigint,
+    queue_name text,
+    task_name text,
+    priority integer,
+    lock text,
+    queueing_lock text,
+    args jsonb,
+    scheduled_at timestamptz,
+    attempts integer,
+    abort_requested boolean,
+    dependency text,
+    max_retries integer,
+    timeout interval,
+    deadline timestamptz,
+    task_type text,
+    correlation_id text,
+    metadata jsonb,
+    waited jsonb,
+    fingerprints text[]
+)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_ids bigint[];
+BEGIN
+    v_ids := afresh.runnable(p_limit, p_queues, p_tasks, p_dependencies, p_due_first, true);
+    IF cardinality(v_ids) < p_limit THEN
+        v_ids := v_ids || afresh.runnable_lock_heads(
+            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, v_ids);
+    END IF;
+    IF cardinality(v_ids) = 0 THEN
+        RETURN;
+    END IF;
+    BEGIN
+        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
+        WHERE id = ANY (v_ids);
+    EXCEPTION WHEN unique_violation THEN
+        v_ids := afresh.runnable(p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
+        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
+        WHERE id = ANY (v_ids);
+    END;
+    RETURN QUERY
+    SELECT j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at,
+           j.attempts, j.abort_requested, j.afresh_dependency,
+           o.max_retries, o.timeout, o.deadline, o.task_type, o.correlation_id, o.metadata, o.waited,
+           CASE WHEN j.attempts > 0 THEN (
+               SELECT array_agg(a.fingerprint ORDER BY a.id)
+               FROM afresh.attempt a WHERE a.job_id = j.id AND a.outcome = 'failed'
+           ) END
+    FROM unnest(v_ids) WITH ORDINALITY AS taken (id, position)
+    JOIN procrastinate_jobs j ON j.id = taken.id
+    LEFT JOIN afresh.job_option o ON o.job_id = j.id
+    ORDER BY taken.position;
+END;
+$$;
+
+-- When the next job that waits for its time falls due; null if none does. Lets an idle worker sleep until then.
+CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL) RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN RETURN (
+WITH RECURSIVE lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
+            (-priority) AS rank
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NOT NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
+              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        LIMIT 1
+    ) hop
+)
+SELECT min(first.scheduled_at)
+FROM lane l
+CROSS JOIN LATERAL (
+    SELECT j.scheduled_at
+    FROM procrastinate_jobs j
+    WHERE j.status = 'todo' AND j.scheduled_at > now()
+      AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+      AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+      AND (-j.priority) = l.rank
+    ORDER BY j.scheduled_at
+    LIMIT 1
+) first
+WHERE p_queues IS NULL OR l.queue_name = ANY (p_queues)
+); END;
+$$;

@@ -1,0 +1,68 @@
+-- What people read. Nothing here is stored: a job's state follows from Procrastinate's row and our history.
+
+-- One of ready, scheduled, retrying, running, succeeded, failed, cancelled, aborted.
+-- p_ran: whether the job has run before, counted or not.
+CREATE FUNCTION afresh.job_state(
+    p_status procrastinate_job_status, p_scheduled_at timestamptz, p_ran boolean
+) RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE
+    WHEN p_status = 'todo' AND p_scheduled_at > now() THEN CASE WHEN p_ran THEN 'retrying' ELSE 'scheduled' END
+    WHEN p_status = 'todo' THEN 'ready'
+    WHEN p_status IN ('doing', 'aborting') THEN 'running'
+    ELSE p_status::text END;
+
+-- Every ended run of every job: ours as recorded, successes as Procrastinate's events tell them.
+CREATE VIEW afresh.attempts AS
+SELECT a.job_id, a.attempt, a.outcome::text AS outcome, a.counted, a.task_name, a.queue_name, a.worker_id,
+       a.started_at, a.ended_at, a.ended_at - a.started_at AS duration,
+       a.exception_type, a.message, a.traceback, a.failure_type, a.confidence, a.evidence, a.remediation, a.fingerprint,
+       a.decision::text AS decision, a.delay, a.next_run_at, a.explanation, a.reason, a.id AS attempt_id
+FROM afresh.attempt a
+UNION ALL
+SELECT j.id, j.attempts, 'succeeded', true, j.task_name, j.queue_name, j.worker_id,
+       s.at, e.at, e.at - s.at,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM procrastinate_events e
+JOIN procrastinate_jobs j ON j.id = e.job_id
+CROSS JOIN LATERAL (
+    SELECT max(b.at) AS at FROM procrastinate_events b WHERE b.job_id = e.job_id AND b.type = 'started'
+) s
+WHERE e.type = 'succeeded';
+
+CREATE VIEW afresh.jobs AS
+SELECT j.id, j.task_name, j.queue_name, j.status::text AS status,
+       afresh.job_state(j.status, j.scheduled_at, j.attempts > 0 OR last.job_id IS NOT NULL) AS state,
+       j.priority, j.attempts, o.max_retries, o.timeout, o.deadline,
+       CASE WHEN j.status <> 'todo' THEN NULL
+            WHEN EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = j.queue_name) THEN 'queue_paused'
+            WHEN EXISTS (SELECT FROM afresh.hold h
+                         WHERE h.kind = 'dependency' AND h.name = j.afresh_dependency) THEN 'dependency'
+            WHEN EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND (
+                             r.status = 'doing' OR r.status = 'todo'
+                             AND (r.priority > j.priority OR r.priority = j.priority AND r.id < j.id))) THEN 'lock'
+       END AS waiting_for,
+       created.at AS created_at, j.scheduled_at, started.at AS started_at,
+       CASE WHEN j.status IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN ended.at END AS ended_at,
+       j.lock, j.queueing_lock, j.afresh_dependency AS dependency, j.args, j.abort_requested, j.worker_id,
+       o.task_type, o.correlation_id, coalesce(o.metadata, '{}') AS metadata, r.result, coalesce(rs.rescues, 0) AS rescues,
+       last.exception_type AS last_exception_type, last.message AS last_message, last.failure_type AS last_failure_type,
+       last.reason AS last_reason, last.ended_at AS last_failed_at
+FROM procrastinate_jobs j
+LEFT JOIN afresh.job_option o ON o.job_id = j.id
+LEFT JOIN afresh.result r ON r.job_id = j.id
+LEFT JOIN afresh.rescue rs ON rs.job_id = j.id
+LEFT JOIN LATERAL (
+    SELECT e.at FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'deferred' ORDER BY e.id LIMIT 1
+) created ON true
+LEFT JOIN LATERAL (
+    SELECT e.at FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'started' ORDER BY e.id DESC LIMIT 1
+) started ON true
+LEFT JOIN LATERAL (
+    SELECT e.at FROM procrastinate_events e
+    WHERE e.job_id = j.id AND e.type IN ('succeeded', 'failed', 'cancelled', 'aborted') ORDER BY e.id DESC LIMIT 1
+) ended ON true
+LEFT JOIN LATERAL (
+    SELECT a.job_id, a.exception_type, a.message, a.failure_type, a.reason, a.ended_at
+    FROM afresh.attempt a WHERE a.job_id = j.id ORDER BY a.id DESC LIMIT 1
+) last ON true;
