@@ -1,0 +1,134 @@
+"""Settings in small frozen groups, read once at a composition root and passed on by group.
+
+Must never be read from below: a function that needs a setting takes its group, or the value, as an argument.
+"""
+
+import difflib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ..retry.failure import FailureType
+from .environment import Group, SettingsError
+from .groups import (
+    ApiSettings,
+    DatabaseSettings,
+    JokeSettings,
+    LogSettings,
+    PolicyOverride,
+    RetrySettings,
+    WorkerSettings,
+)
+from .values import expectation
+
+__all__ = [
+    "ApiSettings",
+    "DatabaseSettings",
+    "JokeSettings",
+    "LogSettings",
+    "PolicyOverride",
+    "RetrySettings",
+    "Settings",
+    "SettingsError",
+    "WorkerSettings",
+    "load_settings",
+    "read_settings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All groups. Compose with it, then pass each part only the group it needs."""
+
+    database: DatabaseSettings
+    api: ApiSettings
+    worker: WorkerSettings
+    retry: RetrySettings
+    joke: JokeSettings
+    log: LogSettings
+
+
+GROUPS: dict[str, type[Group]] = {
+    "database": DatabaseSettings,
+    "api": ApiSettings,
+    "worker": WorkerSettings,
+    "retry": RetrySettings,
+    "joke": JokeSettings,
+    "log": LogSettings,
+}
+
+
+def load_settings() -> Settings:
+    """Read the settings, or print one line for each wrong one on standard error and exit with code 2.
+
+    The exit is raised here because Procrastinate's command line and uvicorn import us: they would show any other
+    exception as a traceback, or hide it behind "invalid load_app value".
+    """
+    try:
+        return read_settings()
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - logging is configured by what could not be read.
+        raise SystemExit(2) from None
+
+
+def read_settings() -> Settings:
+    """Read every group from the environment and `.env`.
+
+    Raises:
+        SettingsError: At least one value is wrong. All of them are named.
+    """
+    groups: dict[str, Any] = {}
+    lines: list[str] = []
+    for name, group in GROUPS.items():
+        try:
+            groups[name] = group()
+        except ValidationError as error:
+            lines.extend(_lines(group, error))
+    if lines:
+        raise SettingsError(*lines)
+    return Settings(**groups)
+
+
+def _lines(group: type[Group], error: ValidationError) -> Iterator[str]:
+    """Write one line for each fault that pydantic found."""
+    for details in error.errors(include_url=False):
+        field = group.model_fields[str(details["loc"][0])]
+        name = field.title or ""
+        if name.endswith("__"):
+            yield _nested_line(name, details)
+        else:
+            shown = f"={_typed(details)!r}" if field.repr else ""
+            yield _line(f"{name}{shown}", expectation(field))
+
+
+def _typed(details: ErrorDetails) -> str:
+    """Return what was typed: the whole value, or the pair of it that is wrong."""
+    _, *key = details["loc"]
+    return "=".join(map(str, [*key, details["input"]]))
+
+
+def _nested_line(prefix: str, details: ErrorDetails) -> str:
+    """Name the setting below POLICY__ that is wrong: its failure type, its field or its value."""
+    _, failure_type, *rest = map(str, details["loc"])
+    name = f"{prefix}{failure_type}"
+    if rest == ["[key]"]:
+        return _line(name, f"a failure type after {prefix}{_closest(failure_type, list(FailureType))}")
+    fields = PolicyOverride.model_fields
+    name = "__".join([name, *rest]).upper()
+    if details["type"] == "extra_forbidden":
+        known = [field.upper() for field in fields]
+        return _line(name, f"one of {', '.join(known)} at the end{_closest(rest[0].upper(), known)}")
+    return _line(f"{name}={details['input']!r}", expectation(fields[rest[0]]))
+
+
+def _closest(typed: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(typed, known, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _line(subject: str, expected: str) -> str:
+    return f"{subject}: expected {expected}"

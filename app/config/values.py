@@ -1,0 +1,139 @@
+"""What a person may type into a setting. Every type carries the sentence that says what it expects."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Literal, get_args, get_origin
+from urllib.parse import urlsplit
+
+from annotated_types import Ge, Gt, Le
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator
+from pydantic.fields import FieldInfo
+
+from ..retry.failure import FailureType
+
+LONGEST = timedelta(days=36_500)  # A later moment may not fit into a datetime.
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Expects:
+    """What to type, as an error line and `.env.example` say it."""
+
+    text: str
+
+
+def expectation(field: FieldInfo) -> str:
+    """Say what `field` expects, from the notes of its type."""
+    for annotation in (field, *get_args(field.annotation)):
+        notes = annotation.metadata if isinstance(annotation, FieldInfo) else getattr(annotation, "__metadata__", ())
+        for note in notes:
+            if isinstance(note, Expects):
+                return note.text
+    for annotation in (field.annotation, *get_args(field.annotation)):
+        if get_origin(annotation) is Literal:
+            return "one of " + ", ".join(map(str, get_args(annotation)))
+    raise TypeError(f"the setting {field.title} does not say what it expects")
+
+
+def parse_duration(value: object) -> object:
+    """Turn ``300``, ``2.5``, ``300s``, ``5m``, ``2h`` or ``7d`` into a timedelta; a bare number means seconds.
+
+    Raises:
+        ValueError: The text has another form, or the duration is longer than `LONGEST`.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("not a duration")
+    number, unit = match.groups()
+    try:
+        duration = timedelta(**{_UNITS[unit or "s"]: float(number)})
+    except OverflowError as error:
+        raise ValueError("longer than a century") from error
+    if duration > LONGEST:
+        raise ValueError("longer than a century")
+    return duration
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def _split_pairs(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = {}
+    for item in value.split(","):
+        if not item.strip():
+            continue
+        name, equals, content = (part.strip() for part in item.partition("="))
+        if not (name and equals and content) or name in pairs:
+            raise ValueError("not a list of pairs")
+        pairs[name] = content
+    return pairs
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) else value
+
+
+def _postgres_address(value: str) -> str:
+    """Accept both of libpq's forms, an address and ``host=… dbname=…``."""
+    scheme, separator, _ = value.partition("://")
+    if (scheme in {"postgresql", "postgres"}) if separator else ("=" in value):
+        return value
+    raise ValueError("not a PostgreSQL address")
+
+
+def _http_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme in {"http", "https"} and parts.hostname:
+        return value.rstrip("/")
+    raise ValueError("not an HTTP address")
+
+
+_DURATION_FORM = "seconds, or 30s, 5m, 2h, 7d"
+
+Switch = Annotated[bool, Expects("true or false")]
+Count = Annotated[int, Ge(0), Expects("a whole number, 0 or more")]
+PositiveCount = Annotated[int, Ge(1), Expects("a whole number, 1 or more")]
+Port = Annotated[int, Ge(0), Le(65_535), Expects("a port number, 0 to 65535")]
+Factor = Annotated[float, Ge(1), AllowInfNan(allow_inf_nan=False), Expects("a number, 1 or more")]
+Host = Annotated[str, Expects("a host name or an IP address")]
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration), Ge(timedelta()), Expects(f"a duration: {_DURATION_FORM}")
+]
+PositiveDuration = Annotated[
+    timedelta, BeforeValidator(parse_duration), Gt(timedelta()), Expects(f"a duration above 0: {_DURATION_FORM}")
+]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split), Expects("names separated by commas")]
+Timeouts = Annotated[
+    Mapping[str, PositiveDuration],
+    BeforeValidator(_split_pairs),
+    Expects("task=duration pairs separated by commas, such as fetch-joke=30s,send-email=1m"),
+]
+FailureRules = Annotated[
+    Mapping[str, FailureType],
+    BeforeValidator(_split_pairs),
+    Expects("class=type pairs separated by commas, such as mycompany.errors.Busy=TRANSIENT_RESOURCE"),
+]
+PostgresAddress = Annotated[
+    str, AfterValidator(_postgres_address), Expects("a PostgreSQL address such as postgresql://user@host/name")
+]
+HttpAddress = Annotated[str, AfterValidator(_http_address), Expects("an HTTP address such as https://api.example.com")]
+PostgresVersion = Annotated[Literal[16, 18], BeforeValidator(_whole)]
+BackoffName = Literal["exponential", "linear", "fibonacci", "fixed", "immediate"]
+JitterName = Literal["none", "proportional", "equal", "full", "decorrelated"]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+LogFormat = Literal["console", "json"]

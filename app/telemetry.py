@@ -1,0 +1,183 @@
+"""What happened, as frozen values. The spine emits them; logs and metrics subscribe.
+
+Nothing here may decide anything or be waited for: with every subscriber gone, jobs end the same way.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .retry.failure import Failure
+from .retry.policy import DeathCause, Decision, Snooze
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a job, or of code under `retrying`, which has no job and no queue.
+
+    Attributes:
+        task_name: The task's full name, or the operation's.
+        attempt: From 1; an attempt that is given back without cost keeps its number for the next run.
+        max_attempts: Retries + 1, as far as is known before a failure has a policy; None where unlimited.
+        operation_type: The metrics' and logs' name for a task's `task_type`.
+    """
+
+    task_name: str
+    attempt: int
+    max_attempts: int | None = None
+    job_id: int | None = None
+    queue: str | None = None
+    operation_type: str | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """The task is about to be called."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSucceeded:
+    """The task returned, and that is stored."""
+
+    attempt: Attempt
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """The task failed, and what follows is stored. `reason` is the decision's explanation in one line."""
+
+    attempt: Attempt
+    duration_seconds: float
+    failure: Failure
+    decision: Decision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptAborted:
+    """The attempt ended because somebody asked for it."""
+
+    attempt: Attempt
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSnoozed:
+    """The attempt was ended early and its job waits, at no cost in attempts."""
+
+    attempt: Attempt
+    duration_seconds: float
+    decision: Snooze
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobReleased:
+    """A claimed job went back to the queue before it ended, at no cost: its worker stops, or has no room."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class JobBuried:
+    """A dead letter was written: the job will not be tried again by itself."""
+
+    attempt: Attempt
+    cause: DeathCause
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRescued:
+    """The job of a lost worker was taken over. `rescues` counts this one."""
+
+    attempt: Attempt
+    rescues: int
+    lost_worker_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnershipLost:
+    """A settlement was refused: the job had been taken over meanwhile, and this run's outcome is discarded."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted:
+    """A worker takes jobs. No queues: of all of them."""
+
+    worker: str
+    queues: tuple[str, ...]
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStopped:
+    """A worker let go of its last job."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLost:
+    """The database stopped answering; work goes on when it is back."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseBack:
+    """The database answers again."""
+
+    outage_seconds: float
+
+
+Event = (
+    AttemptStarted
+    | AttemptSucceeded
+    | AttemptFailed
+    | AttemptAborted
+    | AttemptSnoozed
+    | JobReleased
+    | JobBuried
+    | JobRescued
+    | OwnershipLost
+    | WorkerStarted
+    | WorkerStopped
+    | DatabaseLost
+    | DatabaseBack
+)
+Subscriber = Callable[[Event], None]
+
+_logger = logging.getLogger(__name__)
+_subscribers: dict[object, Subscriber] = {}
+
+
+def subscribe(subscriber: Subscriber) -> Callable[[], None]:
+    """Call `subscriber` with every event from now on, in the emitting thread; return what ends that.
+
+    A subscriber must not block: a job waits for it.
+    """
+    subscription = object()
+    _subscribers[subscription] = subscriber
+
+    def unsubscribe() -> None:
+        _subscribers.pop(subscription, None)
+
+    return unsubscribe
+
+
+def emit(event: Event) -> None:
+    """Tell every subscriber, in the order in which they subscribed. Never raises."""
+    if not _subscribers:
+        return
+    for subscriber in tuple(_subscribers.values()):  # A copy: a subscriber may end its own subscription.
+        try:
+            subscriber(event)
+        except Exception:  # A fault of what watches must reach neither the job nor the other watchers.
+            _logger.exception("Subscriber %r failed on %s", subscriber, type(event).__name__)
