@@ -76,6 +76,13 @@ class AttemptSnoozed:
 
 
 @dataclass(frozen=True, slots=True)
+class JobCoalesced:
+    """The job ended because a waiting twin with the same queueing lock does its work."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class JobReleased:
     """A claimed job went back to the queue before it ended, at no cost: its worker stops, or has no room."""
 
@@ -143,6 +150,7 @@ Event = (
     | AttemptFailed
     | AttemptAborted
     | AttemptSnoozed
+    | JobCoalesced
     | JobReleased
     | JobBuried
     | JobRescued

@@ -1,0 +1,179 @@
+"""Calling the task: middleware, context, threads and time limits. What it raises is the caller's business."""
+
+import asyncio
+import contextvars
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from procrastinate import middleware
+from procrastinate.job_context import JobContext
+from procrastinate.tasks import Task
+
+from ..retry.policy import Fixed
+from .claim import Claimed
+from .connector import AfreshConnector
+from .settle import SQL
+from .task import TaskOptions, options_of
+
+if TYPE_CHECKING:
+    from procrastinate.worker import Worker
+
+    from .app import Afresh
+
+THREAD_GRACE = timedelta(seconds=60)
+"""A thread that outlived its limit cannot be killed; its job's retry waits for it, but not longer than this."""
+
+
+class AttemptTimedOut(TimeoutError):
+    """The attempt was still running at its time limit.
+
+    Attributes:
+        thread: The thread that still runs, for a task that is not asynchronous.
+        retry_at: When the retry was planned before the thread delayed it.
+    """
+
+    def __init__(self, limit: timedelta, thread: "asyncio.Future[Any] | None" = None) -> None:
+        super().__init__(f"the attempt was still running after {limit.total_seconds():g} s")
+        self.thread = thread
+        self.planned: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is known of a task before any of its jobs runs.
+
+    Attributes:
+        max_retries: Where the count does not depend on the failure's type; else None.
+    """
+
+    task: Task[Any, Any, Any]
+    options: TaskOptions
+    is_async: bool
+    timeout: timedelta
+    max_retries: int | None
+    middlewares: tuple[Any, ...]
+
+
+class Calls:
+    """Calls the tasks of one worker."""
+
+    def __init__(self, app: "Afresh", worker: "Worker") -> None:
+        self._app = app
+        self._worker = worker
+        self._threads = ThreadPoolExecutor(worker.concurrency, thread_name_prefix="task")
+        self._prepared: dict[str, Prepared] = {}
+
+    def close(self) -> None:
+        """Let threads end when their tasks do, without waiting."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def prepare(self, name: str) -> Prepared | None:
+        """The task of that name, or None."""
+        known = self._prepared.get(name)
+        if known is None:
+            task = self._app.tasks.get(name)
+            if task is None:
+                return None
+            known = self._prepared[name] = self._prepare(task)
+        return known
+
+    def _prepare(self, task: Task[Any, Any, Any]) -> Prepared:
+        is_async = inspect.iscoroutinefunction(task.func)
+        wide = [each for each in self._worker.task_middleware if middleware.is_async_middleware(each) is is_async]
+        tier = self._app.engine.tier_of(task)
+        return Prepared(
+            task=task,
+            options=options_of(task),
+            is_async=is_async,
+            timeout=self._app.engine.timeout_of(task),
+            max_retries=tier.policy.max_retries if isinstance(tier, Fixed) else None,
+            middlewares=(*wide, *task.task_middleware),
+        )
+
+    async def call(self, prepared: Prepared, claimed: Claimed, context: JobContext, worker: "Worker") -> Any:
+        """Run the task within its time limit and return what it returns.
+
+        Raises:
+            AttemptTimedOut: It took too long.
+            BaseException: Whatever the task raises.
+        """
+        if not worker.worker_middleware:
+            return await self._within_limit(prepared, claimed, context, worker)
+
+        async def run() -> Any:
+            return await self._within_limit(prepared, claimed, context, worker)
+
+        return await middleware.compose(worker.worker_middleware, run, context, worker)()
+
+    async def _within_limit(self, prepared: Prepared, claimed: Claimed, context: JobContext, worker: "Worker") -> Any:
+        limit = claimed.timeout or prepared.timeout
+        if not prepared.is_async:
+            return await self._in_thread(prepared, claimed, context, worker, limit)
+        try:
+            async with asyncio.timeout(limit.total_seconds()) as timer:
+                return await self._awaited(prepared, claimed, context, worker)
+        except TimeoutError as error:
+            if timer.expired():
+                raise AttemptTimedOut(limit) from error
+            raise
+
+    async def _awaited(self, prepared: Prepared, claimed: Claimed, context: JobContext, worker: "Worker") -> Any:
+        args = (context,) if prepared.task.pass_context else ()
+        if not prepared.middlewares:
+            return await prepared.task.func(*args, **claimed.job.task_kwargs)
+
+        async def run() -> Any:
+            return await prepared.task.func(*args, **claimed.job.task_kwargs)
+
+        return await middleware.compose(prepared.middlewares, run, context, worker)()
+
+    async def _in_thread(
+        self, prepared: Prepared, claimed: Claimed, context: JobContext, worker: "Worker", limit: timedelta
+    ) -> Any:
+        args = (context,) if prepared.task.pass_context else ()
+
+        def run() -> Any:
+            return prepared.task.func(*args, **claimed.job.task_kwargs)
+
+        composed = middleware.compose(prepared.middlewares, run, context, worker)
+        loop = asyncio.get_running_loop()
+        thread = loop.run_in_executor(self._threads, contextvars.copy_context().run, composed)
+        done, _ = await asyncio.wait({thread}, timeout=limit.total_seconds())
+        if not done:
+            if claimed.job.lock is not None:  # The lock promises one at a time: nothing follows before the thread ends.
+                await asyncio.wait({thread})
+            raise AttemptTimedOut(limit, thread)
+        result = thread.result()
+        if inspect.isawaitable(result):  # A plain function may make a coroutine; running it is running the task.
+            async with asyncio.timeout(limit.total_seconds()):
+                return await result
+        return result
+
+    async def wait_for_thread(self, timed_out: AttemptTimedOut, claimed: Claimed) -> None:
+        """Keep the slot until the thread ends, discard what it returns, and bring the delayed retry forward."""
+        if timed_out.thread is None:
+            return
+        await asyncio.wait({timed_out.thread})
+        if not timed_out.thread.cancelled():
+            timed_out.thread.exception()  # Read, so that it is not reported as never retrieved.
+        connector = self._app.connector
+        if timed_out.planned and isinstance(connector, AfreshConnector):
+            wanted, planned = timed_out.planned
+            at = max(wanted, datetime.now(UTC))
+            if at < planned:
+                async with connector.connection() as conn:
+                    await conn.execute(SQL["advance_retry"], {"job_id": claimed.job_id, "at": at, "planned": planned})
+
+
+def delayed_by_thread(retry_at: datetime, timed_out: AttemptTimedOut, now: datetime) -> datetime:
+    """When a retry may start at the earliest, and a note of it for `wait_for_thread`."""
+    if timed_out.thread is None or timed_out.thread.done():
+        return retry_at
+    planned = max(retry_at, now + THREAD_GRACE)
+    timed_out.planned = (retry_at, planned)
+    return planned
+
+

@@ -1,0 +1,120 @@
+"""Claiming: one statement takes as many runnable jobs as there is room for.
+
+What may run, in which order, and what is held back is decided in SQL (migration 0005); nothing is filtered here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from procrastinate import jobs
+from procrastinate.manager import JobManager
+
+from ..postgres.sqlfiles import load
+from .connector import AfreshConnector
+from .task import options_of
+
+if TYPE_CHECKING:
+    from .app import Afresh
+
+SQL = load("spine")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job that this worker now runs, with what was asked for when it was submitted.
+
+    Attributes:
+        claim: Number of the claim within the worker; with the worker's id it names one run.
+        dependency: The job's own; None: what its task relies on.
+        waited: Seconds snoozed so far, by reason.
+        fingerprints: Of its earlier failures, oldest first.
+    """
+
+    job: jobs.Job
+    claim: int
+    job_id: int
+    dependency: str | None = None
+    max_retries: int | None = None
+    timeout: timedelta | None = None
+    deadline: datetime | None = None
+    task_type: str | None = None
+    correlation_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    waited: Mapping[str, float] | None = None
+    fingerprints: tuple[str, ...] = ()
+
+
+class Claims:
+    """The claims of one worker."""
+
+    def __init__(self, app: "Afresh", worker_id: int, queues: list[str] | None) -> None:
+        self._app = app
+        self._worker_id = worker_id
+        self._queues = queues
+        self._numbers: Iterator[int] = count(1)
+        self._due_first = False
+
+    async def take(self, limit: int) -> list[Claimed]:
+        """Claim up to `limit` runnable jobs, in the order in which they should start.
+
+        Raises:
+            psycopg.OperationalError: The database is out of reach; nothing is claimed that a rescue would not find.
+        """
+        connector = self._app.connector
+        if not isinstance(connector, AfreshConnector):
+            return await self._take_one()
+        self._due_first = not self._due_first
+        tasks, dependencies = self._app.own_dependencies()
+        async with connector.connection() as conn:
+            cursor = await conn.execute(
+                SQL["claim_jobs"], (self._worker_id, limit, self._queues, tasks, dependencies, self._due_first)
+            )
+            return [self._claimed(row) for row in await cursor.fetchall()]
+
+    async def next_due(self) -> datetime | None:
+        """When the next job that waits for its time falls due."""
+        connector = self._app.connector
+        if not isinstance(connector, AfreshConnector):
+            return None
+        async with connector.connection() as conn:
+            cursor = await conn.execute(SQL["find_next_due"], (self._queues,))
+            row = await cursor.fetchone()
+            return row[0] if row else None
+
+    async def release(self, claimed: list[Claimed]) -> None:
+        """Give jobs that never started back to the queue."""
+        connector = self._app.connector
+        if claimed and isinstance(connector, AfreshConnector):
+            ids = [each.job_id for each in claimed]
+            async with connector.connection() as conn:
+                await conn.execute(SQL["release_jobs"], {"ids": ids, "worker": self._worker_id})
+
+    async def _take_one(self) -> list[Claimed]:
+        job = await JobManager.fetch_job(self._app.job_manager, self._queues, self._worker_id)
+        return [Claimed(job, next(self._numbers), job.id or 0)] if job else []
+
+    def _claimed(self, row: tuple[Any, ...]) -> Claimed:
+        job = jobs.Job(
+            id=row[0],
+            status="doing",
+            queue=row[1],
+            task_name=row[2],
+            priority=row[3],
+            lock=row[4],
+            queueing_lock=row[5],
+            task_kwargs=row[6],
+            scheduled_at=row[7],
+            attempts=row[8],
+            abort_requested=row[9],
+            worker_id=self._worker_id,
+        )
+        return Claimed(job, next(self._numbers), row[0], *row[10:18], fingerprints=tuple(row[18] or ()))
+
+
+def own_dependencies(tasks: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The tasks that rely on something, and on what, as two lists of one length."""
+    pairs = [(name, on) for name, task in tasks.items() if (on := options_of(task).depends_on)]
+    return [name for name, _ in pairs], [on for _, on in pairs]

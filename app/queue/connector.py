@@ -1,0 +1,115 @@
+"""Procrastinate's connector on our pool: autocommit, no check before each use, a listener that comes back."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from procrastinate import PsycopgConnector, SyncPsycopgConnector
+from procrastinate.connector import Notify
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool
+
+from ..postgres.connect import Database
+
+RECONNECT_SECONDS = 5.0
+"""Upper bound of the random wait before a listener connects again, so that workers do not return in one instant."""
+
+PROBE_SECONDS = 30.0
+"""How often a silent listening connection is asked whether it still lives."""
+
+
+class AfreshConnector(PsycopgConnector):
+    """Opens the database on the way in, whichever it is, and lets go of it on the way out."""
+
+    def __init__(self, database: Database, *, max_size: int = 10) -> None:
+        super().__init__()
+        self.database = database
+        self._max_size = max_size
+
+    async def open_async(self, pool: AsyncConnectionPool | None = None) -> None:
+        """Start or join the database, see to its schema, and fill the pool."""
+        if self._async_pool is not None:
+            return
+        if pool is not None:
+            await super().open_async(pool)
+            return
+        await asyncio.to_thread(self.database.open)
+        try:
+            await asyncio.to_thread(self.database.ensure_schema)
+            own = self.database.pool(min_size=2, max_size=self._max_size, timeout=10)
+            await own.open(wait=True, timeout=30)
+        except BaseException:
+            await asyncio.to_thread(self.database.close)
+            raise
+        self._async_pool = own
+
+    async def close_async(self) -> None:
+        """Empty the pool; the last user of an embedded server stops it."""
+        if self._async_pool is None or self._pool_externally_set:
+            return
+        await self._async_pool.close()
+        self._async_pool = None
+        await asyncio.to_thread(self.database.close)
+
+    def get_sync_connector(self) -> Any:
+        """For ``task.defer()`` outside of asyncio."""
+        if self._async_pool is not None:
+            return self
+        if self._sync_connector is None:
+            self._sync_connector = AfreshSyncConnector(self.database)
+        return self._sync_connector
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection from the pool, in autocommit."""
+        async with self.pool.connection() as conn:
+            yield conn
+
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
+        """Pass notifications on until cancelled, connecting again whenever the connection is lost.
+
+        Whoever listens is called once with an empty payload after each connection, because what was said in between
+        went unheard.
+        """
+        while True:
+            try:
+                async with await self.database.connect_async(application_name="afresh listener") as conn:
+                    for channel in channels:
+                        await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                    await on_notification(channel="", payload="")
+                    await _pass_on(conn, on_notification)
+            except psycopg.OperationalError:
+                await asyncio.sleep(random.uniform(0.1, RECONNECT_SECONDS))  # noqa: S311  Spreads load; no secret.
+
+
+async def _pass_on(conn: psycopg.AsyncConnection[Any], on_notification: Notify) -> None:
+    while True:
+        async for notification in conn.notifies(timeout=PROBE_SECONDS):
+            await on_notification(channel=notification.channel, payload=notification.payload)
+        await conn.execute("SELECT 1")
+
+
+class AfreshSyncConnector(SyncPsycopgConnector):
+    """The same database for code that is not asynchronous; opened with the first use."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(conninfo=database.conninfo, kwargs={"autocommit": True})
+        self.database = database
+
+    def open(self, pool: Any = None) -> None:
+        """Start or join the database and see to its schema."""
+        self.database.open()
+        try:
+            self.database.ensure_schema()
+            super().open(pool)
+        except BaseException:
+            self.database.close()
+            raise
+
+    def close(self) -> None:
+        """Empty the pool; the last user of an embedded server stops it."""
+        super().close()
+        self.database.close()

@@ -1,0 +1,167 @@
+"""What follows a failure in this app: its rules, policies and limits, applied by the pure engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from procrastinate.tasks import Task
+
+from ..config import RetrySettings, Settings
+from ..retry import explain
+from ..retry.classify import Context, Rule, classify
+from ..retry.decide import decide, rng_for, snooze
+from ..retry.failure import Evidence, Failure, FailureType, Remediation
+from ..retry.policy import (
+    ByType,
+    DeadLetter,
+    DeathCause,
+    Decision,
+    Fixed,
+    JobLimits,
+    Retry,
+    RetryPolicy,
+    SnoozeReason,
+    Step,
+    Tier,
+)
+from ..retry.presets import NONE, default_policies
+from .call import AttemptTimedOut, delayed_by_thread
+from .record import Run
+from .strategy import ExponentialBackoff, ask, policy_from
+from .task import options_of
+
+UNKNOWN_TASK_PAUSE = timedelta(seconds=30)
+"""Between two looks whether a task has been deployed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The settings of the engine for one app, worked out once.
+
+    Attributes:
+        env: The policy of MAX_RETRIES and RETRY_*.
+        by_type: The policies of the failure types.
+    """
+
+    settings: RetrySettings
+    unknown_task_grace: timedelta
+    env: RetryPolicy
+    by_type: ByType
+    rules: tuple[Rule, ...] = ()
+    timeouts: Mapping[str, timedelta] = field(default_factory=dict)
+
+    def tier_of(self, task: Task[Any, Any, Any]) -> Tier | None:
+        """Who decides for this task; None: a foreign strategy, which must be asked about each failure."""
+        strategy = task.retry_strategy
+        if isinstance(strategy, ExponentialBackoff):
+            return Fixed(strategy.policy(self.env))
+        if strategy is not None:
+            return None
+        return self.by_type if options_of(task).decides_by_type else Fixed(NONE)
+
+    def timeout_of(self, task: Task[Any, Any, Any]) -> timedelta:
+        """The longest run of one attempt: TASK_TIMEOUTS by name or slug, the task's own, or JOB_TIMEOUT."""
+        options = options_of(task)
+        named = self.timeouts.get(task.name) or self.timeouts.get(options.slug)
+        return named or options.timeout or self.settings.job_timeout
+
+
+def engine(settings: Settings, rules: tuple[Rule, ...] = ()) -> Engine:
+    """The engine of an app."""
+    retry = settings.retry
+    return Engine(
+        settings=retry,
+        unknown_task_grace=settings.worker.unknown_task_grace,
+        env=policy_from(retry),
+        by_type=ByType(default_policies(), retry.max_retries_bound),
+        rules=rules,
+        timeouts=retry.task_timeouts,
+    )
+
+
+def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[Failure, Decision]:
+    """Classify what a task raised and decide what follows."""
+    job = run.claimed.job
+    context = Context(
+        task_name=job.task_name,
+        now=run.ended,
+        previous=run.claimed.fingerprints,
+        retry_http_500=engine.settings.http_500,
+        rules=engine.rules,
+    )
+    failure = classify(exception, context)
+    task = run.prepared.task if run.prepared else None
+    tier = engine.by_type if task is None else engine.tier_of(task)
+    if tier is None and task is not None and task.retry_strategy is not None:
+        tier = ask(task.retry_strategy, exception, job)
+    decision = decide(
+        failure,
+        exception,
+        attempts=job.attempts,
+        tier=tier or engine.by_type,
+        limits=_limits(run),
+        now=run.ended,
+        rng=rng_for(run.claimed.job_id, job.attempts),
+        max_wait=engine.settings.max_wait,
+    )
+    if isinstance(exception, AttemptTimedOut) and isinstance(decision, Retry):
+        decision = _not_beside_its_thread(decision, exception, run.ended)
+    return failure, decision
+
+
+def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
+    """A job whose task no code here knows waits for a deploy, and is buried when that does not come."""
+    name = run.claimed.job.task_name
+    grace = engine.unknown_task_grace
+    because = Step("unknown_task", f"no task named {name} is registered here", {"grace_seconds": grace.total_seconds()})
+    limits = _limits(run)
+    waited = limits.waited.get(SnoozeReason.UNKNOWN_TASK, timedelta(0))
+    pause = min(UNKNOWN_TASK_PAUSE, max(grace - waited, timedelta(0)))
+    decision: Decision = DeadLetter(DeathCause.UNKNOWN_TASK, (because,))
+    if pause:
+        decision = snooze(
+            SnoozeReason.UNKNOWN_TASK, pause, because, limits=limits, now=run.ended, max_wait=grace
+        )
+    return _unknown_task(name), decision
+
+
+def line(decision: Decision) -> str:
+    """The explanation as one readable line."""
+    return explain.line(decision.explanation)
+
+
+def _limits(run: Run) -> JobLimits:
+    claimed = run.claimed
+    return JobLimits(
+        max_retries=claimed.max_retries,
+        deadline=claimed.deadline,
+        waited={SnoozeReason(reason): timedelta(seconds=each) for reason, each in (claimed.waited or {}).items()},
+        idempotent=run.prepared.options.idempotent if run.prepared else True,
+    )
+
+
+def _not_beside_its_thread(retry: Retry, timed_out: AttemptTimedOut, now: datetime) -> Retry:
+    at = delayed_by_thread(retry.at, timed_out, now)
+    if at == retry.at:
+        return retry
+    step = Step(
+        "thread",
+        "its thread still runs and cannot be stopped → at most 60 s, or until it ends",
+        {"delay_seconds": (at - now).total_seconds()},
+    )
+    return replace(retry, at=at, delay=at - now, explanation=(*retry.explanation, step))
+
+
+def _unknown_task(name: str) -> Failure:
+    return Failure(
+        type=FailureType.PERMANENT_CODE_BUG,
+        confidence=1.0,
+        evidence=(Evidence("queue.unknown_task", "TaskNotFound", 0, f"no task named {name}"),),
+        remediation=Remediation.ALERT_TEAM,
+        sentence=f"No worker that saw this job knows a task named {name}: deploy it, or correct the name.",
+        retryable=False,
+        fingerprint="unknown-task-" + name[-100:],
+        exception_type="procrastinate.exceptions.TaskNotFound",
+        message=f"no task named {name} is registered",
+    )

@@ -1,0 +1,195 @@
+"""THE SPINE. One run of one job: begin → call the task → outcome → classify → decide → settle.
+
+    Returned   the task came back                        → success
+    Raised     it raised, or ran out of time             → Failure → Decision → retry, snooze or dead letter
+    Stopped    somebody asked for its end                → aborted
+    Released   its worker stops                          → back to the queue, at no cost
+    Missing    no task of that name is known here        → snoozed for a grace time, then dead
+
+Decides purely, acts once: whatever happened, exactly one settlement is handed to `settle`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, assert_never
+
+import orjson
+from procrastinate import exceptions
+from procrastinate.job_context import AbortReason, JobContext
+
+from .. import telemetry
+from ..retry.policy import DeadLetter, Decision, Retry, Snooze
+from . import decide, record
+from .call import AttemptTimedOut, Calls, Prepared
+from .claim import Claimed
+from .settle import Settlement
+from .task import RunningJob, _current
+
+if TYPE_CHECKING:
+    from procrastinate.worker import Worker
+
+    from .app import Afresh
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The task came back with `value`."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The task raised, or ran out of time."""
+
+    exception: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Somebody asked for the job's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The worker stops before the job is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No task of that name is known here."""
+
+
+Outcome = Returned | Raised | Stopped | Released | Missing
+
+
+class Executor:
+    """Runs the jobs of one worker."""
+
+    def __init__(self, app: "Afresh", calls: Calls, settle: Callable[[Settlement], None]) -> None:
+        self._app = app
+        self._calls = calls
+        self._settle = settle
+
+    async def execute(self, claimed: Claimed, context: JobContext, worker: "Worker") -> None:
+        """Run a claimed job to its settlement. Raises nothing: a job's trouble stays the job's."""
+        prepared = self._calls.prepare(claimed.job.task_name)
+        attempt = _attempt(claimed, prepared)
+        began = datetime.now(UTC)
+        telemetry.emit(telemetry.AttemptStarted(attempt))
+        outcome = await self._run(claimed, prepared, context, worker)
+        ended = max(began, datetime.now(UTC))
+        self._settle(self._conclude(outcome, record.Run(claimed, attempt, began, ended, prepared)))
+        if isinstance(outcome, Raised) and isinstance(outcome.exception, AttemptTimedOut):
+            await self._calls.wait_for_thread(outcome.exception, claimed)
+
+    async def _run(
+        self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker"
+    ) -> Outcome:
+        if prepared is None:
+            return Missing()
+        token = _current.set(RunningJob(self._app, claimed.job_id, claimed.job.task_name, claimed.job.attempts + 1))
+        try:
+            return Returned(await self._calls.call(prepared, claimed, context, worker))
+        except exceptions.JobAborted:
+            return _ended_on_request(context)
+        except asyncio.CancelledError as error:
+            # Our own cancellations say why; a task that raises it by itself has failed like any other.
+            return _ended_on_request(context) if context.abort_reason() else Raised(error)
+        except BaseException as error:  # noqa: BLE001  The job boundary: whatever a task raises ends that job alone.
+            return Raised(error)
+        finally:
+            _current.reset(token)
+
+    def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:
+        match outcome:
+            case Returned(value):
+                return _success(run, value)
+            case Raised(exception):
+                return self._failure(run, exception)
+            case Stopped():
+                event = telemetry.AttemptAborted(run.attempt, run.seconds)
+                return run.settlement(record.aborted(run), event)
+            case Released():
+                return run.settlement(record.released(run), telemetry.JobReleased(run.attempt))
+            case Missing():
+                return self._missing(run)
+            case _:
+                assert_never(outcome)
+
+    def _failure(self, run: record.Run, exception: BaseException) -> Settlement:
+        failure, decision = decide.after_failure(self._app.engine, run, exception)
+        reason = decide.line(decision)
+        ending = record.failed(run, failure, decision, reason, record.traceback_of(exception))
+        return run.settlement(ending, *_told(run, failure, decision, reason))
+
+    def _missing(self, run: record.Run) -> Settlement:
+        failure, decision = decide.after_missing_task(self._app.engine, run)
+        reason = decide.line(decision)
+        return run.settlement(
+            record.failed(run, failure, decision, reason, None), *_told(run, failure, decision, reason)
+        )
+
+
+def _ended_on_request(context: JobContext) -> Stopped | Released:
+    return Released() if context.abort_reason() is AbortReason.SHUTDOWN else Stopped()
+
+
+def _success(run: record.Run, value: Any) -> Settlement:
+    event = telemetry.AttemptSucceeded(run.attempt, run.seconds)
+    return run.settlement(None, event, result=None if value is None else encoded(value))
+
+
+def _told(run: record.Run, failure: Any, decision: Decision, reason: str) -> tuple[telemetry.Event, ...]:
+    match decision:
+        case Snooze():
+            return (telemetry.AttemptSnoozed(run.attempt, run.seconds, decision, reason),)
+        case Retry():
+            return (telemetry.AttemptFailed(run.attempt, run.seconds, failure, decision, reason),)
+        case DeadLetter(cause):
+            return (
+                telemetry.AttemptFailed(run.attempt, run.seconds, failure, decision, reason),
+                telemetry.JobBuried(run.attempt, cause, reason),
+            )
+        case _:
+            assert_never(decision)
+
+
+def encoded(value: Any) -> bytes | None:
+    """A task's result as JSON that Postgres can store; None for what is not JSON: Procrastinate's tasks may return
+    anything, and that is no failure.
+    """  # noqa: D205  One sentence.
+    try:
+        text = orjson.dumps(value)
+    except TypeError:
+        return None
+    if b"\\u0000" in text:  # jsonb has no NUL.
+        text = orjson.dumps(_without_nul(orjson.loads(text)))
+    return text
+
+
+def _without_nul(value: Any) -> Any:
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case list():
+            return [_without_nul(each) for each in value]
+        case dict():
+            return {_without_nul(key): _without_nul(each) for key, each in value.items()}
+        case _:
+            return value
+
+
+def _attempt(claimed: Claimed, prepared: Prepared | None) -> telemetry.Attempt:
+    retries = claimed.max_retries if claimed.max_retries is not None else (prepared.max_retries if prepared else None)
+    return telemetry.Attempt(
+        claimed.job.task_name,
+        claimed.job.attempts + 1,
+        None if retries is None else retries + 1,
+        claimed.job_id,
+        claimed.job.queue,
+        claimed.task_type or (prepared.options.task_type if prepared else None),
+        claimed.correlation_id,
+    )

@@ -1,0 +1,115 @@
+"""Procrastinate's JobManager where a statement of ours is better; on a foreign connector it is Procrastinate's own."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from procrastinate import exceptions, jobs, manager
+
+from ..postgres.sqlfiles import load
+from .connector import AfreshConnector, AfreshSyncConnector
+
+SQL = load("submit")
+
+WAKE_CHANNEL = "afresh_wake"
+"""Says that something may have become runnable without a job being inserted."""
+
+
+class AfreshJobManager(manager.JobManager):
+    """Defers in one plain statement, and listens for more than insertions."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether the connector is on our schema: users' tests bring Procrastinate's in-memory one."""
+        return isinstance(self.connector, AfreshConnector | AfreshSyncConnector)
+
+    async def batch_defer_jobs_async(self, jobs: list[jobs.Job], connection: Any | None = None) -> list[jobs.Job]:
+        """Insert jobs in the order given and return them with their ids.
+
+        Raises:
+            procrastinate.exceptions.AlreadyEnqueued: A queueing lock is held by a waiting job.
+        """
+        if not self.ours:
+            return await super().batch_defer_jobs_async(jobs, connection)
+        query, parameters = _insertion(jobs)
+        try:
+            if connection is None:
+                rows = await self.connector.execute_query_all_async(query, **parameters)
+            else:
+                rows = await self.connector.execute_query_all_async_with_connection(connection, query, **parameters)
+        except exceptions.UniqueViolation as error:
+            self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
+        return _with_ids(jobs, rows)
+
+    def batch_defer_jobs(self, jobs: list[jobs.Job], connection: Any | None = None) -> list[jobs.Job]:
+        """As `batch_defer_jobs_async`, for code that is not asynchronous."""
+        if not self.ours:
+            return super().batch_defer_jobs(jobs, connection)
+        query, parameters = _insertion(jobs)
+        connector: Any = self.connector.get_sync_connector()
+        try:
+            if connection is None:
+                rows = connector.execute_query_all(query, **parameters)
+            else:
+                rows = connector.execute_query_all_with_connection(connection, query, **parameters)
+        except exceptions.UniqueViolation as error:
+            self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
+        return _with_ids(jobs, rows)
+
+    async def listen_for_jobs(
+        self, *, on_notification: manager.NotificationCallback, queues: Iterable[str] | None = None
+    ) -> None:
+        """Pass on what Procrastinate's triggers say, and our own wake-ups as if a job had been inserted."""
+        if not self.ours:
+            await super().listen_for_jobs(on_notification=on_notification, queues=queues)
+            return
+
+        async def heard(*, channel: str, payload: str) -> None:
+            said: jobs.Notification = orjson.loads(payload) if payload else {"type": "job_inserted", "job_id": 0}
+            await on_notification(channel=channel, notification=said)
+
+        channels = [*manager.get_channel_for_queues(queues), WAKE_CHANNEL]
+        await self.connector.listen_notify(on_notification=heard, channels=channels)
+
+    async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:
+        """Leave silent workers registered: rescue takes their jobs over by the clock, one by one, with a record.
+
+        Pruned, all their jobs would look lost at once, also those of a worker that was only slow to answer.
+        """
+        if not self.ours:
+            pruned: list[int] = await super().prune_stalled_workers(seconds_since_heartbeat)
+            return pruned
+        return []
+
+
+def _insertion(new: list[jobs.Job]) -> tuple[Any, dict[str, Any]]:
+    if len(new) == 1:
+        job = new[0]
+        return SQL["insert_job"], {
+            "queue_name": job.queue,
+            "task_name": job.task_name,
+            "priority": job.priority,
+            "lock": job.lock,
+            "queueing_lock": job.queueing_lock,
+            "args": orjson.dumps(job.task_kwargs).decode(),
+            "scheduled_at": job.scheduled_at,
+        }
+    rows = [
+        {
+            "queue_name": job.queue,
+            "task_name": job.task_name,
+            "priority": job.priority,
+            "lock": job.lock,
+            "queueing_lock": job.queueing_lock,
+            "args": job.task_kwargs,
+            "scheduled_at": job.scheduled_at,
+        }
+        for job in new
+    ]
+    return SQL["insert_jobs"], {"jobs": orjson.dumps(rows).decode()}
+
+
+def _with_ids(new: list[jobs.Job], rows: list[dict[str, Any]]) -> list[jobs.Job]:
+    todo = jobs.Status.TODO.value
+    return [job.evolve(id=row["id"], status=todo) for job, row in zip(new, rows, strict=True)]
+

@@ -1,0 +1,226 @@
+"""Settling: the ends of runs are written in groups, fenced, until the database has confirmed each.
+
+A settlement joins the flush that comes next; while one is in flight the next group gathers, so nothing waits for a
+timer. What could not be written stays in memory and is written when the database is back: an outage delays the
+acknowledgement of a job that succeeded, it does not run the job again.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import psycopg
+from procrastinate import jobs
+from procrastinate.manager import JobManager
+from psycopg_pool import PoolTimeout
+
+from ..postgres.sqlfiles import load
+from ..telemetry import AttemptAborted, DatabaseBack, DatabaseLost, Event, JobCoalesced, OwnershipLost, emit
+from .connector import AfreshConnector
+
+if TYPE_CHECKING:
+    from ..telemetry import Attempt
+    from .app import Afresh
+
+SQL = load("spine")
+
+UNREACHABLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+"""The database cannot answer now: lost, restarting, out of connections, disk full, statement cancelled."""
+
+LONGEST_GROUP = 500
+"""Settlements in one statement; bounds its memory and how long its row locks last."""
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries while the database is out of reach."""
+
+TEXTS = ("exception_type", "message", "traceback", "fingerprint", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How one run ended, and what is told once that is written.
+
+    Attributes:
+        attempts: As claimed, before this run.
+        ending: None for a success; else the row of `afresh.settle_endings`.
+        result: What the task returned, as JSON; None if nothing.
+        tries: How often it failed to be written although the database answered.
+    """
+
+    job: jobs.Job
+    job_id: int
+    attempt: "Attempt"
+    events: tuple[Event, ...] = ()
+    ending: dict[str, Any] | None = None
+    result: bytes | None = None
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Settler:
+    """The one writer of a worker."""
+
+    app: "Afresh"
+    worker_id: int
+    delete: jobs.DeleteJobCondition = jobs.DeleteJobCondition.NEVER
+    _pending: dict[int, Settlement] = field(default_factory=dict)
+    _flying: dict[int, Settlement] = field(default_factory=dict)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _put_off: int = 0
+    _lost_at: float | None = None
+    landed: int = 0
+
+    def __post_init__(self) -> None:
+        self._idle.set()
+
+    def add(self, settlement: Settlement) -> None:
+        """Have a settlement written with the next group."""
+        self._pending[settlement.job_id] = settlement
+        self._idle.clear()
+        self._arrived.set()
+
+    def forget(self, job_ids: Iterable[int]) -> None:
+        """Drop unconfirmed settlements of jobs that were claimed again: the claim proves that they landed."""
+        for job_id in job_ids:
+            self._pending.pop(job_id, None)
+            self._flying.pop(job_id, None)
+
+    async def drained(self) -> None:
+        """Return when every settlement is confirmed."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        pause = 0.0
+        while True:
+            await self._arrived.wait()
+            self._take_group()
+            try:
+                await self._write(list(self._flying.values()))
+            except UNREACHABLE as error:
+                pause = min(LONGEST_PAUSE, 2 * pause or 0.05)
+                self._keep(error)
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  Spreads load; no secret.
+            else:
+                pause = 0.0
+                self._confirm()
+
+    def _take_group(self) -> None:
+        group = list(self._pending)[:LONGEST_GROUP]
+        self._flying = {job_id: self._pending.pop(job_id) for job_id in group}
+        if not self._pending:
+            self._arrived.clear()
+
+    def _keep(self, error: BaseException) -> None:
+        self._pending = {**self._flying, **self._pending}
+        self._flying = {}
+        self._arrived.set()
+        if self._lost_at is None:
+            self._lost_at = asyncio.get_running_loop().time()
+            emit(DatabaseLost(str(error)))
+
+    def _confirm(self) -> None:
+        self._flying = {}
+        if not (self._pending or self._put_off):
+            self._idle.set()
+        if self._lost_at is not None:
+            emit(DatabaseBack(asyncio.get_running_loop().time() - self._lost_at))
+            self._lost_at = None
+
+    async def _write(self, group: list[Settlement]) -> None:
+        connector = self.app.connector
+        if not isinstance(connector, AfreshConnector):
+            for each in group:
+                await self._write_through_procrastinate(each)
+            return
+        async with connector.connection() as conn:
+            successes = [each for each in group if each.ending is None]
+            endings = [each for each in group if each.ending is not None]
+            for part in (successes, endings):
+                if part:
+                    await self._write_part(conn, part)
+
+    async def _write_part(self, conn: psycopg.AsyncConnection[Any], part: list[Settlement]) -> None:
+        """Write a group; if the database refuses it, one by one, so that one bad row does not hold up the others."""
+        try:
+            self._announce(part, await self._execute(conn, part))
+        except UNREACHABLE:
+            raise
+        except psycopg.Error as error:
+            if len(part) == 1:
+                self._try_differently(part[0], error)
+                return
+            for each in part:
+                await self._write_part(conn, [each])
+
+    def _try_differently(self, settlement: Settlement, error: psycopg.Error) -> None:
+        """A row that was refused alone: a race over a queueing lock passes, a text that cannot be stored is replaced."""
+        ending = settlement.ending
+        if ending is not None and not isinstance(error, psycopg.IntegrityError):
+            plain = {name: ascii(ending[name]) for name in TEXTS if ending.get(name) is not None}
+            ending = {**ending, **plain, "evidence": None, "explanation": None}
+        later = replace(settlement, ending=ending, result=None, tries=settlement.tries + 1)
+        delay = min(60.0, 0.05 * 2.0**settlement.tries)
+        self._put_off += 1
+        asyncio.get_running_loop().call_later(delay, self._add_again, later)
+
+    def _add_again(self, settlement: Settlement) -> None:
+        self._put_off -= 1
+        self.add(settlement)
+
+    async def _execute(self, conn: psycopg.AsyncConnection[Any], part: list[Settlement]) -> list[tuple[Any, ...]]:
+        if part[0].ending is None:
+            results = b",".join(b'"%d":%b' % (each.job_id, each.result) for each in part if each.result is not None)
+            cursor = await conn.execute(
+                SQL["settle_successes"],
+                (
+                    self.worker_id,
+                    [each.job_id for each in part],
+                    [each.job.attempts for each in part],
+                    "{%s}" % results.decode() if results else None,
+                    self.delete is not jobs.DeleteJobCondition.NEVER,
+                ),
+            )
+        else:
+            rows = orjson.dumps([each.ending for each in part]).decode()
+            always = self.delete is jobs.DeleteJobCondition.ALWAYS
+            cursor = await conn.execute(SQL["settle_endings"], (self.worker_id, rows, always, None))
+        return await cursor.fetchall()
+
+    def _announce(self, part: list[Settlement], verdicts: list[tuple[Any, ...]]) -> None:
+        by_id = {each.job_id: each for each in part}
+        for job_id, verdict, *outcome in verdicts:
+            for event in told(by_id[job_id], verdict, outcome[0] if outcome else None):
+                emit(event)
+        self.landed += len(part)
+
+    async def _write_through_procrastinate(self, settlement: Settlement) -> None:
+        """On a connector that is not ours, by Procrastinate's own functions; `afresh` has no tables there."""
+        manager, job, ending = self.app.job_manager, settlement.job, settlement.ending
+        status = jobs.Status.SUCCEEDED if ending is None else jobs.Status(ending["status"])
+        if ending is not None and status is jobs.Status.TODO:
+            await JobManager.retry_job(
+                manager, job, ending["next_run_at"], ending["priority"], ending["queue_name"], ending["lock"]
+            )
+        else:
+            delete = self.delete is jobs.DeleteJobCondition.ALWAYS or (
+                self.delete is jobs.DeleteJobCondition.SUCCESSFUL and ending is None
+            )
+            await JobManager.finish_job(manager, job, status, delete)
+        for event in settlement.events:
+            emit(event)
+
+
+def told(settlement: Settlement, verdict: str, outcome: str | None) -> tuple[Event, ...]:
+    """What is announced about a settlement, by what the database made of it."""
+    if verdict == "lost":
+        return (OwnershipLost(settlement.attempt),)
+    if verdict == "coalesced":
+        return (JobCoalesced(settlement.attempt),)
+    if settlement.ending is not None and outcome == "aborted" != settlement.ending["outcome"]:
+        return (AttemptAborted(settlement.attempt, 0.0),)
+    return settlement.events

@@ -1,0 +1,105 @@
+"""Putting a job into its queue, on a connection that the caller owns: the job exists when their transaction does."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.errors import UniqueViolation
+
+from ..postgres.sqlfiles import load
+
+SQL = load("submit")
+
+QUEUEING_LOCK_INDEX = "procrastinate_jobs_queueing_lock_idx_v1"
+"""Procrastinate's unique index over the queueing locks of waiting jobs."""
+
+
+class AlreadyQueued(Exception):  # noqa: N818  Reads as what happened.
+    """A job with this queueing lock waits already.
+
+    Attributes:
+        queueing_lock: The lock.
+        job_id: The waiting job; None if it was claimed meanwhile.
+    """
+
+    def __init__(self, queueing_lock: str, job_id: int | None) -> None:
+        super().__init__(f"job {job_id} with queueing lock {queueing_lock!r} waits already")
+        self.queueing_lock = queueing_lock
+        self.job_id = job_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job to be.
+
+    Attributes:
+        task_name: The full name of its task.
+        args: What the task is called with; JSON.
+        run_at: Not before then; aware.
+        deadline: Not after then; aware.
+        max_retries, timeout, task_type: In place of the task's own.
+        dependency: What it relies on, in place of what its task relies on.
+    """
+
+    task_name: str
+    args: dict[str, Any] = field(default_factory=dict)
+    queue: str = "default"
+    priority: int = 0
+    run_at: datetime | None = None
+    lock: str | None = None
+    queueing_lock: str | None = None
+    max_retries: int | None = None
+    timeout: timedelta | None = None
+    deadline: datetime | None = None
+    task_type: str | None = None
+    correlation_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    dependency: str | None = None
+
+
+async def submit(conn: AsyncConnection[Any], submission: Submission) -> int:
+    """Insert the job and its options in one statement; return its id.
+
+    On a connection in a transaction the job is there when that commits. A conflict leaves the transaction usable.
+
+    Raises:
+        AlreadyQueued: A job with the same queueing lock waits.
+    """
+    try:
+        async with conn.transaction():
+            cursor = await conn.execute(SQL["submit_job"], _parameters(submission))
+            row = await cursor.fetchone()
+    except UniqueViolation as error:
+        if error.diag.constraint_name != QUEUEING_LOCK_INDEX or submission.queueing_lock is None:
+            raise
+        raise AlreadyQueued(submission.queueing_lock, await _waiting_twin(conn, submission.queueing_lock)) from None
+    if row is None:
+        raise AssertionError("an INSERT … RETURNING returns its row")
+    return int(row[0])
+
+
+async def _waiting_twin(conn: AsyncConnection[Any], queueing_lock: str) -> int | None:
+    cursor = await conn.execute(SQL["find_twin"], {"queueing_lock": queueing_lock})
+    row = await cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+def _parameters(job: Submission) -> dict[str, Any]:
+    return {
+        "queue_name": job.queue,
+        "task_name": job.task_name,
+        "priority": job.priority,
+        "lock": job.lock,
+        "queueing_lock": job.queueing_lock,
+        "args": orjson.dumps(job.args).decode(),
+        "scheduled_at": job.run_at,
+        "dependency": job.dependency,
+        "max_retries": job.max_retries,
+        "timeout": job.timeout,
+        "deadline": job.deadline,
+        "task_type": job.task_type,
+        "correlation_id": job.correlation_id,
+        "metadata": None if job.metadata is None else orjson.dumps(job.metadata).decode(),
+    }

@@ -1,0 +1,219 @@
+"""Declaring tasks: `@task`, with all of Procrastinate's options and ours.
+
+A declaration belongs to no app yet. Each `Afresh` app adopts all of them, those made before it and those made after.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import procrastinate
+from procrastinate import jobs
+from procrastinate.retry import BaseRetryStrategy, RetryStrategy, RetryValue
+from procrastinate.tasks import Task
+from psycopg import AsyncConnection
+
+from ..config import Settings
+from .strategy import ExponentialBackoff, preset
+
+if TYPE_CHECKING:
+    from .app import Afresh
+
+__all__ = ["ExponentialBackoff", "RetryStrategy", "TaskOptions", "connection", "current_job", "preset", "task"]
+
+
+class SlugTaken(Exception):  # noqa: N818  Reads as what happened, as Procrastinate's own TaskAlreadyRegistered does.
+    """Two tasks want the same slug."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """What a task declares beyond Procrastinate's options.
+
+    Attributes:
+        slug: Its short name in addresses, in kebab-case.
+        depends_on: The dependency whose breaker and budget it shares.
+        timeout: Longest run of one attempt; None: TASK_TIMEOUTS or JOB_TIMEOUT.
+        task_type: Such as ``email``; the metrics' and logs' ``operation_type``.
+        idempotent: False: never run again by itself while the effect of a failed attempt is unknown.
+        critical: An open breaker of its dependency is a critical alert.
+        cost: ``deferrable``: may wait outside peak hours.
+        http: May be deferred over HTTP; None: by where it is defined.
+        decides_by_type: No ``retry=`` was given, so the policy of the failure's type decides.
+    """
+
+    slug: str
+    depends_on: str | None = None
+    timeout: timedelta | None = None
+    task_type: str | None = None
+    idempotent: bool = True
+    critical: bool = False
+    cost: Literal["normal", "deferrable"] = "normal"
+    http: bool | None = None
+    decides_by_type: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """When a task is deferred by itself, and whether."""
+
+    cron: str
+    when: Callable[[Settings], bool] = field(default=lambda _: True)
+
+
+def kebab(name: str) -> str:
+    """`FetchJoke` and `fetch_joke` as ``fetch-joke``."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def options_of(task: Task[Any, Any, Any]) -> TaskOptions:
+    """The options of any task, however it was registered."""
+    options = getattr(task, "afresh_options", None)
+    if isinstance(options, TaskOptions):
+        return options
+    # A plain task with a strategy has said how it wants to be retried; Procrastinate keeps no trace of an explicit
+    # `retry=False` apart from none at all, so a plain task without a strategy has said nothing.
+    return TaskOptions(slug=kebab(task.func.__name__), decides_by_type=task.retry_strategy is None)
+
+
+@dataclass(slots=True)
+class Declarations:
+    """Every task made by `@task`, and the app that has adopted them."""
+
+    tasks: dict[str, Task[Any, Any, Any]] = field(default_factory=dict)
+    schedules: dict[str, Periodic] = field(default_factory=dict)
+    slugs: dict[str, str] = field(default_factory=dict)
+    app: "Afresh | None" = None
+    blueprint: procrastinate.Blueprint = field(default_factory=procrastinate.Blueprint)
+
+    def add(self, declared: Task[Any, Any, Any], options: TaskOptions, periodic: Periodic | None) -> None:
+        """Take a task in, and hand it to the app if there is one already."""
+        holder = self.slugs.setdefault(options.slug, declared.name)
+        if holder != declared.name:
+            raise SlugTaken(f"slug {options.slug!r} of task {declared.name} is taken by task {holder}")
+        self.tasks[declared.name] = declared
+        if periodic:
+            self.schedules[declared.name] = periodic
+        if self.app:
+            self.app.register(declared, periodic)
+
+    def adopt(self, app: "Afresh") -> None:
+        """Let `app` run and defer every task. The app made last is the one that ``defer`` speaks to."""
+        self.app = app
+        for name, declared in self.tasks.items():
+            app.register(declared, self.schedules.get(name))
+
+
+declarations = Declarations()
+
+
+def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten of them.
+    *,
+    slug: str | None = None,
+    depends_on: str | None = None,
+    timeout: timedelta | None = None,
+    task_type: str | None = None,
+    idempotent: bool = True,
+    critical: bool = False,
+    cost: Literal["normal", "deferrable"] = "normal",
+    http: bool | None = None,
+    periodic: str | Periodic | None = None,
+    retry: RetryValue | None = None,
+    name: str | None = None,
+    queue: str = jobs.DEFAULT_QUEUE,
+    **procrastinate_options: Any,
+) -> Callable[[Callable[..., Any]], Task[Any, Any, Any]]:
+    """Declare a function as a task.
+
+    Args:
+        slug: Short name in addresses; by default the function's name in kebab-case.
+        depends_on: The dependency it relies on, such as ``joke-api``.
+        timeout: Longest run of one attempt.
+        task_type: What kind of work it is, such as ``email``.
+        idempotent: False if running it twice does harm.
+        critical: Whether an open breaker of its dependency is critical.
+        cost: ``deferrable`` if it may wait for a cheaper hour.
+        http: Whether it may be deferred over HTTP.
+        periodic: A cron line in UTC, or a `Periodic` that a setting can switch off.
+        retry: None: the policy of each failure's type decides. An `ExponentialBackoff` or a preset: that policy.
+            Procrastinate's own values and strategies alone decide. ``False`` or 0: one attempt.
+        name: Full name; by default the dotted path.
+        queue: Where its jobs wait.
+        **procrastinate_options: priority, lock, queueing_lock, aliases, pass_context, task_middleware.
+
+    Raises:
+        SlugTaken: Another task has this slug.
+    """
+
+    def declare(func: Callable[..., Any]) -> Task[Any, Any, Any]:
+        declared: Task[Any, Any, Any] = Task(
+            func,
+            blueprint=declarations.blueprint,
+            name=name,
+            queue=queue,
+            retry=retry if retry is not None else False,
+            **procrastinate_options,
+        )
+        options = TaskOptions(
+            slug=slug or kebab(func.__name__),
+            depends_on=depends_on,
+            timeout=timeout,
+            task_type=task_type,
+            idempotent=idempotent,
+            critical=critical,
+            cost=cost,
+            http=http,
+            decides_by_type=retry is None,
+        )
+        declared.afresh_options = options  # type: ignore[attr-defined]  # A Task is Procrastinate's; ours rides on it.
+        declarations.add(declared, options, Periodic(periodic) if isinstance(periodic, str) else periodic)
+        declared.__doc__ = func.__doc__
+        return declared
+
+    return declare
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """What a task may know about the job that runs it.
+
+    Attributes:
+        attempt: From 1.
+    """
+
+    app: "Afresh"
+    job_id: int
+    task_name: str
+    attempt: int
+
+
+_current: ContextVar[RunningJob | None] = ContextVar("afresh_running_job", default=None)
+
+
+def current_job() -> RunningJob:
+    """The job that the calling task runs for.
+
+    Raises:
+        LookupError: Not called from a job.
+    """
+    running = _current.get()
+    if running is None:
+        raise LookupError("no job is running here")
+    return running
+
+
+@asynccontextmanager
+async def connection() -> AsyncIterator[AsyncConnection[Any]]:
+    """A connection to the queue's database, in autocommit mode, for the task that calls it."""
+    async with current_job().app.connection() as conn:
+        yield conn
+
+
+def strategy_of(task: Task[Any, Any, Any]) -> BaseRetryStrategy | None:
+    """The strategy that was given, ours or foreign."""
+    return task.retry_strategy

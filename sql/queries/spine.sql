@@ -1,0 +1,46 @@
+-- What a worker runs: claim, settle, rescue.
+
+-- name: claim_jobs
+-- Take runnable jobs.
+SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s);
+
+-- name: find_next_due
+-- When the next job that waits for its time falls due.
+SELECT afresh.next_due(%s);
+
+-- name: settle_successes
+-- Write the ends of runs that succeeded.
+SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s);
+
+-- name: settle_endings
+-- Write the ends of all other runs.
+SELECT * FROM afresh.settle_endings(%s, %s::jsonb, %s, %s);
+
+-- name: release_jobs
+-- Give claimed jobs that never started back to the queue, without a trace in their history.
+UPDATE procrastinate_jobs
+SET status = 'todo', worker_id = NULL
+WHERE id = ANY (%(ids)s) AND status = 'doing' AND worker_id = %(worker)s AND NOT abort_requested
+RETURNING id;
+
+-- name: find_stalled
+-- Jobs whose worker is gone, or silent for too long, with how often they were rescued before.
+SELECT j.id, j.task_name, j.queue_name, j.attempts, j.worker_id, coalesce(r.rescues, 0) AS rescues,
+       j.priority, j.lock, j.queueing_lock, j.args
+FROM procrastinate_jobs j
+LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+LEFT JOIN afresh.rescue r ON r.job_id = j.id
+WHERE j.status = 'doing' AND (w.id IS NULL OR w.last_heartbeat < now() - %(stalled_after)s)
+ORDER BY j.id
+LIMIT 1000;
+
+-- name: advance_retry
+-- Bring a retry forward, and its record with it, unless something else has happened to the job.
+WITH job AS (
+    UPDATE procrastinate_jobs SET scheduled_at = %(at)s
+    WHERE id = %(job_id)s AND status = 'todo' AND scheduled_at = %(planned)s AND scheduled_at > %(at)s
+    RETURNING id
+)
+UPDATE afresh.attempt a SET next_run_at = %(at)s, delay = %(at)s - a.ended_at
+FROM job
+WHERE a.job_id = job.id AND a.next_run_at = %(planned)s;
