@@ -81,7 +81,7 @@ def reading(backoff: Backoff, *, initial: float, multiplier: float) -> str:
     first = duration(initial)
     match backoff:
         case Backoff.EXPONENTIAL:
-            return f"exponential {first} \N{MULTIPLICATION SIGN}{multiplier:g}"
+            return f"exponential {first} ×{multiplier:g}"
         case Backoff.LINEAR:
             return f"linear {first} more each time"
         case Backoff.FIBONACCI | Backoff.FIXED:
@@ -105,11 +105,11 @@ def spread(  # noqa: PLR0913  Numbers, so that this file knows no policy.
     """Over what range a wait of `seconds` is spread; inside [0, cap] where `seconds` is.
 
     Only decorrelated jitter uses `retry`, `initial` and `rng`: nobody remembers the wait before, so the chain
-    that led to it is drawn anew, which gives the same distribution.
+    that led to it is drawn anew, which gives the same distribution. At the cap every range is narrowed instead of its
+    draws being clamped: clamped, jobs would gather on the cap and return in one instant.
     """
     match jitter:
         case Jitter.PROPORTIONAL:
-            # Narrowed at the cap, not clamped to it: clamped, half of the jobs would return in one instant.
             return Spread(seconds * (1 - PROPORTION), max(seconds, min(seconds * (1 + PROPORTION), cap)))
         case Jitter.NONE:
             return Spread(seconds, seconds)
@@ -127,5 +127,5 @@ def spread(  # noqa: PLR0913  Numbers, so that this file knows no policy.
 def _wait_before(first: float, cap: float, retry: int, rng: Random) -> float:
     wait = first
     for _ in range(min(retry - 1, CHAIN_LINKS)):
-        wait = min(cap, rng.uniform(first, 3 * wait))
+        wait = rng.uniform(first, min(cap, 3 * wait))
     return wait

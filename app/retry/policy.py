@@ -100,7 +100,7 @@ class RetryPolicy:
         give_up_on: These classes are never retried. Wins over `retry_on`.
         track_metrics: Whether runs under this policy are counted.
         breaker_failures: Failures that open a dependency's breaker; None where this policy has no say.
-        breaker_seconds: How long it then stays open.
+        break_duration: How long it then stays open.
         breaker_ratio: Least share of failures at which it opens, where this differs from the breaker's own.
         breaker_holds: Opened by this, it stays open until an operator or a probe releases it.
         initial_seconds, max_seconds, curve: Worked out once, because `decide` has 10 µs.
@@ -120,7 +120,7 @@ class RetryPolicy:
     give_up_on: tuple[type[BaseException], ...] = ()
     track_metrics: bool = True
     breaker_failures: int | None = None
-    breaker_seconds: float | None = None
+    break_duration: timedelta | None = None
     breaker_ratio: float | None = None
     breaker_holds: bool = False
     initial_seconds: float = field(init=False, repr=False, compare=False)

@@ -62,11 +62,27 @@ def overridden(
 ) -> Mapping[FailureType, RetryPolicy]:
     """The policies with some fields replaced, as ``POLICY__<TYPE>__<FIELD>`` asks.
 
+    Args:
+        policies: As they were.
+        settings: What to replace, by type: fields of `RetryPolicy`, its `backoff` and `jitter` also as their names,
+            its `break_duration` also as ``breaker_seconds``, which is what the setting is called.
+
     Raises:
         ValueError: A number is out of its range.
         TypeError: `RetryPolicy` has no such field.
     """
-    return {kind: replace(policy, **settings.get(kind, {})) for kind, policy in policies.items()}
+    return {kind: replace(policy, **_fields(settings.get(kind, {}))) for kind, policy in policies.items()}
+
+
+def _fields(settings: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dict(settings)
+    if "breaker_seconds" in fields:
+        fields["break_duration"] = fields.pop("breaker_seconds")
+    if "backoff" in fields:
+        fields["backoff"] = Backoff(fields["backoff"])
+    if "jitter" in fields:
+        fields["jitter"] = Jitter(fields["jitter"])
+    return fields
 
 
 def _row(  # noqa: PLR0913  One parameter per column of the table below.
@@ -88,7 +104,7 @@ def _row(  # noqa: PLR0913  One parameter per column of the table below.
         multiplier=by,
         max_delay=timedelta(seconds=first if cap is None else cap),
         breaker_failures=failures,
-        breaker_seconds=seconds,
+        break_duration=None if seconds is None else timedelta(seconds=seconds),
         breaker_ratio=ratio,
         breaker_holds=holds,
     )

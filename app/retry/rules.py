@@ -99,7 +99,7 @@ def retry_on(draft: Draft) -> DeathCause | None:
 
 def setting_lifts_veto(draft: Draft) -> DeathCause | None:
     """A type that is not retried by default is, where a setting gives its policy retries."""
-    if draft.failure.type in NEVER_RETRIED and draft.policy.max_retries != 0:
+    if draft.failure.type in WHY_NOT and draft.policy.max_retries != 0:
         draft.exempt = f"a setting allows retries of {draft.failure.type}"
     return None
 
@@ -266,7 +266,6 @@ WHY_NOT = {
     FailureType.PERMANENT_CODE_BUG: "only a change of the code mends it",
     FailureType.CONFIG_MISSING_SETTING: "only a setting mends it",
 }
-NEVER_RETRIED = frozenset(WHY_NOT)
 
 
 def _raised(exception: BaseException | None) -> Iterator[type[BaseException]]:
