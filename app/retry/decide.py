@@ -1,0 +1,163 @@
+"""From a failure to what follows it.
+
+Pure and total: it draws once, from the `rng` it is given, and never raises over a failure, however odd.
+"""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import assert_never
+
+from .failure import Failure, Remediation
+from .policy import (
+    ByType,
+    DeadLetter,
+    DeathCause,
+    Decision,
+    Fixed,
+    Foreign,
+    ForeignBroken,
+    ForeignRetry,
+    JobLimits,
+    Retry,
+    RetryPolicy,
+    Snooze,
+    SnoozeReason,
+    Step,
+    Tier,
+)
+from .rules import BY_TYPE, FIXED, Draft, Limit, past_deadline, waited_too_long
+from .words import duration
+
+MAX_WAIT = timedelta(hours=24)
+"""The default longest wait for one reason that costs no attempt."""
+
+_SNOOZED = Step("snooze", "waits without spending an attempt", {})
+
+
+def decide(  # noqa: PLR0913  The whole case is in the arguments; nothing is looked up.
+    failure: Failure,
+    exception: BaseException | None,
+    *,
+    attempts: int,
+    tier: Tier,
+    limits: JobLimits,
+    now: datetime,
+    rng: Random,
+    max_wait: timedelta = MAX_WAIT,
+) -> Decision:
+    """What follows this failure, explained.
+
+    Args:
+        failure: As classified.
+        exception: What was raised, for `retry_on` and `give_up_on`; None where it is no longer at hand.
+        attempts: Ended runs of the job that counted before this one; 0 on the first run.
+        tier: Who decides, with what policy or verdict.
+        limits: What the job and its task allow.
+        now: Aware; the decision's times are counted from it.
+        rng: Drawn from once. `rng_for` makes one that can be made again.
+        max_wait: The longest a job waits for one reason without spending an attempt.
+    """
+    match tier:
+        case Foreign():
+            return _foreign(failure, tier, now)
+        case ByType():
+            policy = tier.policies[failure.type]
+            limit = _limit(policy, limits, tier.max_retries_bound)
+            rules = BY_TYPE
+        case Fixed():
+            policy = tier.policy
+            limit = _limit(policy, limits, None)
+            rules = FIXED
+        case _:
+            assert_never(tier)
+    draft = Draft(failure, exception, attempts, policy, limit, limits, now, rng, max_wait)
+    draft.steps.append(_verdict(failure))
+    for rule in rules:
+        cause = rule(draft)
+        if cause is not None:
+            return _buried(failure, draft.steps, cause)
+    return _timed(draft)
+
+
+def snooze(  # noqa: PLR0913  As `decide`.
+    reason: SnoozeReason,
+    delay: timedelta,
+    because: Step,
+    *,
+    limits: JobLimits,
+    now: datetime,
+    max_wait: timedelta = MAX_WAIT,
+) -> Snooze | DeadLetter:
+    """Wait `delay` for a reason other than a failure, unless the job has waited too long for it, or its deadline is
+    nearer.
+    """  # noqa: D205  One sentence.
+    seconds = max(0.0, delay.total_seconds())
+    ended = waited_too_long(reason, seconds, limits, max_wait) or past_deadline(seconds, limits, now)
+    if ended is not None:
+        return DeadLetter(DeathCause.WAITED_TOO_LONG, (because, ended))
+    at, delay = _later(now, seconds)
+    return Snooze(at, delay, reason, (because, _SNOOZED))
+
+
+def rng_for(job_id: int, attempts: int) -> Random:
+    """Randomness that belongs to one attempt of one job: a decision can be drawn again and come out the same."""
+    return Random(job_id << 24 ^ attempts)  # noqa: S311  Spreads load; guards no secret.
+
+
+def _foreign(failure: Failure, tier: Foreign, now: datetime) -> Decision:
+    steps = [_verdict(failure)]
+    alone = f"strategy {tier.strategy_name} alone decides"
+    match tier.verdict:
+        case None:
+            steps.append(Step("strategy", f"{alone}: no retry", {}))
+            return _buried(failure, steps, DeathCause.RETRIES_SPENT)
+        case ForeignBroken(error):
+            steps.append(Step("strategy", f"strategy {tier.strategy_name} is broken: {error}", {}))
+            return _buried(failure, steps, DeathCause.BROKEN_STRATEGY)
+        case ForeignRetry(at, priority, queue, lock):
+            at = at if at.tzinfo else at.replace(tzinfo=UTC)
+            delay = max(at - now, timedelta(0))
+            seconds = delay.total_seconds()
+            steps.append(Step("strategy", f"{alone}: retry in {duration(seconds)}", {"delay_seconds": seconds}))
+            return Retry(at, delay, tuple(steps), priority, queue, lock)
+        case _:
+            assert_never(tier.verdict)
+
+
+def _timed(draft: Draft) -> Retry | Snooze:
+    at, delay = _later(draft.now, draft.seconds)
+    if draft.waiting is None:
+        return Retry(at, delay, tuple(draft.steps))
+    return Snooze(at, delay, draft.waiting, (*draft.steps, _SNOOZED))
+
+
+def _buried(failure: Failure, steps: list[Step], cause: DeathCause) -> DeadLetter:
+    return DeadLetter(cause, (*steps, Step("remediation", _advice(failure), {})))
+
+
+def _later(now: datetime, seconds: float) -> tuple[datetime, timedelta]:
+    delay = timedelta(seconds=seconds)
+    try:
+        return now + delay, delay
+    except OverflowError:
+        at = datetime.max.replace(tzinfo=now.tzinfo)
+        return at, at - now
+
+
+def _verdict(failure: Failure) -> Step:
+    text = f"{failure.type} ({failure.confidence:.2f}) by {failure.exception_type}"
+    return Step("failure", text, {"confidence_ratio": failure.confidence})
+
+
+def _limit(policy: RetryPolicy, limits: JobLimits, bound: int | None) -> Limit:
+    if limits.max_retries is not None:
+        return Limit(limits.max_retries, " (the job's own limit)")
+    if bound is not None and (policy.max_retries is None or bound < policy.max_retries):
+        return Limit(bound, " (bounded by MAX_RETRIES)")
+    return Limit(policy.max_retries)
+
+
+def _advice(failure: Failure) -> str:
+    """Once buried, a job is not retried by itself any more; whoever presses the button does it by hand."""
+    spent = failure.remediation is Remediation.AUTO_RETRY
+    return f"{Remediation.MANUAL_RETRY if spent else failure.remediation}"

@@ -1,0 +1,29 @@
+"""Numbers as people read them."""
+
+_SUFFIXES = {1: "st", 2: "nd", 3: "rd"}
+_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``3rd``, ``11th``."""
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{_SUFFIXES.get(number % 10, 'th')}"
+
+
+def duration(seconds: float) -> str:
+    """``0.5 s``, ``2 s``, ``1 min 30 s``, ``2 h``, ``1 d 6 h``: at most three figures, or two units."""
+    if seconds < 59.95:  # noqa: PLR2004  From here on one decimal would read "60 s".
+        return f"{_figures(seconds)} s"
+    whole = round(seconds)
+    for size, unit, smaller, smaller_unit in _UNITS:
+        if whole >= size:
+            many, rest = divmod(whole, size)
+            few = rest // smaller
+            return f"{many} {unit} {few} {smaller_unit}" if few else f"{many} {unit}"
+    return f"{whole} s"
+
+
+def _figures(seconds: float) -> str:
+    decimals = 1 if seconds >= 9.995 else 2 if seconds >= 0.0995 else 3  # noqa: PLR2004  Where a third figure begins.
+    return f"{seconds:.{decimals}f}".rstrip("0").rstrip(".")

@@ -1,0 +1,59 @@
+"""What a decision costs: `decide` on a failure that is retried, with its explanation. SPEC asks for 10 µs at most."""
+
+import gc
+from datetime import UTC, datetime
+from random import Random
+from statistics import median
+from time import perf_counter_ns
+from typing import Any
+
+from app.retry.decide import decide
+from app.retry.failure import Evidence, Failure, FailureType, Hint, Remediation
+from app.retry.policy import ByType, Fixed, JobLimits, Tier
+from app.retry.presets import CRITICAL, default_policies
+
+ROUNDS = 4_000
+REQUIRED_US = 10.0
+
+
+def rows() -> list[dict[str, Any]]:
+    """One row per kind of decision: its median in µs."""
+    by_type: Tier = ByType(default_policies())
+    return [
+        _row("decide, by type", _failure(), by_type),
+        _row("decide, by type, with a hint", _failure(Hint(90.0, "Retry-After")), by_type),
+        _row("decide, preset", _failure(), Fixed(CRITICAL)),
+    ]
+
+
+def _failure(hint: Hint | None = None) -> Failure:
+    return Failure(
+        type=FailureType.TRANSIENT_NETWORK,
+        confidence=0.97,
+        evidence=(Evidence("class.httpx.ConnectError", "httpx.ConnectError", 0, "class"),),
+        remediation=Remediation.AUTO_RETRY,
+        sentence="The connection could not be made.",
+        retryable=True,
+        fingerprint="0123456789abcdef",
+        exception_type="httpx.ConnectError",
+        message="All connection attempts failed",
+        hint=hint,
+    )
+
+
+def _row(name: str, failure: Failure, tier: Tier) -> dict[str, Any]:
+    now, rng, limits, error = datetime.now(UTC), Random(7), JobLimits(), ConnectionError()  # noqa: S311  Repeatable.
+    taken = []
+    gc.disable()
+    for round_ in range(ROUNDS):
+        begun = perf_counter_ns()
+        decide(failure, error, attempts=round_ % 3, tier=tier, limits=limits, now=now, rng=rng)
+        taken.append(perf_counter_ns() - begun)
+    gc.enable()
+    value = round(median(taken) / 1_000, 2)
+    return {"name": name, "value": value, "unit": "µs", "required": REQUIRED_US, "ok": value <= REQUIRED_US}
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(row)
