@@ -25,8 +25,7 @@ RETURNING id;
 
 -- name: find_stalled
 -- Jobs whose worker is gone, or silent for too long, with how often they were rescued before.
-SELECT j.id, j.task_name, j.queue_name, j.attempts, j.worker_id, coalesce(r.rescues, 0) AS rescues,
-       j.priority, j.lock, j.queueing_lock, j.args
+SELECT j.id, j.task_name, j.queue_name, j.attempts, j.worker_id, coalesce(r.rescues, 0) AS rescues
 FROM procrastinate_jobs j
 LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
 LEFT JOIN afresh.rescue r ON r.job_id = j.id
@@ -44,3 +43,7 @@ WITH job AS (
 UPDATE afresh.attempt a SET next_run_at = %(at)s, delay = %(at)s - a.ended_at
 FROM job
 WHERE a.job_id = job.id AND a.next_run_at = %(planned)s;
+
+-- name: beat_heart
+-- Say that a worker lives; no row: it was pruned.
+UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s RETURNING id;

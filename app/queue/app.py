@@ -1,0 +1,110 @@
+"""The queue's composition root: a Procrastinate `App` with our connector, JobManager, worker, engine and tasks."""
+
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Unpack
+
+import procrastinate
+from procrastinate.app import WorkerOptions
+from procrastinate.connector import BaseConnector
+from procrastinate.tasks import Task
+from psycopg import AsyncConnection
+
+from ..config import Settings, load_settings
+from ..postgres.connect import Database
+from .claim import own_dependencies
+from .connector import AfreshConnector
+from .decide import engine
+from .job_manager import AfreshJobManager
+from .task import Periodic, declarations
+from .worker import AfreshWorker
+
+_PACKAGE = __name__.rpartition(".queue.")[0]
+
+TASK_MODULES = (f"{_PACKAGE}.tasks.jokes", f"{_PACKAGE}.tasks.maintenance")
+"""Our own tasks, loaded by name: rooms above this one are never imported from it."""
+
+
+class Afresh(procrastinate.App):
+    """A Procrastinate app whose failures are classified, decided and recorded by the engine."""
+
+    def __init__(self, settings: Settings, *, connector: BaseConnector | None = None) -> None:
+        worker = settings.worker
+        defaults: WorkerOptions = {
+            "concurrency": worker.concurrency,
+            "shutdown_graceful_timeout": worker.shutdown_grace.total_seconds(),
+        }
+        if worker.queues:
+            defaults["queues"] = list(worker.queues)
+        super().__init__(
+            connector=connector or AfreshConnector(Database.from_settings(settings.database)),
+            import_paths=[*TASK_MODULES, *worker.task_modules],
+            worker_defaults=defaults,
+        )
+        self.settings = settings
+        self.engine = engine(settings)
+        self.job_manager = AfreshJobManager(self.connector)
+        self._own_dependencies: tuple[int, tuple[list[str], list[str]]] = (-1, ([], []))
+        declarations.adopt(self)
+
+    def register(self, task: Task[Any, Any, Any], periodic: Periodic | None) -> None:
+        """Take over a task declared by `@task`.
+
+        Raises:
+            procrastinate.exceptions.TaskAlreadyRegistered: Its name is taken.
+        """
+        if self.tasks.get(task.name) is task:
+            return
+        self._register_task(task)
+        task.blueprint = self
+        if periodic and periodic.when(self.settings):
+            self.periodic_registry.register_task(
+                task=task, cron=periodic.cron, periodic_id="", configure_kwargs={}
+            )
+
+    def own_dependencies(self) -> tuple[list[str], list[str]]:
+        """The tasks that rely on something, and on what."""
+        known, pairs = self._own_dependencies
+        if known != len(self.tasks):
+            pairs = own_dependencies(self.tasks)
+            self._own_dependencies = (len(self.tasks), pairs)
+        return pairs
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection to the queue's database, from the pool, in autocommit.
+
+        Raises:
+            procrastinate.exceptions.AppNotOpen: Outside of ``open_async``.
+        """
+        if not isinstance(self.connector, AfreshConnector):
+            raise TypeError(f"{type(self.connector).__name__} has no connections of ours")
+        async with self.connector.connection() as conn:
+            yield conn
+
+    def _worker(self, **options: Unpack[WorkerOptions]) -> AfreshWorker:
+        return AfreshWorker(app=self, **{**self.worker_defaults, **options})
+
+    async def run_worker_async(self, **options: Unpack[WorkerOptions]) -> None:
+        """Run a worker, with logs and metrics listening."""
+        for subscriber in ("logs",):
+            importlib.import_module(f"{_PACKAGE}.monitoring.{subscriber}").listen(self.settings)
+        await super().run_worker_async(**options)
+
+
+def create(settings: Settings, *, connector: BaseConnector | None = None) -> Afresh:
+    """An app by these settings."""
+    return Afresh(settings, connector=connector)
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when it is first asked for: the settings are read then, and not by everything that imports `create`.
+
+    Raises:
+        SystemExit: A setting is wrong; the line that says so is printed.
+    """
+    if name == "app":
+        made = globals()["app"] = create(load_settings())
+        return made
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

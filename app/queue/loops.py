@@ -1,0 +1,75 @@
+"""What a worker does besides running jobs, each in a loop of its own that outlives its own trouble."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from .connector import AfreshConnector
+from .rescue import rescue_stalled
+from .settle import SQL
+
+if TYPE_CHECKING:
+    from .worker import AfreshWorker
+
+RESCUE_SECONDS = 5.0
+"""Between two looks for jobs of lost workers."""
+
+LONGEST_RESTART = 30.0
+"""Seconds between two starts of a loop that keeps failing."""
+
+_logger = logging.getLogger(__name__)
+
+
+def side_loops(worker: "AfreshWorker") -> list[asyncio.Task[Any]]:
+    """Start the loops of a worker."""
+    loops: dict[str, Callable[[], Awaitable[None]]] = {
+        "settler": worker.settler.run,
+        "heartbeat": lambda: beat(worker),
+        "rescue": lambda: rescue(worker),
+        "aborts": worker._poll_jobs_to_abort,  # noqa: SLF001  The worker's own loop; Procrastinate names it so.
+        "periodic": worker._periodic_deferrer,  # noqa: SLF001  As above.
+    }
+    if worker.listen_notify:
+        loops["listener"] = lambda: worker.app.job_manager.listen_for_jobs(
+            on_notification=worker._handle_notification,  # noqa: SLF001  As above.
+            queues=worker.queues,
+        )
+    return [asyncio.create_task(supervise(name, loop), name=name) for name, loop in loops.items()]
+
+
+async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop, and again after an error, until it returns or is cancelled."""
+    pause = 0.5
+    while True:
+        try:
+            await loop()
+        except Exception as error:  # noqa: BLE001  The supervisor: no loop's trouble may end the worker or the others.
+            _logger.warning("%s stopped (%s: %s) and is started again", name, type(error).__name__, error)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  Spreads load; no secret.
+            pause = min(2 * pause, LONGEST_RESTART)
+        else:
+            return
+
+
+async def beat(worker: "AfreshWorker") -> None:
+    """Keep the heartbeat; a worker that finds itself pruned registers again, and what it ran is no longer its own."""
+    while True:
+        await asyncio.sleep(worker.update_heartbeat_interval)
+        connector = worker.app.connector
+        if not isinstance(connector, AfreshConnector):
+            await worker.app.job_manager.update_heartbeat(worker.worker_id or 0)
+            continue
+        async with connector.connection() as conn:
+            cursor = await conn.execute(SQL["beat_heart"], (worker.worker_id,))
+            if await cursor.fetchone() is None:
+                worker.registered_again(await worker.app.job_manager.register_worker())
+
+
+async def rescue(worker: "AfreshWorker") -> None:
+    """Take over the jobs of lost workers, out of step with the other workers."""
+    while True:
+        await asyncio.sleep(RESCUE_SECONDS * random.uniform(0.8, 1.0))  # noqa: S311  Spreads load; no secret.
+        if isinstance(worker.app.connector, AfreshConnector):
+            await rescue_stalled(worker.app)

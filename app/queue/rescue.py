@@ -1,0 +1,145 @@
+"""Taking over the jobs of lost workers, one transaction for each: one job's trouble does not stop the others.
+
+A rescue is not a failure of the job and costs no attempt. It is counted apart, and a job that loses its worker again
+and again is buried before it takes every worker down.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import psycopg
+
+from ..retry import explain
+from ..retry.failure import Evidence, Failure, FailureType, Remediation
+from ..retry.policy import DeadLetter, DeathCause, Snooze, SnoozeReason, Step
+from ..telemetry import Attempt, JobBuried, JobRescued, emit
+from .settle import SQL
+
+if TYPE_CHECKING:
+    from .app import Afresh
+
+FIRST_DELAY = timedelta(0)
+SECOND_DELAY = timedelta(seconds=30)
+LONGEST_DELAY = timedelta(seconds=900)
+"""The first rescue is immediate: most lost workers died of a deploy or a reboot. From the second on the job itself is
+suspect, and waits 30 s, doubling, up to 15 min."""
+
+
+@dataclass(frozen=True, slots=True)
+class RescueReport:
+    """What one round did: ids of jobs put back, of jobs buried, and of jobs whose rescue failed with its error."""
+
+    rescued: tuple[int, ...] = ()
+    buried: tuple[int, ...] = ()
+    failed: tuple[tuple[int, str], ...] = ()
+
+
+def delay_before(rescue: int) -> timedelta:
+    """The wait before a job runs again after its nth rescue, n from 1."""
+    if rescue <= 1:
+        return FIRST_DELAY
+    return min(SECOND_DELAY * 2 ** min(rescue - 2, 10), LONGEST_DELAY)
+
+
+async def rescue_stalled(app: "Afresh") -> RescueReport:
+    """Put back, or bury, every job whose worker is gone or silent for STALLED_AFTER.
+
+    Raises:
+        psycopg.OperationalError: The database is out of reach.
+    """
+    stalled_after, most = app.settings.worker.stalled_after, app.settings.worker.max_rescues
+    rescued: list[int] = []
+    buried: list[int] = []
+    failed: list[tuple[int, str]] = []
+    async with app.connection() as conn:
+        cursor = await conn.execute(SQL["find_stalled"], {"stalled_after": stalled_after})
+        for row in await cursor.fetchall():
+            lost = _Lost(*row)
+            ending, events = _ending(lost, most, datetime.now(UTC))
+            try:
+                applied = await _settle(conn, ending, stalled_after)
+            except psycopg.OperationalError:
+                raise
+            except psycopg.Error as error:
+                failed.append((lost.job_id, str(error)))
+                continue
+            if applied:
+                (buried if "cause" in ending else rescued).append(lost.job_id)
+                for event in events:
+                    emit(event)
+    return RescueReport(tuple(rescued), tuple(buried), tuple(failed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    job_id: int
+    task_name: str
+    queue_name: str
+    attempts: int
+    worker_id: int | None
+    rescues: int
+
+
+async def _settle(conn: psycopg.AsyncConnection[Any], ending: dict[str, Any], stalled_after: timedelta) -> bool:
+    cursor = await conn.execute(SQL["settle_endings"], (None, orjson.dumps([ending]).decode(), False, stalled_after))
+    row = await cursor.fetchone()
+    return row is not None and row[1] != "lost"
+
+
+def _ending(lost: _Lost, most: int, now: datetime) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    attempt = Attempt(lost.task_name, lost.attempts + 1, job_id=lost.job_id, queue=lost.queue_name)
+    nth = lost.rescues + 1
+    by = f"worker {lost.worker_id}" if lost.worker_id else "a worker that is no longer registered"
+    failure = _failure(lost, by)
+    seen = Step("worker_lost", f"{failure.type} · {by} was lost with the job, {nth} of {most}", {"rescues": float(nth)})
+    row: dict[str, Any] = {
+        "job_id": lost.job_id,
+        "attempts": lost.attempts,
+        "outcome": "lost",
+        "counted": False,
+        "ended_at": now,
+        "exception_type": failure.exception_type,
+        "message": failure.message,
+        "failure_type": failure.type,
+        "confidence": failure.confidence,
+        "evidence": [{"rule": each.rule, "exception": each.exception, "depth": 0, "detail": each.detail}
+                     for each in failure.evidence],
+        "remediation": failure.remediation,
+        "fingerprint": failure.fingerprint,
+    }
+    told = JobRescued(attempt, nth, lost.worker_id)
+    if nth > most:
+        last = Step("limit", f"lost more than {most} workers (MAX_RESCUES) → buried", {"max_rescues": float(most)})
+        decision = DeadLetter(DeathCause.WORKER_LOST, (seen, last))
+        reason = explain.line(decision.explanation)
+        row |= {"status": "failed", "decision": "dead_letter", "cause": decision.cause}
+        events: tuple[Any, ...] = (told, JobBuried(attempt, decision.cause, reason))
+    else:
+        delay = delay_before(nth)
+        wait = Step("delay", f"runs again in {delay.total_seconds():g} s", {"delay_seconds": delay.total_seconds()})
+        decision = Snooze(now + delay, delay, SnoozeReason.SHUTDOWN, (seen, wait))
+        reason = explain.line(decision.explanation)
+        row |= {
+            "status": "todo",
+            "decision": "snooze",
+            "delay": delay.total_seconds(),
+            "next_run_at": decision.at,
+        }
+        events = (told,)
+    return row | {"explanation": explain.as_json(decision.explanation), "reason": reason}, events
+
+
+def _failure(lost: _Lost, by: str) -> Failure:
+    return Failure(
+        type=FailureType.SYSTEM_WORKER_LOST,
+        confidence=1.0,
+        evidence=(Evidence("queue.rescue", "WorkerLost", 0, by),),
+        remediation=Remediation.SCALE_RESOURCES,
+        sentence="The worker that ran this job died or was cut off before the job was done.",
+        retryable=True,
+        fingerprint=f"worker-lost-{lost.task_name[-100:]}",
+        exception_type="WorkerLost",
+        message=f"{by} was lost while it ran this job",
+    )

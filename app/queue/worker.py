@@ -1,0 +1,231 @@
+"""The worker: Procrastinate's, with its loop replaced by one that claims and settles in groups.
+
+Overridden on purpose and pinned by tests/queue/test_conformance.py: `_run_loop` and `_shutdown`, because plain
+Procrastinate fetches one job per round trip, stops its heartbeat before it drains, and ends with its listener.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from procrastinate import signals
+from procrastinate import worker as procrastinate_worker
+from procrastinate.job_context import AbortReason, JobContext
+
+from .. import telemetry
+from .call import Calls
+from .claim import Claimed, Claims
+from .execute import Executor
+from .loops import side_loops
+from .settle import UNREACHABLE, Settler
+
+if TYPE_CHECKING:
+    from .app import Afresh
+
+LOOK_AHEAD = 0.05
+"""Seconds of work that may be claimed beyond what runs at once, where jobs are short."""
+
+LONGEST_LOOK_AHEAD = 200
+"""Jobs claimed ahead at most."""
+
+STALE_AHEAD = 0.2
+"""A job claimed ahead that has not started after so many seconds goes back for other workers."""
+
+
+class AfreshWorker(procrastinate_worker.Worker):
+    """Claims as many jobs as there is room for, runs them, and hands their ends to the one writer."""
+
+    app: "Afresh"
+
+    async def _run_loop(self) -> None:
+        """Work until stopped; then let go of everything in order."""
+        self._begin()
+        telemetry.emit(telemetry.WorkerStarted(self._label, tuple(self.queues or ()), self.concurrency))
+        side = side_loops(self)
+        stopping = signals.on_stop(self.stop) if self.install_signal_handlers else contextlib.nullcontext()
+        try:
+            with stopping:
+                await self._work()
+        finally:
+            await self._shutdown(side)
+            telemetry.emit(telemetry.WorkerStopped(self._label))
+
+    def _begin(self) -> None:
+        assert self.worker_id is not None  # noqa: S101  Worker.run registers before it starts the loop.
+        self._running_jobs = {}
+        self._ahead: deque[tuple[Claimed, float]] = deque()
+        self._average = 1.0
+        self.settler = Settler(self.app, self.worker_id, self.delete_jobs)
+        self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
+        self._calls = Calls(self.app, self)
+        self._executor = Executor(self.app, self._calls, self.settler.add)
+        self._new_job_event.clear()
+
+    @property
+    def _label(self) -> str:
+        return self.worker_name or f"worker-{self.worker_id}"
+
+    def stop(self) -> None:
+        """Take no more jobs, and end when those that run have ended. May be called from any thread."""
+        super().stop()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._new_job_event.set)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop_event.is_set()
+
+    # Claiming
+
+    async def _work(self) -> None:
+        empty = 0
+        while not self.stopping:
+            self._new_job_event.clear()
+            room = self._room()
+            if room == 0:
+                await self._new_job_event.wait()
+                continue
+            claimed = await self._claim(room)
+            if claimed is None:
+                continue
+            self._accept(claimed)
+            empty = 0 if claimed else empty + 1
+            # Empty-handed twice: other workers who claim at the same moment hide each other's jobs for an instant.
+            if empty == 1:
+                await asyncio.sleep(0.01)
+            elif empty:
+                if not self.wait and not self._running_jobs:
+                    self.stop()
+                    return
+                await self._sleep_until_work()
+                empty = 0 if self.wait else 1
+
+    def _room(self) -> int:
+        """How many jobs to claim now: none until half of what was in hand is gone, so that claims stay large."""
+        ahead = min(LONGEST_LOOK_AHEAD, int(self.concurrency * LOOK_AHEAD / self._average))
+        in_hand = len(self._running_jobs) + len(self._ahead)
+        if ahead and in_hand > (self.concurrency + ahead) // 2:
+            return 0
+        return max(0, self.concurrency + ahead - in_hand)
+
+    async def _claim(self, room: int) -> list[Claimed] | None:
+        try:
+            return await self.claims.take(room)
+        except UNREACHABLE:
+            await self._pause(1.0)
+            return None
+
+    def _accept(self, claimed: list[Claimed]) -> None:
+        self.settler.forget(each.job_id for each in claimed)
+        now = time.monotonic()
+        for each in claimed:
+            if len(self._running_jobs) < self.concurrency:
+                self._start(each)
+            else:
+                self._ahead.append((each, now))
+        if self._ahead:
+            asyncio.get_running_loop().call_later(STALE_AHEAD, self._release_stale)
+
+    async def _sleep_until_work(self) -> None:
+        """Until something is announced, something falls due, or the polling interval ends."""
+        pause = self.fetch_job_polling_interval
+        with contextlib.suppress(*UNREACHABLE):  # The interval alone does, until the database is back.
+            due = await self.claims.next_due()
+            if due is not None:
+                pause = min(pause, max(0.0, (due - datetime.now(UTC)).total_seconds()))
+        await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, self._new_job_event.set)
+        try:
+            await self._new_job_event.wait()
+        finally:
+            timer.cancel()
+
+    # Running
+
+    def _start(self, claimed: Claimed) -> None:
+        job_id = claimed.job_id
+        context = JobContext(
+            app=self.app,
+            worker_name=self.worker_name,
+            worker_queues=self.queues,
+            additional_context=self.additional_context.copy() if self.additional_context else {},
+            job=claimed.job,
+            abort_reason=lambda: self._job_ids_to_abort.get(job_id),
+            start_timestamp=time.time(),
+        )
+        run = asyncio.create_task(self._executor.execute(claimed, context, self))
+        self._running_jobs[run] = context
+        run.add_done_callback(self._ended)
+        if claimed.job.abort_requested or job_id in self._job_ids_to_abort:
+            self._abort_job(run, context, AbortReason.USER_REQUEST)
+
+    def _ended(self, run: asyncio.Task[Any]) -> None:
+        context = self._running_jobs.pop(run)
+        self._job_ids_to_abort.pop(context.job.id or 0, None)
+        self._average += 0.1 * (max(1e-5, time.time() - context.start_timestamp) - self._average)
+        if self._ahead and not self.stopping:
+            self._start(self._ahead.popleft()[0])
+        self._new_job_event.set()
+
+    def _release_stale(self) -> None:
+        """Jobs that were to start within an instant and could not: others may have room for them."""
+        late = time.monotonic() - STALE_AHEAD / 2
+        if self._ahead and self._ahead[0][1] <= late and not self.stopping:
+            self._average = max(self._average, LOOK_AHEAD * self.concurrency)
+            self._side(self.release_ahead())
+
+    async def release_ahead(self) -> None:
+        """Give back what was claimed ahead and has not started."""
+        claimed = [each for each, _ in self._ahead]
+        self._ahead.clear()
+        if claimed:
+            await self.claims.release(claimed)
+
+    def _side(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._releases: set[asyncio.Task[Any]] = getattr(self, "_releases", set())
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
+
+    def _handle_abort_jobs_requested(self, job_ids: Any) -> None:
+        wanted = set(job_ids)
+        for claimed, _ in self._ahead:
+            if claimed.job_id in wanted:
+                self._job_ids_to_abort[claimed.job_id] = AbortReason.USER_REQUEST
+        super()._handle_abort_jobs_requested(wanted)
+
+    # Letting go
+
+    async def _shutdown(self, side_tasks: list[asyncio.Task[Any]]) -> None:
+        """Drain while the heart still beats; what does not end in time goes back to the queue."""
+        with contextlib.suppress(*UNREACHABLE):
+            await self.release_ahead()
+        if self._running_jobs:
+            await asyncio.wait(self._running_jobs, timeout=self.shutdown_graceful_timeout)
+        await self._release_running()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.settler.drained(), timeout=self.shutdown_graceful_timeout)
+        for task in side_tasks:
+            task.cancel()
+        await asyncio.gather(*side_tasks, return_exceptions=True)
+        self._calls.close()
+        if self.worker_id is not None:
+            with contextlib.suppress(*UNREACHABLE):
+                await self.app.job_manager.unregister_worker(self.worker_id)
+        self.worker_id = None
+
+    async def _release_running(self) -> None:
+        running = dict(self._running_jobs)
+        for run, context in running.items():
+            self._job_ids_to_abort.setdefault(context.job.id or 0, AbortReason.SHUTDOWN)
+            run.cancel()
+        if running:
+            await asyncio.gather(*running, return_exceptions=True)
+
+
