@@ -49,7 +49,7 @@ def install(wanted: dict[str, str]) -> None:
     count = sum(line[:1].isalnum() for text in wanted.values() for line in text.splitlines())
     print(f"Installing {' and '.join(wanted)}: {count} packages …", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+        command = [str(PYTHON), "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
         command += ["--root-user-action=ignore", "--require-hashes", "--no-deps", "--only-binary=:all:"]
         for group, text in wanted.items():
             file = Path(folder) / group
