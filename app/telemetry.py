@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .retry.failure import Failure
-from .retry.policy import DeathCause, Decision, Snooze
+from .retry.policy import DeadLetter, DeathCause, Retry, Snooze
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,15 @@ class AttemptSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """The task failed, and what follows is stored. `reason` is the decision's explanation in one line."""
+    """The task failed at the cost of an attempt, and what follows is stored.
+
+    `reason` is the decision's explanation in one line.
+    """
 
     attempt: Attempt
     duration_seconds: float
     failure: Failure
-    decision: Decision
+    decision: Retry | DeadLetter
     reason: str
 
 
@@ -67,12 +70,13 @@ class AttemptAborted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptSnoozed:
-    """The attempt was ended early and its job waits, at no cost in attempts."""
+    """The attempt ended at no cost, and its job waits; with the failure where one led to it."""
 
     attempt: Attempt
     duration_seconds: float
     decision: Snooze
     reason: str
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,65 @@
+PYTHON ?= python3
+VENV := .venv/bin
+AFRESH := $(VENV)/python -m app
+ALL := run dev corpus
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SILENT:
+.PHONY: help run demo worker api migrate psql test check format schema bench lock clean sync-run sync-all
+MAKEFLAGS += --no-print-directory
+
+help: ## Show this list
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: sync-run ## Start everything: Postgres, migrations, a worker, the API
+	$(AFRESH) up
+
+demo: sync-run ## Watch it work against a dependency that misbehaves
+	$(AFRESH) demo
+
+worker: sync-run ## Start a worker
+	$(AFRESH) worker
+
+api: sync-run ## Start the API
+	$(AFRESH) api
+
+migrate: sync-run ## Bring the database up to this code
+	$(AFRESH) migrate
+
+psql: sync-run ## Open psql on the right server
+	$(AFRESH) psql
+
+test: sync-all ## Run the tests; T="-k breaker" chooses
+	$(VENV)/python -m pytest $(T)
+
+check: sync-all ## Lint, formatting, types, import contracts
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+	$(VENV)/mypy
+	found=$$($(VENV)/lint-imports --no-logo) || { echo "$$found"; exit 1; }
+	echo "All import contracts kept."
+
+format: sync-all ## Format the code and mend what lint can mend
+	$(VENV)/ruff check --fix --quiet
+	$(VENV)/ruff format
+
+schema: sync-all ## Write sql/schema.sql and .env.example anew from what the code says
+	$(VENV)/python -m app.postgres.schema > sql/schema.sql
+	$(VENV)/python -m app.config.example > .env.example
+
+bench: sync-all ## Measure the numbers we promise, as ratios
+	for script in bench/[a-z]*.py; do $(VENV)/python $$script || exit; done
+
+lock: sync-all ## Resolve the dependencies anew; U=--upgrade takes the newest
+	$(VENV)/python scripts/lock.py $(U)
+
+clean: ## Remove what make made; the data in .afresh stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find app tests bench scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+sync-run:
+	$(PYTHON) scripts/sync.py run
+
+sync-all:
+	$(PYTHON) scripts/sync.py $(ALL)

@@ -1,0 +1,262 @@
+"""Log lines: ours from telemetry, Procrastinate's and uvicorn's from `logging`, through one pipeline.
+
+A job's arguments must never be written, whoever logs them.
+"""
+
+import functools
+import logging
+import re
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any, TextIO, assert_never
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from .. import telemetry
+from ..config import LogSettings
+from ..retry.failure import Failure
+from ..retry.policy import DeadLetter, Retry
+from ..telemetry import Attempt
+
+_log = structlog.stdlib.get_logger("afresh")
+_gate = logging.getLogger("afresh")  # Asked first, so that a line nobody reads costs next to nothing.
+_running: ContextVar[tuple[Attempt, ...]] = ContextVar("running_attempts", default=())
+_unsubscribe: list[Callable[[], None]] = []
+
+
+def configure_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Write every line to `stream` (standard error) in one form, and turn telemetry into lines; replaces itself.
+
+    Where LOG_LEVEL is not set, the level given to Procrastinate's command line (``-v``, ``--log-level``) stands.
+    """
+    stream = stream or sys.stderr
+    root = logging.getLogger()
+    # Exactly this type: what basicConfig installs, and we. Others, such as a test's capture, are somebody's own.
+    ours = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
+    level = root.level if ours and "level" not in settings.model_fields_set else logging.getLevelName(settings.level)
+    for handler in ours:
+        root.removeHandler(handler)
+    root.addHandler(_handler(settings, stream))
+    root.setLevel(level)
+    _adopt_others(root.level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    stop_logs()
+    _unsubscribe.append(telemetry.subscribe(write))
+
+
+def stop_logs() -> None:
+    """Turn no more events into lines; other loggers go on."""
+    while _unsubscribe:
+        _unsubscribe.pop()()
+
+
+def _handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
+    common: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_running_attempt,
+    ]
+    rendering: list[Processor]
+    # Tracebacks are plain in both forms: the pretty ones print local variables, and so a job's arguments.
+    if settings.format == "json":
+        rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+    else:
+        rendering = [
+            _drop_unknown,
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+            ),
+        ]
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(_without_arguments)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[*common, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering]
+        )
+    )
+    return handler
+
+
+def _adopt_others(level: int) -> None:
+    """Let uvicorn's lines come to us, and quieten those who tell what we tell better, or tell too much."""
+    for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    for name in ("procrastinate", "httpx", "httpcore"):  # httpx logs whole addresses, with their query, at INFO.
+        logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
+
+
+_CALL = re.compile(r"(\[(?:\d+|None)\])\(.*", re.DOTALL)
+
+
+def _without_arguments(record: logging.LogRecord) -> bool:
+    """Cut Procrastinate's ``task[1](a='…') ended with…`` after the job's id, and say its action instead."""
+    if record.name.partition(".")[0] == "procrastinate":
+        text, cut = _CALL.subn(r"\1", record.getMessage())
+        record.msg = f"{text}: {getattr(record, 'action', 'logged')}" if cut else text
+        record.args = ()
+    return True
+
+
+def _add_running_attempt(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Give a task's own lines the fields of the attempt that writes them."""
+    running = _running.get()
+    return {**_fields(running[-1]), **event} if running else event
+
+
+def _drop_unknown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def _json(event: EventDict, default: Callable[[Any], Any], **_: object) -> str:
+    return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+@functools.singledispatch
+def write(event: telemetry.Event) -> None:
+    """Write the line of one event. Attempts that go well at once are told at DEBUG: they are the many."""
+    raise TypeError(f"no line for {event!r}")
+
+
+@write.register
+def _(event: telemetry.AttemptStarted) -> None:
+    _running.set((*_running.get(), event.attempt))
+    _attempt_line(logging.DEBUG, event.attempt, "started")
+
+
+@write.register
+def _(event: telemetry.AttemptSucceeded) -> None:
+    level = logging.DEBUG if event.attempt.attempt == 1 else logging.INFO
+    _attempt_line(level, event.attempt, "succeeded", duration_seconds=event.duration_seconds)
+    _end(event.attempt)
+
+
+@write.register
+def _(event: telemetry.AttemptFailed) -> None:
+    match event.decision:
+        case Retry(delay=delay):
+            then, more = f"Retrying in {_seconds(delay)}", {"retry_delay_seconds": delay.total_seconds()}
+        case DeadLetter(cause=cause):
+            then, more = f"No retry: {cause}", {}
+        case _:
+            assert_never(event.decision)
+    fields = {**_error(event.failure), **more, "reason": event.reason, "duration_seconds": event.duration_seconds}
+    _attempt_line(logging.WARNING, event.attempt, "failed", then, **fields)
+    _end(event.attempt)
+
+
+@write.register
+def _(event: telemetry.AttemptSnoozed) -> None:
+    delay = event.decision.delay
+    fields = {
+        **(_error(event.failure) if event.failure else {}),
+        "retry_delay_seconds": delay.total_seconds(),
+        "reason": event.reason,
+        "duration_seconds": event.duration_seconds,
+    }
+    then = f"Waiting {_seconds(delay)} at no cost: {event.decision.reason}"
+    _attempt_line(logging.INFO, event.attempt, "snoozed", then, **fields)
+    _end(event.attempt)
+
+
+@write.register
+def _(event: telemetry.AttemptAborted) -> None:
+    _attempt_line(logging.INFO, event.attempt, "aborted", duration_seconds=event.duration_seconds)
+    _end(event.attempt)
+
+
+@write.register
+def _(event: telemetry.JobReleased) -> None:
+    _job_line(logging.INFO, event.attempt, "released", "It goes back to its queue at no cost")
+
+
+@write.register
+def _(event: telemetry.JobBuried) -> None:
+    _job_line(logging.ERROR, event.attempt, "dead-lettered", event.reason, cause=event.cause.value)
+
+
+@write.register
+def _(event: telemetry.JobRescued) -> None:
+    fields = {"rescues": event.rescues, "lost_worker_id": event.lost_worker_id}
+    _job_line(logging.WARNING, event.attempt, "rescued", "Its worker was lost", **fields)
+
+
+@write.register
+def _(event: telemetry.OwnershipLost) -> None:
+    _job_line(logging.WARNING, event.attempt, "discarded", "Its job had been taken over meanwhile")
+
+
+@write.register
+def _(event: telemetry.WorkerStarted) -> None:
+    queues = ", ".join(event.queues) or "all queues"
+    _log.info(f"Worker started on {queues}", worker=event.worker, concurrency=event.concurrency)
+
+
+@write.register
+def _(event: telemetry.WorkerStopped) -> None:
+    _log.info("Worker stopped", worker=event.worker)
+
+
+@write.register
+def _(event: telemetry.DatabaseLost) -> None:
+    _log.error("Database lost", error_message=event.error)
+
+
+@write.register
+def _(event: telemetry.DatabaseBack) -> None:
+    _log.info(f"Database back after {event.outage_seconds:.1f}s", outage_seconds=event.outage_seconds)
+
+
+def _attempt_line(level: int, attempt: Attempt, outcome: str, then: str = "", **fields: object) -> None:
+    of = "" if attempt.max_attempts is None else f"/{attempt.max_attempts}"
+    _line(level, attempt, f"attempt {attempt.attempt}{of} {outcome}", then, fields)
+
+
+def _job_line(level: int, attempt: Attempt, outcome: str, then: str, **fields: object) -> None:
+    _line(level, attempt, outcome, then, fields)
+
+
+def _line(level: int, attempt: Attempt, outcome: str, then: str, fields: dict[str, object]) -> None:
+    if not _gate.isEnabledFor(level):
+        return
+    # A job's message has the function's name, as people say it; the field has the full one.
+    name = attempt.task_name if attempt.job_id is None else attempt.task_name.rpartition(".")[2]
+    text = f"Background task {outcome}: {name}"
+    _log.log(level, f"{text}. {then}" if then else text, **_fields(attempt), **fields)
+
+
+def _fields(attempt: Attempt) -> dict[str, object]:
+    return {
+        "correlation_id": attempt.correlation_id,
+        "job_id": attempt.job_id,
+        "task_name": attempt.task_name,
+        "operation_type": attempt.operation_type,
+        "attempt": attempt.attempt,
+        "max_attempts": attempt.max_attempts,
+    }
+
+
+def _error(failure: Failure) -> dict[str, object]:
+    return {"error_type": failure.exception_type, "error_message": failure.message, "failure_type": failure.type.value}
+
+
+def _seconds(delay: timedelta) -> str:
+    return f"{delay.total_seconds():.1f}s"
+
+
+def _end(attempt: Attempt) -> None:
+    _running.set(tuple(running for running in _running.get() if running != attempt))

@@ -1,0 +1,252 @@
+import asyncio
+import io
+import json
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+import structlog
+from procrastinate import App, testing
+
+from app import telemetry
+from app.config import LogSettings
+from app.monitoring import logs
+from app.retry.failure import Evidence, Failure, FailureType, Remediation
+from app.retry.policy import DeadLetter, DeathCause, Retry, Snooze, SnoozeReason
+from app.telemetry import Attempt, emit
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+ATTEMPT = Attempt(
+    task_name="mycompany.jobs.process_document",
+    attempt=1,
+    max_attempts=4,
+    job_id=17,
+    queue="documents",
+    operation_type="document",
+    correlation_id="order-5",
+)
+FAILURE = Failure(
+    type=FailureType.TRANSIENT_NETWORK,
+    confidence=0.97,
+    evidence=(Evidence(rule="type.httpx", exception="httpx.ConnectError", depth=0, detail="refused"),),
+    remediation=Remediation.AUTO_RETRY,
+    sentence="The network failed.",
+    retryable=True,
+    fingerprint="0123456789abcdef",
+    exception_type="httpx.ConnectError",
+    message="connection refused",
+)
+RETRY = Retry(at=NOW, delay=timedelta(seconds=2), explanation=())
+FAILED = telemetry.AttemptFailed(ATTEMPT, duration_seconds=0.5, failure=FAILURE, decision=RETRY, reason="because")
+
+Lines = Callable[[], list[dict[str, Any]]]
+Configure = Callable[..., Lines]
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    """Configure logs as JSON into memory; the result reads the lines so far. Undone after the test."""
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+
+    def configured(**settings: Any) -> Lines:
+        stream = io.StringIO()
+        logs.configure_logs(LogSettings(**{"format": "json", **settings}), stream)
+        return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    yield configured
+    logs.stop_logs()
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
+def sign_in(password: str) -> None:
+    """Refuse whatever is given."""
+    raise ValueError("wrong" if password else "empty")
+
+
+def test_every_event_has_a_line():
+    """No event is without its writer."""
+    assert set(get_args(telemetry.Event)) == {kind for kind in logs.write.registry if kind is not object}
+
+
+def test_failed_attempt(configure: Configure):
+    """A failed attempt says in words what failed and when it runs again, and carries the fields to search by."""
+    lines = configure()
+    emit(FAILED)
+    (line,) = lines()
+    moment = datetime.fromisoformat(line.pop("timestamp"))
+    assert moment.utcoffset() == timedelta()
+    assert line == {
+        "event": "Background task attempt 1/4 failed: process_document. Retrying in 2.0s",
+        "level": "warning",
+        "logger": "afresh",
+        "correlation_id": "order-5",
+        "job_id": 17,
+        "task_name": "mycompany.jobs.process_document",
+        "operation_type": "document",
+        "attempt": 1,
+        "max_attempts": 4,
+        "error_type": "httpx.ConnectError",
+        "error_message": "connection refused",
+        "failure_type": "TRANSIENT_NETWORK",
+        "retry_delay_seconds": 2.0,
+        "reason": "because",
+        "duration_seconds": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "text"),
+    [
+        (telemetry.AttemptStarted(ATTEMPT), "debug", "Background task attempt 1/4 started: process_document"),
+        (telemetry.AttemptSucceeded(ATTEMPT, 0.1), "debug", "Background task attempt 1/4 succeeded: process_document"),
+        (
+            telemetry.AttemptSucceeded(Attempt("tidy up v1.2", attempt=2), 0.1),
+            "info",
+            "Background task attempt 2 succeeded: tidy up v1.2",
+        ),
+        (
+            telemetry.AttemptFailed(ATTEMPT, 0.1, FAILURE, DeadLetter(DeathCause.PERMANENT, ()), "because"),
+            "warning",
+            "Background task attempt 1/4 failed: process_document. No retry: permanent",
+        ),
+        (
+            telemetry.AttemptSnoozed(
+                ATTEMPT, 0.1, Snooze(NOW, timedelta(minutes=1), SnoozeReason.BUDGET, ()), "because"
+            ),
+            "info",
+            "Background task attempt 1/4 snoozed: process_document. Waiting 60.0s at no cost: budget",
+        ),
+        (telemetry.AttemptAborted(ATTEMPT, 0.1), "info", "Background task attempt 1/4 aborted: process_document"),
+        (
+            telemetry.JobReleased(ATTEMPT),
+            "info",
+            "Background task released: process_document. It goes back to its queue at no cost",
+        ),
+        (
+            telemetry.JobBuried(ATTEMPT, DeathCause.RETRIES_SPENT, "3 retries spent"),
+            "error",
+            "Background task dead-lettered: process_document. 3 retries spent",
+        ),
+        (
+            telemetry.JobRescued(ATTEMPT, rescues=1, lost_worker_id=3),
+            "warning",
+            "Background task rescued: process_document. Its worker was lost",
+        ),
+        (
+            telemetry.OwnershipLost(ATTEMPT),
+            "warning",
+            "Background task discarded: process_document. Its job had been taken over meanwhile",
+        ),
+        (telemetry.WorkerStarted("w1", (), 10), "info", "Worker started on all queues"),
+        (telemetry.WorkerStopped("w1"), "info", "Worker stopped"),
+        (telemetry.DatabaseLost("gone"), "error", "Database lost"),
+        (telemetry.DatabaseBack(2.5), "info", "Database back after 2.5s"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_lines(configure: Configure, event: telemetry.Event, level: str, text: str):
+    """Every event is told in one sentence, as loud as it matters."""
+    lines = configure(level="DEBUG")
+    emit(event)
+    (line,) = lines()
+    assert (line["level"], line["event"]) == (level, text)
+
+
+def test_success_is_quiet(configure: Configure):
+    """At the default level, jobs that succeed at once write nothing."""
+    lines = configure()
+    emit(telemetry.AttemptStarted(ATTEMPT))
+    emit(telemetry.AttemptSucceeded(ATTEMPT, 0.1))
+    assert lines() == []
+
+
+def test_lines_of_a_task_carry_its_attempt(configure: Configure):
+    """What a task logs while it runs, by `logging` or structlog, carries the attempt; what comes after does not."""
+    lines = configure()
+    emit(telemetry.AttemptStarted(ATTEMPT))
+    logging.getLogger("mycompany").info("page %d", 1)
+    structlog.get_logger().info("page 2", task_name="mine")
+    emit(telemetry.AttemptSucceeded(ATTEMPT, 0.1))
+    logging.getLogger("mycompany").info("idle")
+    first, second, third = lines()
+    assert (first["event"], first["job_id"], first["correlation_id"]) == ("page 1", 17, "order-5")
+    assert (second["job_id"], second["task_name"]) == (17, "mine")
+    assert "job_id" not in third
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_arguments_stay_out(configure: Configure, level: str):
+    """Neither the arguments nor the result of a job reach our logs through Procrastinate's lines."""
+    stream_lines = configure(level=level)
+    app = App(connector=testing.InMemoryConnector())
+
+    @app.task(name="mail")
+    async def mail(to: str) -> str:
+        if to.startswith("nobody"):
+            raise ValueError("no address")
+        return f"sent ({to})"
+
+    async def run() -> None:
+        async with app.open_async():
+            await mail.defer_async(to="somebody@example.com (home)\n) - Result: x")
+            await mail.defer_async(to="nobody@example.com")
+            await app.run_worker_async(wait=False, listen_notify=False, install_signal_handlers=False)
+
+    asyncio.run(run())
+    written = json.dumps(stream_lines())
+    assert "@example.com" not in written
+    assert "mail[2]: job_error" in written
+    assert ("mail[1]: job_success" in written) == (level == "DEBUG")
+
+
+def test_tracebacks_have_no_locals(configure: Configure):
+    """A traceback shows where it failed, not what the variables held; in both forms."""
+    for form in ("json", "console"):
+        stream = io.StringIO()
+        configure()
+        logs.configure_logs(LogSettings(format=form), stream)
+        password = secrets.token_hex(8)
+        try:
+            sign_in(password)
+        except ValueError:
+            logging.getLogger("mycompany").exception("not signed in")
+        assert "ValueError: wrong" in stream.getvalue()
+        assert password not in stream.getvalue()
+
+
+def test_console(configure: Configure):
+    """On the console a line is readable without colours where there is no terminal, and says nothing of unknowns."""
+    configure()
+    stream = io.StringIO()
+    logs.configure_logs(LogSettings(format="console"), stream)
+    emit(telemetry.AttemptFailed(Attempt("tidy", attempt=1, max_attempts=2), 0.1, FAILURE, RETRY, "because"))
+    written = stream.getvalue()
+    assert "[warning  ] Background task attempt 1/2 failed: tidy. Retrying in 2.0s" in written
+    assert "\x1b" not in written
+    assert "job_id" not in written
+
+
+def test_configured_twice(configure: Configure):
+    """Configuring again replaces the first configuration: one line per event."""
+    configure()
+    lines = configure()
+    emit(FAILED)
+    assert len(lines()) == 1
+
+
+def test_level_of_the_command_line(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    """Procrastinate's own `--log-level` stands where LOG_LEVEL is not set, and yields where it is."""
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+    root = logging.getLogger()
+    handler = logging.StreamHandler(io.StringIO())  # As logging.basicConfig of its command line leaves it.
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    configure()
+    assert root.level == logging.DEBUG
+    configure(level="ERROR")
+    assert root.level == logging.ERROR

@@ -1,0 +1,81 @@
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts import lock, sync
+
+ROOT = Path(__file__).parent.parent
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+SECTIONS = sync.sections(LOCK)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+DECLARED = {"run": PROJECT["project"]["dependencies"], **PROJECT["dependency-groups"]}
+
+
+def locked(*groups: str) -> dict[str, list[Requirement]]:
+    """Return what the sections of `groups` name, by canonical name; a package may have a version per Python."""
+    found: dict[str, list[Requirement]] = {}
+    for group in groups:
+        for block in lock.blocks(SECTIONS[group]):
+            requirement = Requirement(block.partition("\\")[0])
+            found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def test_groups():
+    """The lock has exactly the groups of pyproject.toml, the one that everything needs first."""
+    assert list(SECTIONS) == list(DECLARED) == ["run", "dev", "corpus"]
+
+
+@pytest.mark.parametrize("group", DECLARED)
+def test_satisfies_pyproject(group: str):
+    """Every dependency that pyproject.toml names is locked, in its group or one above, in a version it allows."""
+    groups = list(SECTIONS)
+    available = locked(*groups[: groups.index(group) + 1])
+    for text in DECLARED[group]:
+        wanted = Requirement(text)
+        versions = available.get(canonicalize_name(wanted.name), [])
+        assert versions, f"{text} is not locked: make lock"
+        for version in versions:
+            (pin,) = version.specifier
+            assert pin.operator == "=="
+            assert wanted.specifier.contains(pin.version), f"{version} does not satisfy {text}: make lock"
+
+
+def test_no_package_twice():
+    """No package is in two sections, and none has two versions for one Python."""
+    for name, versions in locked(*SECTIONS).items():
+        assert len(versions) == 1 or all(version.marker for version in versions), name
+
+
+def test_every_package_has_a_hash():
+    """Nothing can be installed that is not the very file that was locked."""
+    assert all("--hash=sha256:" in block for block in lock.blocks(LOCK))
+
+
+def test_names_no_index():
+    """The lock holds no address: a mirror serves as well."""
+    assert not re.search(r"https?:|file:|--(?:extra-)?index|--find-links", LOCK)
+
+
+def test_sync_refuses_unknown_groups():
+    """A misspelt group is one line that names the groups there are."""
+    ended = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "sync.py", "rnu"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == "usage: sync.py GROUP… (run, dev, corpus): not rnu\n"
+
+
+def test_section_changes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A group counts as installed until its section changes."""
+    monkeypatch.setattr(sync, "VENV", tmp_path)
+    assert not sync.is_installed("run", SECTIONS["run"])
+    sync.stamp_of("run").write_text(sync.digest(SECTIONS["run"]))
+    assert sync.is_installed("run", SECTIONS["run"])
+    assert not sync.is_installed("run", SECTIONS["run"] + "more==1.0\n")
