@@ -1,1 +1,1 @@
-"""Where the database comes from."""
+"""Where the database comes from: `connect` finds or starts it, `migrate` brings its schema up to date."""

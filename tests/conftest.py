@@ -1,0 +1,65 @@
+"""Every test that asks for one gets a database of its own, copied from a template that has the present schema."""
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+
+from app.postgres.connect import Database
+
+from .servers import Server, running_server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Procrastinate and psycopg stand on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One Postgres server for the whole run."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> Iterator[str]:
+    """The name of a database with Procrastinate's schema and all of ours. Nobody connects to it."""
+    name = f"afresh_template_{os.getpid()}"
+    yield server.make_template(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def database_url(server: Server, template: str) -> Iterator[str]:
+    """How to connect to this test's own database."""
+    name = f"afresh_test_{os.getpid()}_{next(_numbers)}"
+    yield server.create(name, template=template)
+    server.drop(name)
+
+
+@pytest.fixture
+def empty_database_url(server: Server) -> Iterator[str]:
+    """How to connect to a database of this test's own that has no schema yet."""
+    name = f"afresh_empty_{os.getpid()}_{next(_numbers)}"
+    yield server.create(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def db(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """This test's own database as the application sees it."""
+    with Database(url=database_url, data_dir=tmp_path_factory.getbasetemp()) as database:
+        yield database
+
+
+@pytest.fixture
+async def conn(anyio_backend: str, db: Database) -> AsyncIterator[psycopg.AsyncConnection]:  # noqa: ARG001 - it makes the fixture async
+    """A connection to this test's own database, in autocommit."""
+    async with await db.connect_async(application_name="test") as conn:
+        yield conn

@@ -1,0 +1,82 @@
+"""The Postgres server that tests run on: an embedded one of their own, a container's, or the one they are given."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from app.postgres.embedded import EmbeddedServer, embedded_server
+from app.postgres.migrate import migrate
+
+EMBEDDED_VERSION = int(os.environ.get("TEST_POSTGRES_VERSION", "18"))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server, on which each test gets a database of its own.
+
+    Attributes:
+        url: Connects as the role that the application would use, to a database that tests leave alone.
+        embedded: The embedded server behind it, where it is one: for tests that stop and start it.
+    """
+
+    url: str
+    embedded: EmbeddedServer | None = None
+
+    def database(self, name: str) -> str:
+        """How to connect to another database of this server."""
+        return make_conninfo(self.url, dbname=name)
+
+    def create(self, name: str, *, template: str = "template1") -> str:
+        """Make a database and return how to connect to it."""
+        self._execute("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
+        return self.database(name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database, whoever is connected."""
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def make_template(self, name: str) -> str:
+        """Make a database with the present schema, for others to be copied from, and return its name."""
+        with psycopg.connect(self.create(name), autocommit=True) as conn:
+            migrate(conn)
+        return name
+
+    def _execute(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as conn:
+            conn.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """The server of TEST_DATABASE_URL, or a container's (TEST_POSTGRES=container), or an embedded one."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield Server(url)
+    elif os.environ.get("TEST_POSTGRES") == "container":
+        from testcontainers.postgres import PostgresContainer
+
+        with PostgresContainer(f"postgres:{EMBEDDED_VERSION}", driver=None) as container:
+            yield Server(make_conninfo(container.get_connection_url()))
+    else:
+        with temporary_folder() as folder:
+            server = embedded_server(folder, version=EMBEDDED_VERSION, durable=False)
+            with server.join():
+                yield Server(server.conninfo(), server)
+
+
+@contextmanager
+def temporary_folder(mode: int = 0o711) -> Iterator[Path]:
+    """A folder that the system account of root's servers can enter, as pytest's tmp_path cannot be."""
+    folder = Path(tempfile.mkdtemp(prefix="afresh-test-"))
+    folder.chmod(mode)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
