@@ -1,0 +1,147 @@
+"""The user's own rules. They win over everything the engine knows. Registries are values: nothing is global here."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .failure import FailureType
+from .look import Look
+from .verdict import Verdict
+
+_SCAN_LIMIT = 2000
+_LINE = re.compile(r"\s*(?P<match>[^=\s][^=]*?)\s*=\s*(?P<type>[A-Z_]+)\s*")
+
+Judge = Callable[[BaseException], FailureType | None]
+
+
+class RuleError(ValueError):
+    """A rule in the settings cannot be read; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """All conditions that are given must hold; the first rule that answers wins.
+
+    Attributes:
+        name: Shown as evidence ``user.<name>``.
+        type: The answer, unless `judge` gives it.
+        exception: Qualified or bare class name; subclasses match too.
+        contains: Text of the message, compared without case.
+        pattern: Regular expression searched in the first 2,000 characters of the message. Its speed is its author's.
+        judge: Function of the exception; None means the rule has no opinion. If it raises, it has none.
+        retryable: Overrides the type's default.
+    """
+
+    name: str
+    type: FailureType | None = None
+    exception: str | None = None
+    contains: str | None = None
+    pattern: re.Pattern[str] | None = None
+    judge: Judge | None = None
+    retryable: bool | None = None
+
+    def verdict(self, look: Look) -> Verdict | None:
+        """This rule's answer to one link of the chain, or None."""
+        if not self._applies(look):
+            return None
+        kind = self.type
+        if self.judge is not None:
+            answer = look.attempt(self.judge, look.exc)
+            kind = answer if isinstance(answer, FailureType) else None
+        if kind is None:
+            return None
+        return Verdict(
+            type=kind, rule=f"user.{self.name}", detail=f"rule {self.name}", confidence=1.0, retryable=self.retryable
+        )
+
+    def _applies(self, look: Look) -> bool:
+        if self.exception is not None and not _is_named(look, self.exception):
+            return False
+        if self.contains is not None and self.contains.casefold() not in look.text.casefold():
+            return False
+        return self.pattern is None or self.pattern.search(look.text[:_SCAN_LIMIT]) is not None
+
+
+def _is_named(look: Look, name: str) -> bool:
+    if name == look.facts.name:
+        return True
+    for cls in type(look.exc).__mro__:
+        if name in (cls.__name__, f"{cls.__module__}.{cls.__qualname__}"):
+            return True
+    return look.facts.is_a(name)
+
+
+class RuleBook:
+    """An explicit registry: make one, register on it, and hand `rules` to `classify.Context`."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """In order of registration."""
+        return tuple(self._rules)
+
+    def add(self, *rules: Rule) -> None:
+        """Register ready-made rules."""
+        self._rules.extend(rules)
+
+    def failure_rule(
+        self, exception: type[BaseException] | str | None = None, *, retryable: bool | None = None
+    ) -> Callable[[Judge], Judge]:
+        """Decorator: the function receives the exception and answers with a type, or None for no opinion.
+
+        `exception` limits it to a class (or a class name, which needs no import) and its subclasses.
+        """
+        name = exception if exception is None or isinstance(exception, str) else _qualified(exception)
+
+        def register(judge: Judge) -> Judge:
+            self.add(Rule(getattr(judge, "__name__", "rule"), exception=name, judge=judge, retryable=retryable))
+            return judge
+
+        return register
+
+
+def _qualified(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def parse_rules(text: str) -> tuple[Rule, ...]:
+    """Rules as settings write them, separated by line ends or semicolons.
+
+    ``mycompany.errors.Busy=TRANSIENT_RESOURCE`` matches a class, ``"pool is closed"=TRANSIENT_DATABASE`` a text of
+    the message, ``mycompany.errors.ApiError "maintenance"=EXTERNAL_API_DOWN`` both.
+
+    Raises:
+        RuleError: A line has another form, or its type does not exist.
+    """
+    lines = (line.strip() for line in re.split(r"[;\n]", text))
+    return tuple(_parse(line) for line in lines if line and not line.startswith("#"))
+
+
+def _parse(line: str) -> Rule:
+    match = _LINE.fullmatch(line)
+    if match is None or match["type"] not in FailureType.__members__:
+        raise RuleError(f"failure rule {line!r}: expected class=TYPE or \"text\"=TYPE, TYPE one of {_types()}")
+    name, quote, rest = match["match"].partition('"')
+    if quote and (not rest.endswith('"') or len(rest) < 2):  # noqa: PLR2004 - a character and its closing quote
+        raise RuleError(f"failure rule {line!r}: the text needs a closing quote")
+    return Rule(
+        name=match["match"].replace('"', "").strip(),
+        type=FailureType(match["type"]),
+        exception=name.strip() or None,
+        contains=rest[:-1] if quote else None,
+    )
+
+
+def _types() -> str:
+    return ", ".join(FailureType.__members__)
+
+
+def first_verdict(rules: Iterable[Rule], look: Look) -> Verdict | None:
+    """The first rule with an answer."""
+    for rule in rules:
+        verdict = rule.verdict(look)
+        if verdict is not None:
+            return verdict
+    return None
