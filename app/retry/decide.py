@@ -25,7 +25,7 @@ from .policy import (
     Step,
     Tier,
 )
-from .rules import BY_TYPE, FIXED, Draft, Limit, past_deadline, waited_too_long
+from .draft import BY_TYPE, FIXED, Draft, Limit, past_deadline, waited_too_long
 from .words import duration
 
 MAX_WAIT = timedelta(hours=24)

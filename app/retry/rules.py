@@ -1,309 +1,147 @@
-"""The rules a decision is made of, in the order they act. Each is small, and says what it did.
+"""The user's own rules. They win over everything the engine knows. Registries are values: nothing is global here."""
 
-A new influence on decisions is a new rule in `BY_TYPE` or `FIXED`, at the place where it acts.
-"""
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import lru_cache
-from math import ceil
-from random import Random
-from typing import NamedTuple
+from .failure import FailureType
+from .look import Look
+from .verdict import Verdict
 
-from .backoff import Jitter, Spread, spread
-from .failure import Effect, Failure, FailureType
-from .policy import DeathCause, JobLimits, RetryPolicy, SnoozeReason, Step
-from .words import duration, ordinal
+_SCAN_LIMIT = 2000
+_LINE = re.compile(r"\s*(?P<match>[^=\s][^=]*?)\s*=\s*(?P<type>[A-Z_]+)\s*")
 
-HINT_MAX_SECONDS = 86_400.0
-"""A server's hint is believed up to a day; beyond it, it is a broken clock or a wish never to be called again."""
-
-SHORTEST_SNOOZE_SECONDS = 1.0
-"""Snoozes cost no attempt, so a server that says "0.01" for ever would keep a job spinning for a day."""
-
-CONTENTION = Spread(1.0, 5.0)
-"""First retry of a job that lost to another one: soon, and apart from the one that lost beside it."""
+Judge = Callable[[BaseException], FailureType | None]
 
 
-class Limit(NamedTuple):
-    """How many retries, and by whose word."""
-
-    retries: int | None
-    source: str = ""
+class RuleError(ValueError):
+    """A rule in the settings cannot be read; the message names it."""
 
 
-@dataclass(slots=True)
-class Draft:
-    """A decision while it is made: the case, and what the rules have made of it so far.
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """All conditions that are given must hold; the first rule that answers wins.
 
     Attributes:
-        exempt: Why the veto of the failure's type does not hold, if it does not.
-        waiting: Set if the wait will cost no attempt.
-        seconds: The wait so far.
-        floor: What jitter must not go below.
-        range: From where the wait is drawn, if not from the policy's jitter.
+        name: Shown as evidence ``user.<name>``.
+        type: The answer, unless `judge` gives it.
+        exception: Qualified or bare class name; subclasses match too.
+        contains: Text of the message, compared without case.
+        pattern: Regular expression searched in the first 2,000 characters of the message. Its speed is its author's.
+        judge: Function of the exception; None means the rule has no opinion. If it raises, it has none.
+        retryable: Overrides the type's default.
     """
 
-    failure: Failure
-    exception: BaseException | None
-    attempts: int
-    policy: RetryPolicy
-    limit: Limit
-    limits: JobLimits
-    now: datetime
-    rng: Random
-    max_wait: timedelta
-    exempt: str | None = None
-    waiting: SnoozeReason | None = None
-    seconds: float = 0.0
-    floor: float = 0.0
-    range: Spread | None = None
-    steps: list[Step] = field(default_factory=list)
+    name: str
+    type: FailureType | None = None
+    exception: str | None = None
+    contains: str | None = None
+    pattern: re.Pattern[str] | None = None
+    judge: Judge | None = None
+    retryable: bool | None = None
+
+    def verdict(self, look: Look) -> Verdict | None:
+        """This rule's answer to one link of the chain, or None."""
+        if not self._applies(look):
+            return None
+        kind = self.type
+        if self.judge is not None:
+            answer = look.attempt(self.judge, look.exc)
+            kind = answer if isinstance(answer, FailureType) else None
+        if kind is None:
+            return None
+        return Verdict(
+            type=kind, rule=f"user.{self.name}", detail=f"rule {self.name}", confidence=1.0, retryable=self.retryable
+        )
+
+    def _applies(self, look: Look) -> bool:
+        if self.exception is not None and not _is_named(look, self.exception):
+            return False
+        if self.contains is not None and self.contains.casefold() not in look.text.casefold():
+            return False
+        return self.pattern is None or self.pattern.search(look.text[:_SCAN_LIMIT]) is not None
+
+
+def _is_named(look: Look, name: str) -> bool:
+    if name == look.facts.name:
+        return True
+    for cls in type(look.exc).__mro__:
+        if name in (cls.__name__, f"{cls.__module__}.{cls.__qualname__}"):
+            return True
+    return look.facts.is_a(name)
+
+
+class RuleBook:
+    """An explicit registry: make one, register on it, and hand `rules` to `classify.Context`."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
 
     @property
-    def retry(self) -> int:
-        """Number of the retry that would follow; 1 is the first."""
-        return self.attempts + 1
+    def rules(self) -> tuple[Rule, ...]:
+        """In order of registration."""
+        return tuple(self._rules)
 
-    def say(self, name: str, text: str, **numbers: float) -> None:
-        """Add a step to the explanation."""
-        self.steps.append(Step(name, text, numbers))
+    def add(self, *rules: Rule) -> None:
+        """Register ready-made rules."""
+        self._rules.extend(rules)
 
+    def failure_rule(
+        self, exception: type[BaseException] | str | None = None, *, retryable: bool | None = None
+    ) -> Callable[[Judge], Judge]:
+        """Decorator: the function receives the exception and answers with a type, or None for no opinion.
 
-Rule = Callable[[Draft], DeathCause | None]
-"""Reads the draft, moves it, says why. A cause ends it."""
+        `exception` limits it to a class (or a class name, which needs no import) and its subclasses.
+        """
+        name = exception if exception is None or isinstance(exception, str) else _qualified(exception)
 
+        def register(judge: Judge) -> Judge:
+            self.add(Rule(getattr(judge, "__name__", "rule"), exception=name, judge=judge, retryable=retryable))
+            return judge
 
-def give_up_on(draft: Draft) -> DeathCause | None:
-    """Classes the policy gives up on."""
-    classes = draft.policy.give_up_on
-    if not classes or not any(issubclass(each, classes) for each in _raised(draft.exception)):
-        return None
-    draft.say("give_up_on", f"give_up_on names {draft.failure.exception_type}")
-    return DeathCause.PERMANENT
-
-
-def retry_on(draft: Draft) -> DeathCause | None:
-    """Only the classes named are retried, and those whatever their type."""
-    classes = draft.policy.retry_on
-    if not classes:
-        return None
-    raised = list(_raised(draft.exception))
-    if raised and all(issubclass(each, classes) for each in raised):
-        draft.exempt = "retry_on names it"
-        return None
-    draft.say("retry_on", f"retry_on names only {', '.join(each.__name__ for each in classes)}")
-    return DeathCause.PERMANENT
+        return register
 
 
-def setting_lifts_veto(draft: Draft) -> DeathCause | None:
-    """A type that is not retried by default is, where a setting gives its policy retries."""
-    if draft.failure.type in WHY_NOT and draft.policy.max_retries != 0:
-        draft.exempt = f"a setting allows retries of {draft.failure.type}"
-    return None
+def _qualified(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def unsafe_to_repeat(draft: Draft) -> DeathCause | None:
-    """A task that must not run twice does not, while nobody knows whether it ran once.
+def parse_rules(text: str) -> tuple[Rule, ...]:
+    """Rules as settings write them, separated by line ends or semicolons.
 
-    Not lifted by `retry_on`: to name an exception is a wish, to declare a task not idempotent is a danger.
+    ``mycompany.errors.Busy=TRANSIENT_RESOURCE`` matches a class, ``"pool is closed"=TRANSIENT_DATABASE`` a text of
+    the message, ``mycompany.errors.ApiError "maintenance"=EXTERNAL_API_DOWN`` both.
+
+    Raises:
+        RuleError: A line has another form, or its type does not exist.
     """
-    if draft.limits.idempotent or not _effect_unknown(draft.failure):
-        return None
-    draft.say(
-        "idempotency", "it may have taken effect and the task is not idempotent: a person must look before a retry"
+    lines = (line.strip() for line in re.split(r"[;\n]", text))
+    return tuple(_parse(line) for line in lines if line and not line.startswith("#"))
+
+
+def _parse(line: str) -> Rule:
+    match = _LINE.fullmatch(line)
+    if match is None or match["type"] not in FailureType.__members__:
+        raise RuleError(f"failure rule {line!r}: expected class=TYPE or \"text\"=TYPE, TYPE one of {_types()}")
+    name, quote, rest = match["match"].partition('"')
+    if quote and (not rest.endswith('"') or len(rest) < 2):  # noqa: PLR2004 - a character and its closing quote
+        raise RuleError(f"failure rule {line!r}: the text needs a closing quote")
+    return Rule(
+        name=match["match"].replace('"', "").strip(),
+        type=FailureType(match["type"]),
+        exception=name.strip() or None,
+        contains=rest[:-1] if quote else None,
     )
-    return DeathCause.PERMANENT
 
 
-def veto(draft: Draft) -> DeathCause | None:
-    """What fails again when repeated is not repeated."""
-    if draft.failure.retryable:
-        return None
-    if draft.exempt is not None:
-        draft.say("veto", f"retried although it may fail again: {draft.exempt}")
-        return None
-    draft.say("veto", f"not retryable: {WHY_NOT.get(draft.failure.type, draft.failure.sentence)}")
-    return DeathCause.PERMANENT
+def _types() -> str:
+    return ", ".join(FailureType.__members__)
 
 
-def wait_as_told(draft: Draft) -> DeathCause | None:
-    """Coming back when a rate limit said so spends no attempt. Where one attempt is all there is, it is not taken."""
-    told = draft.failure.type is FailureType.TRANSIENT_RATE_LIMIT and _hint_seconds(draft.failure) > 0
-    if told and draft.limit.retries != 0:
-        draft.waiting = SnoozeReason.RATE_LIMIT
+def first_verdict(rules: Iterable[Rule], look: Look) -> Verdict | None:
+    """The first rule with an answer."""
+    for rule in rules:
+        verdict = rule.verdict(look)
+        if verdict is not None:
+            return verdict
     return None
-
-
-def count(draft: Draft) -> DeathCause | None:
-    """The limit of the policy that decides this failure, against all attempts of the job."""
-    most = draft.limit.retries
-    if most is None or draft.waiting is not None or draft.attempts < most:
-        return None
-    text = f"all {most} retries spent" if most > 1 else "the only retry is spent" if most else "no retries allowed"
-    draft.say("count", text + draft.limit.source, retries_count=draft.attempts, max_retries_count=most)
-    return DeathCause.RETRIES_SPENT
-
-
-def plan(draft: Draft) -> DeathCause | None:
-    """What the policy's curve says, before anything moves it."""
-    step = _planned(draft.policy, draft.retry, draft.limit)
-    draft.seconds = step.numbers["delay_seconds"]
-    draft.steps.append(step)
-    return None
-
-
-# A process knows a few policies and retries a few times under each; to word them anew took a third of a decision.
-@lru_cache(maxsize=1024)
-def _planned(policy: RetryPolicy, retry: int, limit: Limit) -> Step:
-    seconds = policy.wait_seconds(retry)
-    of = "" if limit.retries is None or retry > limit.retries else f" of {limit.retries}{limit.source}"
-    text = f"policy {policy.curve}, {ordinal(retry)} retry{of} → {duration(seconds)}"
-    return Step("policy", text, {"retry_number": retry, "delay_seconds": seconds})
-
-
-def contention(draft: Draft) -> DeathCause | None:
-    """Two transactions met; nothing is down. Drawn whatever the jitter, or the two would meet again."""
-    if draft.attempts > 0 or draft.failure.reason != "contention":
-        return None
-    if draft.failure.type is not FailureType.TRANSIENT_DATABASE:
-        return None
-    cap = draft.policy.max_seconds
-    draft.range = Spread(min(CONTENTION.low, cap), min(CONTENTION.high, cap))
-    draft.seconds = draft.range.high
-    text = f"contention: first retry within {duration(draft.range.low)} to {duration(draft.range.high)}"
-    draft.say("contention", text, low_seconds=draft.range.low, high_seconds=draft.range.high)
-    return None
-
-
-def hint(draft: Draft) -> DeathCause | None:
-    """The server's own word is a floor, also above the policy's cap."""
-    said = draft.failure.hint
-    seconds = _hint_seconds(draft.failure)
-    if said is None or seconds <= 0:
-        return None
-    # Whole microseconds, upwards: rounding must not bring the job back before its time.
-    floor = ceil(min(seconds, HINT_MAX_SECONDS) * 1e6) / 1e6
-    draft.floor = max(floor, SHORTEST_SNOOZE_SECONDS) if draft.waiting else floor
-    clamped = f", clamped to {duration(HINT_MAX_SECONDS)}" if seconds > HINT_MAX_SECONDS else ""
-    draft.seconds = max(draft.seconds, draft.floor)
-    # A hint of 1e300 is finite but says nothing; what is stored is what was used.
-    text = f"{said.source} {duration(floor)}{clamped} is the floor → {duration(draft.seconds)}"
-    draft.say("hint", text, hint_seconds=floor, delay_seconds=draft.seconds)
-    return None
-
-
-def jitter(draft: Draft) -> DeathCause | None:
-    """The one draw. Under a hint it only adds, so that all who were told "60" do not return in one instant."""
-    policy = draft.policy
-    if draft.seconds <= 0 or (policy.jitter is Jitter.NONE and draft.range is None):
-        return None
-    drawn_from = draft.range or spread(
-        policy.jitter,
-        draft.seconds,
-        retry=draft.retry,
-        initial=policy.initial_seconds,
-        cap=policy.max_seconds,
-        rng=draft.rng,
-    )
-    low, high = drawn_from.low, drawn_from.high
-    if draft.floor > 0:
-        low = max(low, draft.floor)
-        high = max(high, draft.floor + max(1.0, 0.1 * draft.floor))
-    draft.seconds = draft.rng.uniform(low, high)
-    what = "drawn" if draft.range else f"{policy.jitter} jitter"
-    text = f"{what} → {duration(draft.seconds)}"
-    draft.say("jitter", text, low_seconds=low, high_seconds=high, delay_seconds=draft.seconds)
-    return None
-
-
-def bounds(draft: Draft) -> DeathCause | None:
-    """Neither waiting without end nor running after the job's deadline."""
-    ended = past_deadline(draft.seconds, draft.limits, draft.now)
-    if draft.waiting is not None:
-        # The jitter after a hint is ours, not the server's: it alone does not end a job.
-        wait = max(draft.floor, SHORTEST_SNOOZE_SECONDS)
-        ended = ended or waited_too_long(draft.waiting, wait, draft.limits, draft.max_wait)
-    if ended is None:
-        return None
-    draft.steps.append(ended)
-    return DeathCause.WAITED_TOO_LONG
-
-
-FIXED: tuple[Rule, ...] = (
-    give_up_on,
-    retry_on,
-    unsafe_to_repeat,
-    veto,
-    wait_as_told,
-    count,
-    plan,
-    hint,
-    jitter,
-    bounds,
-)  # fmt: skip  One glance, in the order they act.
-BY_TYPE: tuple[Rule, ...] = (
-    give_up_on,
-    retry_on,
-    setting_lifts_veto,
-    unsafe_to_repeat,
-    veto,
-    wait_as_told,
-    count,
-    plan,
-    contention,
-    hint,
-    jitter,
-    bounds,
-)  # fmt: skip  As above.
-
-WHY_NOT = {
-    FailureType.PERMANENT_VALIDATION: "the same data fails again",
-    FailureType.PERMANENT_NOT_FOUND: "what it asks for is not there",
-    FailureType.PERMANENT_CONFLICT: "what it found there stays until somebody looks",
-    FailureType.PERMANENT_AUTH: "access stays refused until credentials or rights change",
-    FailureType.PERMANENT_CODE_BUG: "only a change of the code mends it",
-    FailureType.CONFIG_MISSING_SETTING: "only a setting mends it",
-}
-
-
-def _raised(exception: BaseException | None) -> Iterator[type[BaseException]]:
-    """The class raised; of a group, the classes in it."""
-    if isinstance(exception, BaseExceptionGroup):
-        for each in exception.exceptions:
-            yield from _raised(each)
-    elif exception is not None:
-        yield type(exception)
-
-
-def _effect_unknown(failure: Failure) -> bool:
-    if failure.effect is None:
-        return failure.type is FailureType.TRANSIENT_TIMEOUT
-    return failure.effect is Effect.UNKNOWN
-
-
-def _hint_seconds(failure: Failure) -> float:
-    said = failure.hint
-    return said.seconds if said is not None and said.seconds > 0 else 0.0
-
-
-def waited_too_long(reason: SnoozeReason, seconds: float, limits: JobLimits, max_wait: timedelta) -> Step | None:
-    """The step that ends a job which would wait longer for this reason than `max_wait` in all."""
-    waited = limits.waited.get(reason, timedelta(0)).total_seconds()
-    most = max_wait.total_seconds()
-    if waited + seconds <= most:
-        return None
-    text = f"waited {duration(waited)} for {reason} already, {duration(seconds)} more is over {duration(most)}"
-    return Step("max_wait", text, {"waited_seconds": waited, "delay_seconds": seconds, "max_wait_seconds": most})
-
-
-def past_deadline(seconds: float, limits: JobLimits, now: datetime) -> Step | None:
-    """The step that ends a job whose deadline comes before its next run."""
-    if limits.deadline is None:
-        return None
-    left = (limits.deadline - now).total_seconds()
-    if seconds <= left:
-        return None
-    text = f"its deadline {limits.deadline:%Y-%m-%d %H:%M:%S %Z} comes first"
-    return Step("deadline", text, {"left_seconds": left, "delay_seconds": seconds})

@@ -1,0 +1,28 @@
+"""One name for failures of one cause: equal when only numbers, ids, quoted values or line numbers differ."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+from .phrases import without_quoted
+
+_LIMIT = 500
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+# A word with a digit in it is an id, a number, a date, a host or an address; anchored at its start, so linear.
+_NUMBERED = re.compile(r"(?<![\w-])[^\W\d]*+\d[\w.:-]*")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w.-]++")
+_BLANKS = re.compile(r"\s+")
+
+
+def normalise(message: str) -> str:
+    """The message without what differs from one occurrence to the next."""
+    text = without_quoted(message[:_LIMIT])
+    text = _MAIL.sub("#", _UUID.sub("#", text))
+    return _BLANKS.sub(" ", _NUMBERED.sub("#", text)).strip()
+
+
+def fingerprint(causes: Sequence[tuple[str, str]], frames: Sequence[str]) -> str:
+    """16 hex digits of the (exception type, message) pairs, outermost first, and the user's frames."""
+    lines = [f"{name}|{normalise(message)}" for name, message in causes]
+    digest = hashlib.blake2b("\n".join([*lines, "--", *frames]).encode("utf-8", "replace"), digest_size=8)
+    return digest.hexdigest()
