@@ -180,6 +180,11 @@ def _(event: telemetry.AttemptAborted) -> None:
 
 
 @write.register
+def _(event: telemetry.JobCoalesced) -> None:
+    _job_line(logging.INFO, event.attempt, "coalesced", "A waiting job with the same queueing lock does its work")
+
+
+@write.register
 def _(event: telemetry.JobReleased) -> None:
     _job_line(logging.INFO, event.attempt, "released", "It goes back to its queue at no cost")
 

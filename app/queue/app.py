@@ -59,9 +59,7 @@ class Afresh(procrastinate.App):
         self._register_task(task)
         task.blueprint = self
         if periodic and periodic.when(self.settings):
-            self.periodic_registry.register_task(
-                task=task, cron=periodic.cron, periodic_id="", configure_kwargs={}
-            )
+            self.periodic_registry.register_task(task=task, cron=periodic.cron, periodic_id="", configure_kwargs={})
 
     def own_dependencies(self) -> tuple[list[str], list[str]]:
         """The tasks that rely on something, and on what."""
@@ -84,12 +82,12 @@ class Afresh(procrastinate.App):
             yield conn
 
     def _worker(self, **options: Unpack[WorkerOptions]) -> AfreshWorker:
-        return AfreshWorker(app=self, **{**self.worker_defaults, **options})
+        chosen: Any = {**self.worker_defaults, **options}
+        return AfreshWorker(app=self, **chosen)
 
     async def run_worker_async(self, **options: Unpack[WorkerOptions]) -> None:
         """Run a worker, with logs and metrics listening."""
-        for subscriber in ("logs",):
-            importlib.import_module(f"{_PACKAGE}.monitoring.{subscriber}").listen(self.settings)
+        importlib.import_module(f"{_PACKAGE}.monitoring.logs").configure_logs(self.settings.log)
         await super().run_worker_async(**options)
 
 

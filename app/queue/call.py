@@ -27,7 +27,7 @@ THREAD_GRACE = timedelta(seconds=60)
 """A thread that outlived its limit cannot be killed; its job's retry waits for it, but not longer than this."""
 
 
-class AttemptTimedOut(TimeoutError):
+class AttemptTimedOut(TimeoutError):  # noqa: N818  Reads as what happened.
     """The attempt was still running at its time limit.
 
     Attributes:
@@ -112,8 +112,9 @@ class Calls:
         limit = claimed.timeout or prepared.timeout
         if not prepared.is_async:
             return await self._in_thread(prepared, claimed, context, worker, limit)
+        timer = asyncio.timeout(limit.total_seconds())
         try:
-            async with asyncio.timeout(limit.total_seconds()) as timer:
+            async with timer:
                 return await self._awaited(prepared, claimed, context, worker)
         except TimeoutError as error:
             if timer.expired():
@@ -175,5 +176,3 @@ def delayed_by_thread(retry_at: datetime, timed_out: AttemptTimedOut, now: datet
     planned = max(retry_at, now + THREAD_GRACE)
     timed_out.planned = (retry_at, planned)
     return planned
-
-

@@ -52,7 +52,7 @@ class Claims:
 
     def __init__(self, app: "Afresh", worker_id: int, queues: list[str] | None) -> None:
         self._app = app
-        self._worker_id = worker_id
+        self.worker_id = worker_id
         self._queues = queues
         self._numbers: Iterator[int] = count(1)
         self._due_first = False
@@ -70,7 +70,7 @@ class Claims:
         tasks, dependencies = self._app.own_dependencies()
         async with connector.connection() as conn:
             cursor = await conn.execute(
-                SQL["claim_jobs"], (self._worker_id, limit, self._queues, tasks, dependencies, self._due_first)
+                SQL["claim_jobs"], (self.worker_id, limit, self._queues, tasks, dependencies, self._due_first)
             )
             return [self._claimed(row) for row in await cursor.fetchall()]
 
@@ -90,10 +90,10 @@ class Claims:
         if claimed and isinstance(connector, AfreshConnector):
             ids = [each.job_id for each in claimed]
             async with connector.connection() as conn:
-                await conn.execute(SQL["release_jobs"], {"ids": ids, "worker": self._worker_id})
+                await conn.execute(SQL["release_jobs"], {"ids": ids, "worker": self.worker_id})
 
     async def _take_one(self) -> list[Claimed]:
-        job = await JobManager.fetch_job(self._app.job_manager, self._queues, self._worker_id)
+        job = await JobManager.fetch_job(self._app.job_manager, self._queues, self.worker_id)
         return [Claimed(job, next(self._numbers), job.id or 0)] if job else []
 
     def _claimed(self, row: tuple[Any, ...]) -> Claimed:
@@ -109,9 +109,23 @@ class Claims:
             scheduled_at=row[7],
             attempts=row[8],
             abort_requested=row[9],
-            worker_id=self._worker_id,
+            worker_id=self.worker_id,
         )
-        return Claimed(job, next(self._numbers), row[0], *row[10:18], fingerprints=tuple(row[18] or ()))
+        dependency, retries, timeout, deadline, task_type, correlation_id, metadata, waited, fingerprints = row[10:]
+        return Claimed(
+            job,
+            next(self._numbers),
+            row[0],
+            dependency,
+            retries,
+            timeout,
+            deadline,
+            task_type,
+            correlation_id,
+            metadata,
+            waited,
+            tuple(fingerprints or ()),
+        )
 
 
 def own_dependencies(tasks: Mapping[str, Any]) -> tuple[list[str], list[str]]:

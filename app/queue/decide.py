@@ -9,7 +9,7 @@ from procrastinate.tasks import Task
 
 from ..config import RetrySettings, Settings
 from ..retry import explain
-from ..retry.classify import Context, Rule, classify
+from ..retry.classify import Context, classify
 from ..retry.decide import decide, rng_for, snooze
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
 from ..retry.policy import (
@@ -26,6 +26,7 @@ from ..retry.policy import (
     Tier,
 )
 from ..retry.presets import NONE, default_policies
+from ..retry.rules import Rule
 from .call import AttemptTimedOut, delayed_by_thread
 from .record import Run
 from .strategy import ExponentialBackoff, ask, policy_from
@@ -120,9 +121,7 @@ def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
     pause = min(UNKNOWN_TASK_PAUSE, max(grace - waited, timedelta(0)))
     decision: Decision = DeadLetter(DeathCause.UNKNOWN_TASK, (because,))
     if pause:
-        decision = snooze(
-            SnoozeReason.UNKNOWN_TASK, pause, because, limits=limits, now=run.ended, max_wait=grace
-        )
+        decision = snooze(SnoozeReason.UNKNOWN_TASK, pause, because, limits=limits, now=run.ended, max_wait=grace)
     return _unknown_task(name), decision
 
 

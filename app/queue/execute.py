@@ -85,9 +85,7 @@ class Executor:
         if isinstance(outcome, Raised) and isinstance(outcome.exception, AttemptTimedOut):
             await self._calls.wait_for_thread(outcome.exception, claimed)
 
-    async def _run(
-        self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker"
-    ) -> Outcome:
+    async def _run(self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker") -> Outcome:
         if prepared is None:
             return Missing()
         token = _current.set(RunningJob(self._app, claimed.job_id, claimed.job.task_name, claimed.job.attempts + 1))

@@ -112,4 +112,3 @@ def _insertion(new: list[jobs.Job]) -> tuple[Any, dict[str, Any]]:
 def _with_ids(new: list[jobs.Job], rows: list[dict[str, Any]]) -> list[jobs.Job]:
     todo = jobs.Status.TODO.value
     return [job.evolve(id=row["id"], status=todo) for job, row in zip(new, rows, strict=True)]
-

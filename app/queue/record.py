@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ..retry import explain
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LONGEST_TRACEBACK = 16_000
 """Characters kept of a traceback: its end, where the error is."""
+
+_ROOM = __package__
 
 DEEPEST_TRACEBACK = 50
 """Frames that are formatted."""
@@ -45,21 +48,25 @@ class Run:
 
 def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: str | None) -> dict[str, Any]:
     """The task failed, and `decision` follows."""
-    return _row(run) | _what_follows(decision) | {
-        "exception_type": failure.exception_type,
-        "message": storable(failure.message),
-        "traceback": trace,
-        "failure_type": failure.type,
-        "confidence": failure.confidence,
-        "evidence": [
-            {"rule": each.rule, "exception": each.exception, "depth": each.depth, "detail": storable(each.detail)}
-            for each in failure.evidence
-        ],
-        "remediation": failure.remediation,
-        "fingerprint": failure.fingerprint,
-        "explanation": explain.as_json(decision.explanation),
-        "reason": storable(reason),
-    }
+    return (
+        _row(run)
+        | _what_follows(decision)
+        | {
+            "exception_type": failure.exception_type,
+            "message": storable(failure.message),
+            "traceback": trace,
+            "failure_type": failure.type,
+            "confidence": failure.confidence,
+            "evidence": [
+                {"rule": each.rule, "exception": each.exception, "depth": each.depth, "detail": storable(each.detail)}
+                for each in failure.evidence
+            ],
+            "remediation": failure.remediation,
+            "fingerprint": failure.fingerprint,
+            "explanation": explain.as_json(decision.explanation),
+            "reason": storable(reason),
+        }
+    )
 
 
 def aborted(run: Run) -> dict[str, Any]:
@@ -132,10 +139,19 @@ def _what_follows(decision: Decision) -> dict[str, Any]:
 def traceback_of(exception: BaseException) -> str:
     """The formatted traceback, without our own frames, in a form that Postgres can store."""
     try:
-        lines: Sequence[str] = traceback.format_exception(exception, limit=-DEEPEST_TRACEBACK)
+        lines: Sequence[str] = traceback.format_exception(
+            type(exception), exception, _of_the_task(exception.__traceback__), limit=-DEEPEST_TRACEBACK
+        )
     except Exception:  # noqa: BLE001  Formatting calls the exception's own __str__, which may raise anything.
         lines = traceback.format_tb(exception.__traceback__, limit=-DEEPEST_TRACEBACK)
     return storable("".join(lines)[-LONGEST_TRACEBACK:])
+
+
+def _of_the_task(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the task's own frame on; ours above it are the same for every failure."""
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_globals.get("__package__") == _ROOM:
+        trace = trace.tb_next
+    return trace
 
 
 def storable(text: str) -> str:

@@ -40,7 +40,8 @@ def delay_before(rescue: int) -> timedelta:
     """The wait before a job runs again after its nth rescue, n from 1."""
     if rescue <= 1:
         return FIRST_DELAY
-    return min(SECOND_DELAY * 2 ** min(rescue - 2, 10), LONGEST_DELAY)
+    doubled: timedelta = SECOND_DELAY * 2 ** min(rescue - 2, 10)
+    return min(doubled, LONGEST_DELAY)
 
 
 async def rescue_stalled(app: "Afresh") -> RescueReport:
@@ -104,31 +105,32 @@ def _ending(lost: _Lost, most: int, now: datetime) -> tuple[dict[str, Any], tupl
         "message": failure.message,
         "failure_type": failure.type,
         "confidence": failure.confidence,
-        "evidence": [{"rule": each.rule, "exception": each.exception, "depth": 0, "detail": each.detail}
-                     for each in failure.evidence],
+        "evidence": [
+            {"rule": each.rule, "exception": each.exception, "depth": 0, "detail": each.detail}
+            for each in failure.evidence
+        ],
         "remediation": failure.remediation,
         "fingerprint": failure.fingerprint,
     }
-    told = JobRescued(attempt, nth, lost.worker_id)
+    decision = _decision(seen, nth, most, now)
+    reason = explain.line(decision.explanation)
+    told: tuple[Any, ...] = (JobRescued(attempt, nth, lost.worker_id),)
+    match decision:
+        case DeadLetter(cause):
+            row |= {"status": "failed", "decision": "dead_letter", "cause": cause}
+            told = (*told, JobBuried(attempt, cause, reason))
+        case Snooze(at, delay):
+            row |= {"status": "todo", "decision": "snooze", "delay": delay.total_seconds(), "next_run_at": at}
+    return row | {"explanation": explain.as_json(decision.explanation), "reason": reason}, told
+
+
+def _decision(seen: Step, nth: int, most: int, now: datetime) -> DeadLetter | Snooze:
     if nth > most:
         last = Step("limit", f"lost more than {most} workers (MAX_RESCUES) → buried", {"max_rescues": float(most)})
-        decision = DeadLetter(DeathCause.WORKER_LOST, (seen, last))
-        reason = explain.line(decision.explanation)
-        row |= {"status": "failed", "decision": "dead_letter", "cause": decision.cause}
-        events: tuple[Any, ...] = (told, JobBuried(attempt, decision.cause, reason))
-    else:
-        delay = delay_before(nth)
-        wait = Step("delay", f"runs again in {delay.total_seconds():g} s", {"delay_seconds": delay.total_seconds()})
-        decision = Snooze(now + delay, delay, SnoozeReason.SHUTDOWN, (seen, wait))
-        reason = explain.line(decision.explanation)
-        row |= {
-            "status": "todo",
-            "decision": "snooze",
-            "delay": delay.total_seconds(),
-            "next_run_at": decision.at,
-        }
-        events = (told,)
-    return row | {"explanation": explain.as_json(decision.explanation), "reason": reason}, events
+        return DeadLetter(DeathCause.WORKER_LOST, (seen, last))
+    delay = delay_before(nth)
+    wait = Step("delay", f"runs again in {delay.total_seconds():g} s", {"delay_seconds": delay.total_seconds()})
+    return Snooze(now + delay, delay, SnoozeReason.SHUTDOWN, (seen, wait))
 
 
 def _failure(lost: _Lost, by: str) -> Failure:

@@ -158,7 +158,7 @@ class Settler:
                 await self._write_part(conn, [each])
 
     def _try_differently(self, settlement: Settlement, error: psycopg.Error) -> None:
-        """A row that was refused alone: a race over a queueing lock passes, a text that cannot be stored is replaced."""
+        """For a row refused alone: a race over a queueing lock passes, a text that cannot be stored is replaced."""
         ending = settlement.ending
         if ending is not None and not isinstance(error, psycopg.IntegrityError):
             plain = {name: ascii(ending[name]) for name in TEXTS if ending.get(name) is not None}
@@ -181,7 +181,7 @@ class Settler:
                     self.worker_id,
                     [each.job_id for each in part],
                     [each.job.attempts for each in part],
-                    "{%s}" % results.decode() if results else None,
+                    f"{{{results.decode()}}}" if results else None,
                     self.delete is not jobs.DeleteJobCondition.NEVER,
                 ),
             )

@@ -87,6 +87,4 @@ def ask(strategy: BaseRetryStrategy, exception: BaseException, job: jobs.Job) ->
     if retry is None:
         return Foreign(name, None)
     chosen = retry.retry_decision
-    return Foreign(
-        name, ForeignRetry(chosen.retry_at or datetime.now(UTC), chosen.priority, chosen.queue, chosen.lock)
-    )
+    return Foreign(name, ForeignRetry(chosen.retry_at or datetime.now(UTC), chosen.priority, chosen.queue, chosen.lock))

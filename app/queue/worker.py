@@ -58,6 +58,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._running_jobs = {}
         self._ahead: deque[tuple[Claimed, float]] = deque()
         self._average = 1.0
+        self._releasing: asyncio.Task[None] | None = None
         self.settler = Settler(self.app, self.worker_id, self.delete_jobs)
         self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
         self._calls = Calls(self.app, self)
@@ -70,7 +71,7 @@ class AfreshWorker(procrastinate_worker.Worker):
 
     def stop(self) -> None:
         """Take no more jobs, and end when those that run have ended. May be called from any thread."""
-        super().stop()
+        super().stop()  # type: ignore[no-untyped-call]  # Procrastinate's is not annotated.
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._new_job_event.set)
 
@@ -178,7 +179,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         late = time.monotonic() - STALE_AHEAD / 2
         if self._ahead and self._ahead[0][1] <= late and not self.stopping:
             self._average = max(self._average, LOOK_AHEAD * self.concurrency)
-            self._side(self.release_ahead())
+            self._releasing = asyncio.create_task(self.release_ahead())
 
     async def release_ahead(self) -> None:
         """Give back what was claimed ahead and has not started."""
@@ -187,11 +188,12 @@ class AfreshWorker(procrastinate_worker.Worker):
         if claimed:
             await self.claims.release(claimed)
 
-    def _side(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._releases: set[asyncio.Task[Any]] = getattr(self, "_releases", set())
-        self._releases.add(task)
-        task.add_done_callback(self._releases.discard)
+    def registered_again(self, worker_id: int) -> None:
+        """Go on under a new registration: the old one was pruned, and its jobs are others' by now."""
+        self._ahead.clear()
+        self.worker_id = worker_id
+        self.settler.worker_id = worker_id
+        self.claims.worker_id = worker_id
 
     def _handle_abort_jobs_requested(self, job_ids: Any) -> None:
         wanted = set(job_ids)
@@ -227,5 +229,3 @@ class AfreshWorker(procrastinate_worker.Worker):
             run.cancel()
         if running:
             await asyncio.gather(*running, return_exceptions=True)
-
-

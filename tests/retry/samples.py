@@ -9,7 +9,7 @@ from app.retry.decide import decide
 from app.retry.failure import Effect, Evidence, Failure, FailureType, Hint, Remediation
 from app.retry.policy import ByType, Decision, Fixed, JobLimits, RetryPolicy, Tier
 from app.retry.presets import default_policies, overridden
-from app.retry.rules import WHY_NOT
+from app.retry.draft import WHY_NOT
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 
