@@ -1,9 +1,7 @@
 """Calling the task: middleware, context, threads and time limits. What it raises is the caller's business."""
 
 import asyncio
-import contextvars
 import inspect
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from .claim import Claimed
 from .connector import AfreshConnector
 from .settle import SQL
 from .task import TaskOptions, options_of
+from .threads import DaemonThreads
 
 if TYPE_CHECKING:
     from procrastinate.worker import Worker
@@ -63,12 +62,12 @@ class Calls:
     def __init__(self, app: "Afresh", worker: "Worker") -> None:
         self._app = app
         self._worker = worker
-        self._threads = ThreadPoolExecutor(worker.concurrency, thread_name_prefix="task")
+        self._threads = DaemonThreads(worker.concurrency)
         self._prepared: dict[str, Prepared] = {}
 
     def close(self) -> None:
         """Let threads end when their tasks do, without waiting."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def prepare(self, name: str) -> Prepared | None:
         """The task of that name, or None."""
@@ -140,8 +139,7 @@ class Calls:
             return prepared.task.func(*args, **claimed.job.task_kwargs)
 
         composed = middleware.compose(prepared.middlewares, run, context, worker)
-        loop = asyncio.get_running_loop()
-        thread = loop.run_in_executor(self._threads, contextvars.copy_context().run, composed)
+        thread = self._threads.run(composed)
         done, _ = await asyncio.wait({thread}, timeout=limit.total_seconds())
         if not done:
             if claimed.job.lock is not None:  # The lock promises one at a time: nothing follows before the thread ends.

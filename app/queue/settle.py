@@ -105,6 +105,9 @@ class Settler:
                 pause = min(LONGEST_PAUSE, 2 * pause or 0.05)
                 self._keep(error)
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  Spreads load; no secret.
+            except BaseException:  # Cancelled, or a fault of ours: the supervisor is told, and nothing is dropped.
+                self._put_back()
+                raise
             else:
                 pause = 0.0
                 self._confirm()
@@ -115,10 +118,13 @@ class Settler:
         if not self._pending:
             self._arrived.clear()
 
-    def _keep(self, error: BaseException) -> None:
+    def _put_back(self) -> None:
         self._pending = {**self._flying, **self._pending}
         self._flying = {}
         self._arrived.set()
+
+    def _keep(self, error: BaseException) -> None:
+        self._put_back()
         if self._lost_at is None:
             self._lost_at = asyncio.get_running_loop().time()
             emit(DatabaseLost(str(error)))
@@ -186,7 +192,7 @@ class Settler:
                 ),
             )
         else:
-            rows = orjson.dumps([each.ending for each in part]).decode()
+            rows = orjson.dumps([each.ending for each in part], default=str, option=orjson.OPT_NON_STR_KEYS).decode()
             always = self.delete is jobs.DeleteJobCondition.ALWAYS
             cursor = await conn.execute(SQL["settle_endings"], (self.worker_id, rows, always, None))
         return await cursor.fetchall()

@@ -195,6 +195,12 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.settler.worker_id = worker_id
         self.claims.worker_id = worker_id
 
+    async def _handle_notification(self, *, channel: str, notification: Any) -> None:
+        if notification["type"] == "held":  # A job claimed ahead may belong to what is held back now.
+            await self.release_ahead()
+        else:
+            await super()._handle_notification(channel=channel, notification=notification)
+
     def _handle_abort_jobs_requested(self, job_ids: Any) -> None:
         wanted = set(job_ids)
         for claimed, _ in self._ahead:

@@ -231,4 +231,3 @@ def _exceptions_of(look: Look, name: str, value: Any) -> Iterable[BaseException]
     if kind is dict:
         return exceptions_in(list(value.values())[:_CARRIED_LIMIT])
     return exceptions_in((value,))
-

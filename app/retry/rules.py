@@ -122,7 +122,7 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
 def _parse(line: str) -> Rule:
     match = _LINE.fullmatch(line)
     if match is None or match["type"] not in FailureType.__members__:
-        raise RuleError(f"failure rule {line!r}: expected class=TYPE or \"text\"=TYPE, TYPE one of {_types()}")
+        raise RuleError(f'failure rule {line!r}: expected class=TYPE or "text"=TYPE, TYPE one of {_types()}')
     name, quote, rest = match["match"].partition('"')
     if quote and (not rest.endswith('"') or len(rest) < 2):  # noqa: PLR2004 - a character and its closing quote
         raise RuleError(f"failure rule {line!r}: the text needs a closing quote")

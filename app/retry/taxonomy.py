@@ -33,84 +33,92 @@ class Refinement:
     action: Remediation | None = None
 
 
-TAXONOMY: Mapping[FailureType, Meaning] = MappingProxyType({
-    _T.TRANSIENT_DATABASE: Meaning(
-        "the database could not serve this now; a later try usually works", (_R.AUTO_RETRY, _R.ALERT_TEAM), True
-    ),
-    _T.TRANSIENT_NETWORK: Meaning(
-        "the connection failed on its way; a later try usually works", (_R.AUTO_RETRY, _R.CHECK_EXTERNAL), True
-    ),
-    _T.TRANSIENT_RATE_LIMIT: Meaning(
-        "the other side works and asks us to slow down", (_R.AUTO_RETRY, _R.SCALE_RESOURCES), True
-    ),
-    _T.TRANSIENT_TIMEOUT: Meaning(
-        "no answer came in time; it may or may not have taken effect", (_R.AUTO_RETRY, _R.INVESTIGATE), True
-    ),
-    _T.TRANSIENT_RESOURCE: Meaning(
-        "something on our side is used up for the moment; less load relieves it",
-        (_R.AUTO_RETRY, _R.SCALE_RESOURCES),
-        True,
-    ),
-    _T.EXTERNAL_API_DOWN: Meaning(
-        "the other service is down or failing; it passes when they recover", (_R.CHECK_EXTERNAL, _R.AUTO_RETRY), True
-    ),
-    _T.PERMANENT_VALIDATION: Meaning(
-        "the data was refused and will be refused again; correct it, then replay", (_R.FIX_DATA, _R.MANUAL_RETRY), False
-    ),
-    _T.PERMANENT_NOT_FOUND: Meaning(
-        "what the job needs does not exist; create it or correct the reference, then replay",
-        (_R.FIX_DATA, _R.INVESTIGATE),
-        False,
-    ),
-    _T.PERMANENT_CONFLICT: Meaning(
-        "it contradicts what is already there; perhaps it was done before", (_R.INVESTIGATE, _R.MANUAL_RETRY), False
-    ),
-    _T.PERMANENT_AUTH: Meaning(
-        "we are not allowed to; mend the credentials or the permission, then replay",
-        (_R.FIX_CONFIG, _R.ALERT_TEAM),
-        False,
-    ),
-    _T.CONFIG_MISSING_SETTING: Meaning(
-        "a setting is missing or wrong; correct it, then replay", (_R.FIX_CONFIG, _R.ALERT_TEAM), False
-    ),
-    _T.PERMANENT_CODE_BUG: Meaning(
-        "the code is wrong, not the moment; it needs a change and a deploy", (_R.ALERT_TEAM, _R.INVESTIGATE), False
-    ),
-    _T.SYSTEM_OUT_OF_MEMORY: Meaning(
-        "memory ran out; fewer jobs at once or a larger machine", (_R.SCALE_RESOURCES, _R.INVESTIGATE), True
-    ),
-    _T.SYSTEM_DISK_FULL: Meaning(
-        "nothing more can be written there; free space first", (_R.SCALE_RESOURCES, _R.ALERT_TEAM), True
-    ),
-    _T.SYSTEM_WORKER_LOST: Meaning(
-        "the process that ran it died; a job that does this again and again is a poison job",
-        (_R.SCALE_RESOURCES, _R.INVESTIGATE),
-        True,
-    ),
-    _T.UNKNOWN: Meaning(
-        "no rule knows this error; it is tried again, and worth a rule", (_R.INVESTIGATE, _R.MANUAL_RETRY), True
-    ),
-})
+TAXONOMY: Mapping[FailureType, Meaning] = MappingProxyType(
+    {
+        _T.TRANSIENT_DATABASE: Meaning(
+            "the database could not serve this now; a later try usually works", (_R.AUTO_RETRY, _R.ALERT_TEAM), True
+        ),
+        _T.TRANSIENT_NETWORK: Meaning(
+            "the connection failed on its way; a later try usually works", (_R.AUTO_RETRY, _R.CHECK_EXTERNAL), True
+        ),
+        _T.TRANSIENT_RATE_LIMIT: Meaning(
+            "the other side works and asks us to slow down", (_R.AUTO_RETRY, _R.SCALE_RESOURCES), True
+        ),
+        _T.TRANSIENT_TIMEOUT: Meaning(
+            "no answer came in time; it may or may not have taken effect", (_R.AUTO_RETRY, _R.INVESTIGATE), True
+        ),
+        _T.TRANSIENT_RESOURCE: Meaning(
+            "something on our side is used up for the moment; less load relieves it",
+            (_R.AUTO_RETRY, _R.SCALE_RESOURCES),
+            True,
+        ),
+        _T.EXTERNAL_API_DOWN: Meaning(
+            "the other service is down or failing; it passes when they recover",
+            (_R.CHECK_EXTERNAL, _R.AUTO_RETRY),
+            True,
+        ),
+        _T.PERMANENT_VALIDATION: Meaning(
+            "the data was refused and will be refused again; correct it, then replay",
+            (_R.FIX_DATA, _R.MANUAL_RETRY),
+            False,
+        ),
+        _T.PERMANENT_NOT_FOUND: Meaning(
+            "what the job needs does not exist; create it or correct the reference, then replay",
+            (_R.FIX_DATA, _R.INVESTIGATE),
+            False,
+        ),
+        _T.PERMANENT_CONFLICT: Meaning(
+            "it contradicts what is already there; perhaps it was done before", (_R.INVESTIGATE, _R.MANUAL_RETRY), False
+        ),
+        _T.PERMANENT_AUTH: Meaning(
+            "we are not allowed to; mend the credentials or the permission, then replay",
+            (_R.FIX_CONFIG, _R.ALERT_TEAM),
+            False,
+        ),
+        _T.CONFIG_MISSING_SETTING: Meaning(
+            "a setting is missing or wrong; correct it, then replay", (_R.FIX_CONFIG, _R.ALERT_TEAM), False
+        ),
+        _T.PERMANENT_CODE_BUG: Meaning(
+            "the code is wrong, not the moment; it needs a change and a deploy", (_R.ALERT_TEAM, _R.INVESTIGATE), False
+        ),
+        _T.SYSTEM_OUT_OF_MEMORY: Meaning(
+            "memory ran out; fewer jobs at once or a larger machine", (_R.SCALE_RESOURCES, _R.INVESTIGATE), True
+        ),
+        _T.SYSTEM_DISK_FULL: Meaning(
+            "nothing more can be written there; free space first", (_R.SCALE_RESOURCES, _R.ALERT_TEAM), True
+        ),
+        _T.SYSTEM_WORKER_LOST: Meaning(
+            "the process that ran it died; a job that does this again and again is a poison job",
+            (_R.SCALE_RESOURCES, _R.INVESTIGATE),
+            True,
+        ),
+        _T.UNKNOWN: Meaning(
+            "no rule knows this error; it is tried again, and worth a rule", (_R.INVESTIGATE, _R.MANUAL_RETRY), True
+        ),
+    }
+)
 
-REFINEMENTS: Mapping[str, Refinement] = MappingProxyType({
-    "billing": Refinement("the account has no money or quota left; waiting does not help", _R.ALERT_TEAM),
-    "contention": Refinement("two transactions met; a quick second try usually works"),
-    "corruption": Refinement("the storage itself is failing; stop and look before anything else", _R.ALERT_TEAM),
-    "cancelled": Refinement("the run was stopped, by a shutdown or on request; the work was not judged"),
-    "exit": Refinement("the process was asked to end; the work was not judged"),
-    "user_request": Refinement("somebody cancelled the statement on purpose; ask before running it again"),
-    "server_memory": Refinement("the server's memory ran out, not ours"),
-    "certificate_expired": Refinement("their certificate has expired; they have to renew it", _R.CHECK_EXTERNAL),
-    "certificate": Refinement("the certificate is not trusted; mend the trust store, the host name or the time"),
-    "clock": Refinement("the clocks disagree; check the time of this machine", _R.INVESTIGATE),
-    "suspect_oom": Refinement("it was killed from outside, most often because memory ran out"),
-    "worker_lost": Refinement("the worker process died while running it"),
-    "resolution": Refinement("the host name cannot be resolved; a DNS outage and a typing error look alike"),
-    "recipients": Refinement("some recipients were refused for now; only those are worth another try"),
-    "requested": Refinement("the task itself decided this"),
-    "arguments": Refinement(
-        "the job's arguments do not fit the task; correct them or deploy the matching code", _R.FIX_DATA
-    ),
-    "schema": Refinement("code and database schema do not match; a migration or a deploy is missing"),
-    "foreign_key": Refinement("the row it refers to is not there, or not committed yet"),
-})
+REFINEMENTS: Mapping[str, Refinement] = MappingProxyType(
+    {
+        "billing": Refinement("the account has no money or quota left; waiting does not help", _R.ALERT_TEAM),
+        "contention": Refinement("two transactions met; a quick second try usually works"),
+        "corruption": Refinement("the storage itself is failing; stop and look before anything else", _R.ALERT_TEAM),
+        "cancelled": Refinement("the run was stopped, by a shutdown or on request; the work was not judged"),
+        "exit": Refinement("the process was asked to end; the work was not judged"),
+        "user_request": Refinement("somebody cancelled the statement on purpose; ask before running it again"),
+        "server_memory": Refinement("the server's memory ran out, not ours"),
+        "certificate_expired": Refinement("their certificate has expired; they have to renew it", _R.CHECK_EXTERNAL),
+        "certificate": Refinement("the certificate is not trusted; mend the trust store, the host name or the time"),
+        "clock": Refinement("the clocks disagree; check the time of this machine", _R.INVESTIGATE),
+        "suspect_oom": Refinement("it was killed from outside, most often because memory ran out"),
+        "worker_lost": Refinement("the worker process died while running it"),
+        "resolution": Refinement("the host name cannot be resolved; a DNS outage and a typing error look alike"),
+        "recipients": Refinement("some recipients were refused for now; only those are worth another try"),
+        "requested": Refinement("the task itself decided this"),
+        "arguments": Refinement(
+            "the job's arguments do not fit the task; correct them or deploy the matching code", _R.FIX_DATA
+        ),
+        "schema": Refinement("code and database schema do not match; a migration or a deploy is missing"),
+        "foreign_key": Refinement("the row it refers to is not there, or not committed yet"),
+    }
+)

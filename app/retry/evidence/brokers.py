@@ -58,12 +58,16 @@ def _amqp(look: Look) -> Verdict | None:
     said = look.text[:500].lower()
     if code == 530 and "vhost" in said:  # noqa: PLR2004 - not allowed
         kind = _T.CONFIG_MISSING_SETTING
-    return Verdict(type=kind, rule=f"amqp.{code}", detail=f"AMQP {code} {name}", effect=Effect.REJECTED, confidence=0.97)
+    return Verdict(
+        type=kind, rule=f"amqp.{code}", detail=f"AMQP {code} {name}", effect=Effect.REJECTED, confidence=0.97
+    )
 
 
 def _kafka(look: Look) -> Verdict | None:
     known = words.verdict_of_class(look.facts)
-    specific = known is not None and known.rule == f"class.{look.facts.keys[0]}" and known.strength is not Strength.CARRIER
+    specific = (
+        known is not None and known.rule == f"class.{look.facts.keys[0]}" and known.strength is not Strength.CARRIER
+    )
     if specific:
         return known
     kind = _KAFKA.get(look.integer("errno") or 0)

@@ -277,9 +277,7 @@ def _by_db_api(look: Look) -> Verdict | None:
             kind, rule, detail, reason = spoken.type, spoken.rule, spoken.detail, spoken.reason
         else:
             rule, detail, reason = f"dbapi.{key}", key, None
-        return Verdict(
-            type=kind, rule=rule, detail=detail, reason=reason, strength=Strength.CARRIER, confidence=0.8
-        )
+        return Verdict(type=kind, rule=rule, detail=detail, reason=reason, strength=Strength.CARRIER, confidence=0.8)
     return None
 
 

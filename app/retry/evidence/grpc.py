@@ -30,7 +30,14 @@ _CODES: dict[str, tuple[FailureType, Effect | None]] = {
     "UNIMPLEMENTED": (_T.PERMANENT_CODE_BUG, Effect.REJECTED),
     "DATA_LOSS": (_T.UNKNOWN, None),
 }
-_ROAD = ("failed to connect", "connection refused", "connection reset", "name resolution", "dns resolution", "socket closed")
+_ROAD = (
+    "failed to connect",
+    "connection refused",
+    "connection reset",
+    "name resolution",
+    "dns resolution",
+    "socket closed",
+)
 
 
 def read(look: Look) -> Verdict | None:

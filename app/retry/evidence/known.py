@@ -7,7 +7,9 @@ _T = FailureType
 
 # A class that means one thing, whatever it wraps.
 _EXACT: tuple[tuple[FailureType, str], ...] = (
-    (_T.TRANSIENT_TIMEOUT, """
+    (
+        _T.TRANSIENT_TIMEOUT,
+        """
         TimeoutError socket.timeout asyncio.TimeoutError concurrent.TimeoutError multiprocessing.TimeoutError
         subprocess.TimeoutExpired billiard.SoftTimeLimitExceeded billiard.TimeLimitExceeded celery.TimeoutError
         httpx.TimeoutException httpcore.TimeoutException requests.Timeout urllib3.TimeoutError
@@ -18,8 +20,11 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         cassandra.OperationTimedOut cassandra.ReadTimeout cassandra.WriteTimeout
         elastic_transport.ConnectionTimeout elasticsearch.ConnectionTimeout opensearchpy.ConnectionTimeout
         pika.AMQPHeartbeatTimeout google.DeadlineExceeded asyncssh.TimeoutError trio.TooSlowError
-        nats.TimeoutError grpc.FutureTimeoutError"""),
-    (_T.TRANSIENT_NETWORK, """
+        nats.TimeoutError grpc.FutureTimeoutError""",
+    ),
+    (
+        _T.TRANSIENT_NETWORK,
+        """
         ConnectionRefusedError ConnectionResetError ConnectionAbortedError BrokenPipeError
         smtplib.SMTPServerDisconnected aiosmtplib.SMTPServerDisconnected
         aiosmtplib.SMTPConnectResponseError
@@ -35,19 +40,28 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         paramiko.NoValidConnectionsError nats.ConnectionClosedError nats.NoServersError
         websockets.ConnectionClosed websockets.ConnectionClosedError websockets.InvalidMessage
          dns.NoNameservers ldap.SERVER_DOWN ldap.CONNECT_ERROR ldap3.LDAPSocketOpenError
-        ldap3.LDAPSocketReceiveError ldap3.LDAPSocketSendError ldap3.LDAPSessionTerminatedByServerError"""),
-    (_T.TRANSIENT_RATE_LIMIT, """
+        ldap3.LDAPSocketReceiveError ldap3.LDAPSocketSendError ldap3.LDAPSessionTerminatedByServerError""",
+    ),
+    (
+        _T.TRANSIENT_RATE_LIMIT,
+        """
         openai.RateLimitError anthropic.RateLimitError anthropic.RampLimitExceededError
         google.TooManyRequests google.ResourceExhausted kafka.ThrottlingQuotaExceededError
          pyrate_limiter.BucketFullException 
-        github.RateLimitExceededException"""),
-    (_T.TRANSIENT_RESOURCE, """
+        github.RateLimitExceededException""",
+    ),
+    (
+        _T.TRANSIENT_RESOURCE,
+        """
         httpx.PoolTimeout httpcore.PoolTimeout urllib3.EmptyPoolError urllib3.FullPoolError
         redis.MaxConnectionsError redis.OutOfMemoryError kombu.LimitExceeded kombu.ConnectionLimitExceeded
         kombu.ChannelLimitExceeded pika.NoFreeChannels pymongo.WaitQueueTimeoutError
         queue.Full asyncio.QueueFull BlockingIOError billiard.RestartFreqExceeded
-        pika.ConnectionBlockedTimeout amqp.Blocked amqp.ResourceError openai.WebSocketQueueFullError"""),
-    (_T.TRANSIENT_DATABASE, """
+        pika.ConnectionBlockedTimeout amqp.Blocked amqp.ResourceError openai.WebSocketQueueFullError""",
+    ),
+    (
+        _T.TRANSIENT_DATABASE,
+        """
         psycopg_pool.PoolTimeout psycopg_pool.TooManyRequests sqlalchemy.TimeoutError
         sqlalchemy.DisconnectionError sqlalchemy.InvalidatePoolError sqlalchemy.StaleDataError
         asyncpg.ConnectionDoesNotExistError asyncpg.ConnectionFailureError asyncpg.CannotConnectNowError
@@ -58,16 +72,22 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         pymongo.AutoReconnect pymongo.ConnectionFailure pymongo.CursorNotFound pymongo.ServerSelectionTimeoutError
         pymongo.NotPrimaryError cassandra.Unavailable cassandra.CoordinationFailure
         procrastinate.ConnectorException django.InterfaceError peewee.InterfaceError
-        neo4j.TransientError neo4j.ServiceUnavailable neo4j.SessionExpired"""),
-    (_T.EXTERNAL_API_DOWN, """
+        neo4j.TransientError neo4j.ServiceUnavailable neo4j.SessionExpired""",
+    ),
+    (
+        _T.EXTERNAL_API_DOWN,
+        """
         openai.InternalServerError anthropic.InternalServerError anthropic.OverloadedError
         anthropic.ServiceUnavailableError anthropic.GatewayTimeoutError anthropic.RetryableError
         aiohttp.ContentTypeError requests.JSONDecodeError httpx.DecodingError requests.ContentDecodingError
         urllib3.DecodeError google.ServiceUnavailable google.BadGateway
         google.GatewayTimeout google.Unknown botocore.CapacityNotAvailableError pybreaker.CircuitBreakerError
         circuitbreaker.CircuitBreakerError kafka.NoBrokersAvailable urllib3.ResponseError requests.RetryError
-        google.TransportError google.MissingStatusHeaderError google.TransferStalledError"""),
-    (_T.PERMANENT_VALIDATION, """
+        google.TransportError google.MissingStatusHeaderError google.TransferStalledError""",
+    ),
+    (
+        _T.PERMANENT_VALIDATION,
+        """
         pydantic_core.ValidationError pydantic.ValidationError marshmallow.ValidationError jsonschema.ValidationError
         django.ValidationError json.JSONDecodeError simplejson.JSONDecodeError orjson.JSONDecodeError
         orjson.JSONEncodeError msgspec.ValidationError msgspec.DecodeError attrs.ValidationError
@@ -91,20 +111,29 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         pika.BodyTooLongError pika.ShortStringTooLong amqp.ContentTooLarge pika.UnroutableError pika.NackError
         amqp.MessageNacked google.DecodeError google.EncodeError fastjsonschema.JsonSchemaException
         email_validator.EmailNotValidError cerberus.DocumentError voluptuous.Invalid schema.SchemaError
-        lxml.XMLSyntaxError lxml.ParserError avro.AvroException fastavro.ValidationError werkzeug.BadRequest"""),
-    (_T.PERMANENT_NOT_FOUND, """
+        lxml.XMLSyntaxError lxml.ParserError avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
+    ),
+    (
+        _T.PERMANENT_NOT_FOUND,
+        """
         FileNotFoundError sqlalchemy.NoResultFound sqlalchemy.ObjectDeletedError django.ObjectDoesNotExist
         django.Http404 openai.NotFoundError anthropic.NotFoundError google.NotFound peewee.DoesNotExist
         mongoengine.DoesNotExist botocore.DataNotFoundError kafka.UnknownTopicOrPartitionError jinja2.TemplateNotFound
         zoneinfo.ZoneInfoNotFoundError dns.NXDOMAIN ldap.NO_SUCH_OBJECT ldap3.LDAPNoSuchObjectResult
-          tortoise.DoesNotExist"""),
-    (_T.PERMANENT_CONFLICT, """
+          tortoise.DoesNotExist""",
+    ),
+    (
+        _T.PERMANENT_CONFLICT,
+        """
         FileExistsError openai.ConflictError anthropic.ConflictError anthropic.PreconditionFailedError
         google.Conflict google.AlreadyExists google.PreconditionFailed google.FailedPrecondition
         pymongo.DuplicateKeyError procrastinate.AlreadyEnqueued procrastinate.UniqueViolation
         ldap.ALREADY_EXISTS ldap3.LDAPEntryAlreadyExistsResult pymongo.CollectionInvalid amqp.ResourceLocked
-        """),
-    (_T.PERMANENT_AUTH, """
+        """,
+    ),
+    (
+        _T.PERMANENT_AUTH,
+        """
         PermissionError redis.AuthenticationError redis.AuthorizationError redis.NoPermissionError
         redis.ExternalAuthProviderError openai.AuthenticationError openai.PermissionDeniedError openai.OAuthError
         anthropic.AuthenticationError anthropic.PermissionDeniedError anthropic.WorkloadIdentityError
@@ -119,8 +148,11 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         ldap.INVALID_CREDENTIALS ldap.INSUFFICIENT_ACCESS ldap3.LDAPBindError ldap3.LDAPInvalidCredentialsResult
         ldap3.LDAPInsufficientAccessRightsResult kafka.AuthenticationFailedError
         kafka.TopicAuthorizationFailedError cryptography.InvalidSignature cryptography.InvalidToken
-        neo4j.AuthError neo4j.Forbidden"""),
-    (_T.CONFIG_MISSING_SETTING, """
+        neo4j.AuthError neo4j.Forbidden""",
+    ),
+    (
+        _T.CONFIG_MISSING_SETTING,
+        """
         django.ImproperlyConfigured kombu.ImproperlyConfigured celery.ImproperlyConfigured
         pydantic_settings.SettingsError pydantic_settings.CliError configparser.Error decouple.UndefinedValueError
         environs.EnvError dotenv.Error dynaconf.ValidationError
@@ -135,8 +167,11 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         ssl.CertificateError ssl.SSLCertVerificationError asyncpg.ClientConfigurationError
         aiohttp.ServerFingerprintMismatch anthropic.CredentialsError kombu.SerializerNotInstalled
         requests.InvalidProxyURL docker.ContextException locale.Error redis.SentinelConfigError
-        httpx.TooManyRedirects requests.TooManyRedirects aiohttp.TooManyRedirects"""),
-    (_T.PERMANENT_CODE_BUG, """
+        httpx.TooManyRedirects requests.TooManyRedirects aiohttp.TooManyRedirects""",
+    ),
+    (
+        _T.PERMANENT_CODE_BUG,
+        """
         TypeError AttributeError NameError UnboundLocalError NotImplementedError AssertionError SyntaxError
         IndentationError ImportError ModuleNotFoundError RecursionError ZeroDivisionError StopIteration
         StopAsyncIteration asyncio.InvalidStateError concurrent.InvalidStateError asyncio.BrokenBarrierError
@@ -167,17 +202,23 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         botocore.UnknownClientMethodError botocore.OperationNotPageableError botocore.UnStubbedResponseError
         botocore.StubResponseError botocore.UnknownSignatureVersionError botocore.MissingParametersError
         anthropic.HTTPNotImplementedError pydantic.PydanticUserError pydantic.PydanticSchemaGenerationError
-         graphlib.CycleError threading.BrokenBarrierError"""),
+         graphlib.CycleError threading.BrokenBarrierError""",
+    ),
     (_T.SYSTEM_OUT_OF_MEMORY, "MemoryError numpy._ArrayMemoryError numpy.ArrayMemoryError torch.OutOfMemoryError"),
-    (_T.SYSTEM_WORKER_LOST, """
+    (
+        _T.SYSTEM_WORKER_LOST,
+        """
         billiard.WorkerLostError billiard.Terminated celery.WorkerLostError celery.WorkerTerminate
         celery.WorkerShutdown concurrent.BrokenProcessPool concurrent.BrokenExecutor
-        concurrent.BrokenThreadPool joblib.TerminatedWorkerError loky.TerminatedWorkerError"""),
+        concurrent.BrokenThreadPool joblib.TerminatedWorkerError loky.TerminatedWorkerError""",
+    ),
 )
 
 # A wrapper, or a coarse class: right, unless what it wraps knows better.
 _CARRIERS: tuple[tuple[FailureType, str], ...] = (
-    (_T.TRANSIENT_NETWORK, """
+    (
+        _T.TRANSIENT_NETWORK,
+        """
         ConnectionError httpx.NetworkError httpx.TransportError httpx.RequestError httpx.ProxyError
         httpcore.NetworkError httpcore.ProxyError requests.ConnectionError 
         urllib3.NewConnectionError urllib3.ProxyError urllib3.MaxRetryError
@@ -191,19 +232,32 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         aiosmtplib.SMTPConnectError elastic_transport.ConnectionError elasticsearch.ConnectionError
         opensearchpy.ConnectionError ftplib.error_temp imaplib.abort poplib.error_proto nntplib.NNTPTemporaryError
         websockets.WebSocketException paramiko.SSHException asyncssh.Error grpc.RpcError kafka.KafkaConnectionError
-        botocore.MetadataRetrievalError ldap3.LDAPCommunicationError ssl.SSLError"""),
-    (_T.CONFIG_MISSING_SETTING, """
+        botocore.MetadataRetrievalError ldap3.LDAPCommunicationError ssl.SSLError""",
+    ),
+    (
+        _T.CONFIG_MISSING_SETTING,
+        """
         requests.SSLError urllib3.SSLError botocore.SSLError aiohttp.ClientConnectorCertificateError
-        aiohttp.ClientConnectorSSLError elastic_transport.TlsError elasticsearch.SSLError"""),
-    (_T.TRANSIENT_DATABASE, """
+        aiohttp.ClientConnectorSSLError elastic_transport.TlsError elasticsearch.SSLError""",
+    ),
+    (
+        _T.TRANSIENT_DATABASE,
+        """
         sqlalchemy.OperationalError sqlalchemy.InterfaceError django.OperationalError cassandra.NoHostAvailable peewee.OperationalError
-        tortoise.OperationalError databases.OperationalError"""),
+        tortoise.OperationalError databases.OperationalError""",
+    ),
     (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError sqlalchemy.StatementError"),
-    (_T.PERMANENT_CONFLICT, """
-        django.IntegrityError sqlalchemy.IntegrityError peewee.IntegrityError tortoise.IntegrityError"""),
-    (_T.PERMANENT_CODE_BUG, """
+    (
+        _T.PERMANENT_CONFLICT,
+        """
+        django.IntegrityError sqlalchemy.IntegrityError peewee.IntegrityError tortoise.IntegrityError""",
+    ),
+    (
+        _T.PERMANENT_CODE_BUG,
+        """
         django.ProgrammingError sqlalchemy.ProgrammingError sqlalchemy.NotSupportedError django.NotSupportedError
-        peewee.ProgrammingError"""),
+        peewee.ProgrammingError""",
+    ),
 )
 
 # True, and saying little: anything more specific inside wins.
@@ -214,13 +268,13 @@ _GENERIC: tuple[tuple[FailureType, str], ...] = (
 
 # An error in the wake of another one; the earlier one counts.
 _SECONDARY = frozenset({"sqlalchemy.PendingRollbackError", "sqlalchemy.ResourceClosedError",
-                        "django.TransactionManagementError", "asyncpg.ConnectionDoesNotExistError"}) # fmt: skip
+                        "django.TransactionManagementError", "asyncpg.ConnectionDoesNotExistError"})  # fmt: skip
 
 _BILLING = frozenset({
     "anthropic.EnforcedSpendLimitReachedError", "anthropic.ContractSpendLimitReachedError",
     "anthropic.PaymentRequiredError", "anthropic.OrganizationOnHoldError",
     "anthropic.LinkedOrganizationBillingUnavailableError", "anthropic.LinkedOrganizationSpendLimitReachedError",
-}) # fmt: skip
+})  # fmt: skip
 
 _CONTENTION = frozenset({"sqlalchemy.StaleDataError", "redis.WatchError", "redis.LockError", "redis.LockNotOwnedError"})
 
@@ -231,14 +285,14 @@ _NOT_SENT = frozenset({
     "botocore.EndpointConnectionError", "botocore.ConnectTimeoutError", "smtplib.SMTPConnectError",
     "aiosmtplib.SMTPConnectError", "socket.gaierror", "psycopg_pool.PoolTimeout", "sqlalchemy.TimeoutError",
     "pymongo.ServerSelectionTimeoutError", "pymongo.WaitQueueTimeoutError",
-}) # fmt: skip
+})  # fmt: skip
 _SENT_PERHAPS = frozenset({
     "httpx.ReadTimeout", "httpx.WriteTimeout", "httpx.ReadError", "httpx.WriteError", "httpx.RemoteProtocolError",
     "requests.ReadTimeout", "urllib3.ReadTimeoutError", "urllib3.ProtocolError", "botocore.ReadTimeoutError",
     "aiohttp.ServerDisconnectedError", "aiohttp.SocketTimeoutError", "ConnectionResetError", "BrokenPipeError",
     "http.RemoteDisconnected", "smtplib.SMTPServerDisconnected", "openai.APITimeoutError",
     "anthropic.APITimeoutError", "TimeoutError", "billiard.SoftTimeLimitExceeded", "subprocess.TimeoutExpired",
-}) # fmt: skip
+})  # fmt: skip
 
 
 def _effect(key: str) -> Effect | None:
@@ -282,7 +336,7 @@ def _build() -> dict[str, Verdict]:
     for key in _BILLING:
         built[key] = _verdict(_T.PERMANENT_AUTH, key, Strength.CODE, 0.95)
     for key in ("sqlalchemy.PendingRollbackError", "sqlalchemy.ResourceClosedError",
-                "django.TransactionManagementError"): # fmt: skip
+                "django.TransactionManagementError"):  # fmt: skip
         built[key] = _verdict(_T.PERMANENT_CODE_BUG, key, Strength.CLASS, 0.7)
     return built
 

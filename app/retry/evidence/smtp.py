@@ -60,7 +60,9 @@ def _by_reply(code: int, text: str) -> FailureType:
     if code // 100 == 4 and _is_rate(text):  # noqa: PLR2004 - 4yz is transient
         return _T.TRANSIENT_RATE_LIMIT
     known = _REPLIES.get(code)
-    if known is _T.PERMANENT_NOT_FOUND and any(word in text for word in ("spam", "policy", "blocked", "blacklist", "relay")):
+    if known is _T.PERMANENT_NOT_FOUND and any(
+        word in text for word in ("spam", "policy", "blocked", "blacklist", "relay")
+    ):
         return _T.PERMANENT_VALIDATION
     if known is not None:
         return known
@@ -68,7 +70,9 @@ def _by_reply(code: int, text: str) -> FailureType:
 
 
 def _is_rate(text: str) -> bool:
-    return any(word in text for word in ("rate limit", "too many", "rate exceeded", "throttl", "slow down", "sending rate"))
+    return any(
+        word in text for word in ("rate limit", "too many", "rate exceeded", "throttl", "slow down", "sending rate")
+    )
 
 
 def _by_enhanced(match: re.Match[str], code: int, text: str) -> FailureType | None:

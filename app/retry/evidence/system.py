@@ -11,22 +11,42 @@ _T = FailureType
 
 _ERRNO_ROWS: tuple[tuple[FailureType, str | None, Effect | None, str], ...] = (
     (_T.TRANSIENT_NETWORK, None, Effect.NOT_SENT, "ECONNREFUSED EHOSTUNREACH ENETUNREACH ENETDOWN EHOSTDOWN"),
-    (_T.TRANSIENT_NETWORK, None, Effect.UNKNOWN, """
+    (
+        _T.TRANSIENT_NETWORK,
+        None,
+        Effect.UNKNOWN,
+        """
         ECONNRESET EPIPE ECONNABORTED ENOTCONN ENETRESET ESHUTDOWN ENONET ECOMM EREMOTEIO EPROTO ENOLINK
-        EISCONN EALREADY EINPROGRESS"""),
+        EISCONN EALREADY EINPROGRESS""",
+    ),
     (_T.TRANSIENT_TIMEOUT, None, Effect.UNKNOWN, "ETIMEDOUT ETIME"),
-    (_T.TRANSIENT_RESOURCE, None, None, """
-        EMFILE ENFILE EAGAIN EWOULDBLOCK ENOBUFS EADDRNOTAVAIL EADDRINUSE EBUSY ESTALE ENOLCK EUSERS ETXTBSY EINTR EDEADLK EMLINK"""),
+    (
+        _T.TRANSIENT_RESOURCE,
+        None,
+        None,
+        """
+        EMFILE ENFILE EAGAIN EWOULDBLOCK ENOBUFS EADDRNOTAVAIL EADDRINUSE EBUSY ESTALE ENOLCK EUSERS ETXTBSY EINTR EDEADLK EMLINK""",
+    ),
     (_T.SYSTEM_OUT_OF_MEMORY, None, None, "ENOMEM"),
     (_T.SYSTEM_DISK_FULL, None, None, "ENOSPC EDQUOT EROFS"),
     (_T.PERMANENT_NOT_FOUND, None, None, "ENOENT ENXIO ENODEV ESRCH ECHILD"),
     (_T.PERMANENT_AUTH, None, None, "EACCES EPERM EKEYEXPIRED EKEYREVOKED EKEYREJECTED ENOKEY"),
     (_T.PERMANENT_CONFLICT, None, None, "EEXIST ENOTEMPTY"),
-    (_T.PERMANENT_VALIDATION, None, None, """
-        EINVAL ENAMETOOLONG EISDIR ENOTDIR EFBIG EILSEQ ELOOP E2BIG EMSGSIZE ERANGE EDOM EOVERFLOW EBADMSG EXDEV"""),
-    (_T.PERMANENT_CODE_BUG, None, None, """
+    (
+        _T.PERMANENT_VALIDATION,
+        None,
+        None,
+        """
+        EINVAL ENAMETOOLONG EISDIR ENOTDIR EFBIG EILSEQ ELOOP E2BIG EMSGSIZE ERANGE EDOM EOVERFLOW EBADMSG EXDEV""",
+    ),
+    (
+        _T.PERMANENT_CODE_BUG,
+        None,
+        None,
+        """
         EBADF ENOSYS ENOTTY EOPNOTSUPP ENOTSUP ENOTSOCK EDESTADDRREQ EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT ESPIPE EFAULT
-        EAFNOSUPPORT EPFNOSUPPORT ENOEXEC ESOCKTNOSUPPORT"""),
+        EAFNOSUPPORT EPFNOSUPPORT ENOEXEC ESOCKTNOSUPPORT""",
+    ),
     (_T.UNKNOWN, "corruption", None, "EIO EUCLEAN"),
 )
 
@@ -119,7 +139,9 @@ def _tls(look: Look) -> Verdict | None:
     said = (look.string("reason") or look.text)[:300].upper()
     if any(word in said for word in _TLS_ROAD) or not said or "TIMED OUT" in said:
         return None
-    if any(word in said for word in ("VERSION", "ALERT", "HANDSHAKE", "CIPHER", "PROTOCOL", "CERT", "KEY", "HTTP_REQUEST")):
+    if any(
+        word in said for word in ("VERSION", "ALERT", "HANDSHAKE", "CIPHER", "PROTOCOL", "CERT", "KEY", "HTTP_REQUEST")
+    ):
         return _certificate(f"TLS {said[:60].replace('_', ' ').lower()}")
     return None
 
@@ -148,7 +170,12 @@ def _of_exit_code(code: int) -> Verdict | None:
     if row is None:
         return None
     return Verdict(
-        type=row[0], rule=f"exit.{code}", detail=f"exit code {code}", strength=Strength.CLASS, confidence=0.8, reason=row[1]
+        type=row[0],
+        rule=f"exit.{code}",
+        detail=f"exit code {code}",
+        strength=Strength.CLASS,
+        confidence=0.8,
+        reason=row[1],
     )
 
 

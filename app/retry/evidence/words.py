@@ -57,7 +57,11 @@ def verdict_of_code(source: str, code: str) -> Verdict | None:
     if phrase is None:
         return None
     return Verdict(
-        type=phrase.type, rule=f"{source}.{code[:60]}", detail=f"error code {code[:60]}", confidence=0.9, reason=phrase.reason
+        type=phrase.type,
+        rule=f"{source}.{code[:60]}",
+        detail=f"error code {code[:60]}",
+        confidence=0.9,
+        reason=phrase.reason,
     )
 
 
@@ -105,5 +109,3 @@ def _of_phrase(kind: FailureType, phrase: str, reason: str | None) -> Verdict:
         confidence=0.6,
         reason=reason,
     )
-
-

@@ -1,0 +1,81 @@
+"""What is held back at claim time: queues that an operator paused, dependencies that are down.
+
+A hold is in force with the next claim of every worker; the notification only makes them let go of what they claimed
+ahead, or look again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from ..postgres.sqlfiles import load
+from .audit import record
+
+SQL = load("holds")
+
+Kind = Literal["queue", "dependency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Something that is held back."""
+
+    kind: Kind
+    name: str
+    reason: str
+    held_by: str
+    held_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """A queue and what is in it. The last three are those of its pause, if it is paused.
+
+    Attributes:
+        ready: Jobs that could run now.
+        waiting: Jobs that wait for their time.
+    """
+
+    name: str
+    ready: int
+    waiting: int
+    running: int
+    reason: str | None
+    held_by: str | None
+    held_at: datetime | None
+
+
+async def hold(conn: AsyncConnection[Any], kind: Kind, name: str, *, reason: str, actor: str) -> bool:
+    """Hold `name` back, with an audit row; False if it is held already."""
+    return await _change(conn, "insert_hold", "pause", kind, name, reason, actor)
+
+
+async def release(conn: AsyncConnection[Any], kind: Kind, name: str, *, reason: str, actor: str) -> bool:
+    """Let `name` go on, with an audit row; False if it was not held."""
+    return await _change(conn, "delete_hold", "resume", kind, name, reason, actor)
+
+
+async def _change(  # noqa: PLR0913  Who, what, on what, and why.
+    conn: AsyncConnection[Any], query: str, verb: str, kind: Kind, name: str, reason: str, actor: str
+) -> bool:
+    async with conn.transaction():
+        cursor = await conn.execute(SQL[query], {"kind": kind, "name": name, "reason": reason, "actor": actor})
+        if await cursor.fetchone() is None:
+            return False
+        await record(conn, actor=actor, action=f"{kind}.{verb}", target=name, reason=reason)
+    return True
+
+
+async def list_holds(conn: AsyncConnection[Any]) -> list[Hold]:
+    """Everything that is held."""
+    async with conn.cursor(row_factory=class_row(Hold)) as cursor:
+        return await (await cursor.execute(SQL["list_holds"])).fetchall()
+
+
+async def list_queues(conn: AsyncConnection[Any]) -> list[QueueDepth]:
+    """Every queue that has jobs or is paused, by name."""
+    async with conn.cursor(row_factory=class_row(QueueDepth)) as cursor:
+        return await (await cursor.execute(SQL["list_queues"])).fetchall()

@@ -1,0 +1,16 @@
+-- Who changed what, on what, and why: a row for every action that changes state, written with the change itself.
+
+CREATE TABLE afresh.audit (
+    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    action text NOT NULL CHECK (action ~ '^[a-z_]+\.[a-z_]+$'),
+    target text NOT NULL,
+    reason text,
+    details jsonb NOT NULL DEFAULT '{}'
+);
+
+COMMENT ON COLUMN afresh.audit.actor IS '"cli" and "local" until keys have names.';
+COMMENT ON COLUMN afresh.audit.action IS 'noun.verb, such as queue.pause';
+
+CREATE INDEX audit_at_idx ON afresh.audit (at DESC, id DESC);
