@@ -20,6 +20,7 @@ class Attempt:
         attempt: From 1; an attempt that is given back without cost keeps its number for the next run.
         max_attempts: Retries + 1, as far as is known before a failure has a policy; None where unlimited.
         operation_type: The metrics' and logs' name for a task's `task_type`.
+        track_metrics: False if it is to be logged but not counted.
     """
 
     task_name: str
@@ -29,6 +30,7 @@ class Attempt:
     queue: str | None = None
     operation_type: str | None = None
     correlation_id: str | None = None
+    track_metrics: bool = True
 
 
 @dataclass(frozen=True, slots=True)

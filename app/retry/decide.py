@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import assert_never
 
+from .draft import BY_TYPE, FIXED, Draft, Limit, past_deadline, waited_too_long
 from .failure import Failure, Remediation
 from .policy import (
     ByType,
@@ -25,7 +26,6 @@ from .policy import (
     Step,
     Tier,
 )
-from .draft import BY_TYPE, FIXED, Draft, Limit, past_deadline, waited_too_long
 from .words import duration
 
 MAX_WAIT = timedelta(hours=24)
@@ -63,17 +63,16 @@ def decide(  # noqa: PLR0913  The whole case is in the arguments; nothing is loo
         case ByType():
             policy = tier.policies[failure.type]
             limit = _limit(policy, limits, tier.max_retries_bound)
-            rules = BY_TYPE
+            influences = BY_TYPE
         case Fixed():
             policy = tier.policy
             limit = _limit(policy, limits, None)
-            rules = FIXED
+            influences = FIXED
         case _:
             assert_never(tier)
-    draft = Draft(failure, exception, attempts, policy, limit, limits, now, rng, max_wait)
-    draft.steps.append(_verdict(failure))
-    for rule in rules:
-        cause = rule(draft)
+    draft = Draft(failure, exception, attempts, policy, limit, limits, now, rng, max_wait, steps=[_verdict(failure)])
+    for influence in influences:
+        cause = influence(draft)
         if cause is not None:
             return _buried(failure, draft.steps, cause)
     return _timed(draft)
@@ -88,11 +87,24 @@ def snooze(  # noqa: PLR0913  As `decide`.
     now: datetime,
     max_wait: timedelta = MAX_WAIT,
 ) -> Snooze | DeadLetter:
-    """Wait `delay` for a reason other than a failure, unless the job has waited too long for it, or its deadline is
-    nearer.
-    """  # noqa: D205  One sentence.
-    seconds = max(0.0, delay.total_seconds())
-    ended = waited_too_long(reason, seconds, limits, max_wait) or past_deadline(seconds, limits, now)
+    """A wait that no failure asked for: a shutdown, an open breaker, an empty budget.
+
+    It is cut short where the job's waiting for this reason would exceed `max_wait`; once that is used up, or where the
+    job's deadline comes first, the job is buried.
+
+    Args:
+        reason: What it waits for.
+        delay: How long; below zero is not at all.
+        because: The step that explains it.
+        limits: What the job has waited already, and its deadline.
+        now: Aware.
+        max_wait: The longest a job waits for one reason.
+    """
+    left = max_wait - limits.waited.get(reason, timedelta(0))
+    seconds = max(0.0, min(delay, left).total_seconds())
+    ended = past_deadline(seconds, limits, now)
+    if left <= timedelta(0):
+        ended = waited_too_long(reason, delay.total_seconds(), limits, max_wait)
     if ended is not None:
         return DeadLetter(DeathCause.WAITED_TOO_LONG, (because, ended))
     at, delay = _later(now, seconds)

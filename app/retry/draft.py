@@ -1,6 +1,6 @@
-"""The rules a decision is made of, in the order they act. Each is small, and says what it did.
+"""What shapes a decision, in the order in which it acts. Each influence is small, and says what it did.
 
-A new influence on decisions is a new rule in `BY_TYPE` or `FIXED`, at the place where it acts.
+A new one is a function here, and its place in `BY_TYPE` or `FIXED`.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Limit(NamedTuple):
 
 @dataclass(slots=True)
 class Draft:
-    """A decision while it is made: the case, and what the rules have made of it so far.
+    """A decision while it is made: the case, and what it has come to so far.
 
     Attributes:
         exempt: Why the veto of the failure's type does not hold, if it does not.
@@ -66,12 +66,12 @@ class Draft:
         """Number of the retry that would follow; 1 is the first."""
         return self.attempts + 1
 
-    def say(self, name: str, text: str, **numbers: float) -> None:
+    def say(self, name: str, text: str, numbers: dict[str, float] | None = None) -> None:
         """Add a step to the explanation."""
-        self.steps.append(Step(name, text, numbers))
+        self.steps.append(Step(name, text, numbers or {}))
 
 
-Rule = Callable[[Draft], DeathCause | None]
+Influence = Callable[[Draft], DeathCause | None]
 """Reads the draft, moves it, says why. A cause ends it."""
 
 
@@ -122,7 +122,7 @@ def veto(draft: Draft) -> DeathCause | None:
     if draft.failure.retryable:
         return None
     if draft.exempt is not None:
-        draft.say("veto", f"retried although it may fail again: {draft.exempt}")
+        draft.say("veto", f"not retryable by itself, but {draft.exempt}")
         return None
     draft.say("veto", f"not retryable: {WHY_NOT.get(draft.failure.type, draft.failure.sentence)}")
     return DeathCause.PERMANENT
@@ -142,13 +142,14 @@ def count(draft: Draft) -> DeathCause | None:
     if most is None or draft.waiting is not None or draft.attempts < most:
         return None
     text = f"all {most} retries spent" if most > 1 else "the only retry is spent" if most else "no retries allowed"
-    draft.say("count", text + draft.limit.source, retries_count=draft.attempts, max_retries_count=most)
+    draft.say("count", text + draft.limit.source, {"retries_count": draft.attempts, "max_retries_count": most})
     return DeathCause.RETRIES_SPENT
 
 
 def plan(draft: Draft) -> DeathCause | None:
     """What the policy's curve says, before anything moves it."""
-    step = _planned(draft.policy, draft.retry, draft.limit)
+    # A wait as told is no retry, so it is not numbered as one.
+    step = _planned(draft.policy, draft.retry, None if draft.waiting else draft.limit)
     draft.seconds = step.numbers["delay_seconds"]
     draft.steps.append(step)
     return None
@@ -156,10 +157,11 @@ def plan(draft: Draft) -> DeathCause | None:
 
 # A process knows a few policies and retries a few times under each; to word them anew took a third of a decision.
 @lru_cache(maxsize=1024)
-def _planned(policy: RetryPolicy, retry: int, limit: Limit) -> Step:
+def _planned(policy: RetryPolicy, retry: int, limit: Limit | None) -> Step:
     seconds = policy.wait_seconds(retry)
-    of = "" if limit.retries is None or retry > limit.retries else f" of {limit.retries}{limit.source}"
-    text = f"policy {policy.curve}, {ordinal(retry)} retry{of} → {duration(seconds)}"
+    which = "" if limit is None else f", {ordinal(retry)} retry"
+    of = "" if limit is None or limit.retries is None else f" of {limit.retries}{limit.source}"
+    text = f"policy {policy.curve}{which}{of} → {duration(seconds)}"
     return Step("policy", text, {"retry_number": retry, "delay_seconds": seconds})
 
 
@@ -173,7 +175,7 @@ def contention(draft: Draft) -> DeathCause | None:
     draft.range = Spread(min(CONTENTION.low, cap), min(CONTENTION.high, cap))
     draft.seconds = draft.range.high
     text = f"contention: first retry within {duration(draft.range.low)} to {duration(draft.range.high)}"
-    draft.say("contention", text, low_seconds=draft.range.low, high_seconds=draft.range.high)
+    draft.say("contention", text, {"low_seconds": draft.range.low, "high_seconds": draft.range.high})
     return None
 
 
@@ -190,7 +192,7 @@ def hint(draft: Draft) -> DeathCause | None:
     draft.seconds = max(draft.seconds, draft.floor)
     # A hint of 1e300 is finite but says nothing; what is stored is what was used.
     text = f"{said.source} {duration(floor)}{clamped} is the floor → {duration(draft.seconds)}"
-    draft.say("hint", text, hint_seconds=floor, delay_seconds=draft.seconds)
+    draft.say("hint", text, {"hint_seconds": floor, "delay_seconds": draft.seconds})
     return None
 
 
@@ -213,8 +215,8 @@ def jitter(draft: Draft) -> DeathCause | None:
         high = max(high, draft.floor + max(1.0, 0.1 * draft.floor))
     draft.seconds = draft.rng.uniform(low, high)
     what = "drawn" if draft.range else f"{policy.jitter} jitter"
-    text = f"{what} → {duration(draft.seconds)}"
-    draft.say("jitter", text, low_seconds=low, high_seconds=high, delay_seconds=draft.seconds)
+    numbers = {"low_seconds": low, "high_seconds": high, "delay_seconds": draft.seconds}
+    draft.say("jitter", f"{what} → {duration(draft.seconds)}", numbers)
     return None
 
 
@@ -231,7 +233,8 @@ def bounds(draft: Draft) -> DeathCause | None:
     return DeathCause.WAITED_TOO_LONG
 
 
-FIXED: tuple[Rule, ...] = (
+# In the order they act.
+FIXED: tuple[Influence, ...] = (
     give_up_on,
     retry_on,
     unsafe_to_repeat,
@@ -242,8 +245,8 @@ FIXED: tuple[Rule, ...] = (
     hint,
     jitter,
     bounds,
-)  # fmt: skip  One glance, in the order they act.
-BY_TYPE: tuple[Rule, ...] = (
+)
+BY_TYPE: tuple[Influence, ...] = (
     give_up_on,
     retry_on,
     setting_lifts_veto,
@@ -256,7 +259,7 @@ BY_TYPE: tuple[Rule, ...] = (
     hint,
     jitter,
     bounds,
-)  # fmt: skip  As above.
+)
 
 WHY_NOT = {
     FailureType.PERMANENT_VALIDATION: "the same data fails again",
@@ -270,11 +273,13 @@ WHY_NOT = {
 
 def _raised(exception: BaseException | None) -> Iterator[type[BaseException]]:
     """The class raised; of a group, the classes in it."""
-    if isinstance(exception, BaseExceptionGroup):
-        for each in exception.exceptions:
-            yield from _raised(each)
-    elif exception is not None:
-        yield type(exception)
+    pending = [] if exception is None else [exception]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, BaseExceptionGroup):
+            pending.extend(each.exceptions)
+        else:
+            yield type(each)
 
 
 def _effect_unknown(failure: Failure) -> bool:

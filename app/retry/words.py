@@ -1,5 +1,7 @@
 """Numbers as people read them."""
 
+from functools import lru_cache
+
 _SUFFIXES = {1: "st", 2: "nd", 3: "rd"}
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 
@@ -11,6 +13,8 @@ def ordinal(number: int) -> str:
     return f"{number}{_SUFFIXES.get(number % 10, 'th')}"
 
 
+# Policies and hints name the same few durations again and again.
+@lru_cache(maxsize=1024)
 def duration(seconds: float) -> str:
     """``0.5 s``, ``2 s``, ``1 min 30 s``, ``2 h``, ``1 d 6 h``: at most three figures, or two units."""
     if seconds < 59.95:  # noqa: PLR2004  From here on one decimal would read "60 s".

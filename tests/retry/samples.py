@@ -6,10 +6,10 @@ from random import Random
 from typing import Any
 
 from app.retry.decide import decide
+from app.retry.draft import WHY_NOT
 from app.retry.failure import Effect, Evidence, Failure, FailureType, Hint, Remediation
 from app.retry.policy import ByType, Decision, Fixed, JobLimits, RetryPolicy, Tier
 from app.retry.presets import default_policies, overridden
-from app.retry.draft import WHY_NOT
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 

@@ -383,6 +383,14 @@ def test_a_snooze_ends(limits: JobLimits):
     assert cause(waiting) is DeathCause.WAITED_TOO_LONG
 
 
+def test_a_snooze_is_cut_short_at_max_wait():
+    """A wait that would lead past MAX_WAIT leads to it."""
+    limits = JobLimits(waited={SnoozeReason.BUDGET: timedelta(hours=23, minutes=59)})
+    waiting = snooze(SnoozeReason.BUDGET, timedelta(hours=1), SHUTDOWN, limits=limits, now=NOW)
+    assert isinstance(waiting, Snooze)
+    assert waiting.delay == timedelta(minutes=1)
+
+
 def test_the_calendar_ends_in_9999():
     """A wait that leads past the last date leads to the last date."""
     limits = JobLimits()
