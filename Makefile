@@ -45,11 +45,11 @@ format: sync-all ## Format the code and mend what lint can mend
 	$(VENV)/ruff format
 
 schema: sync-all ## Write sql/schema.sql and .env.example anew from what the code says
-	$(VENV)/python -m app.postgres.schema > sql/schema.sql
+	$(VENV)/python -m scripts.schema
 	$(VENV)/python -m app.config.example > .env.example
 
 bench: sync-all ## Measure the numbers we promise, as ratios
-	for script in bench/[a-z]*.py; do $(VENV)/python $$script || exit; done
+	for file in bench/[a-z]*.py; do $(VENV)/python -m bench.$$(basename $$file .py) || exit; done
 
 lock: sync-all ## Resolve the dependencies anew; U=--upgrade takes the newest
 	$(VENV)/python scripts/lock.py $(U)

@@ -113,9 +113,9 @@ def _without_arguments(record: logging.LogRecord) -> bool:
 
 
 def _add_running_attempt(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Give a task's own lines the fields of the attempt that writes them."""
+    """Give a task's own lines the fields of the attempt that writes them; ours say themselves what they are about."""
     running = _running.get()
-    return {**_fields(running[-1]), **event} if running else event
+    return {**_fields(running[-1]), **event} if running and event["logger"] != _gate.name else event
 
 
 def _drop_unknown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -123,6 +123,11 @@ def test_failed_attempt(configure: Configure):
         ),
         (telemetry.AttemptAborted(ATTEMPT, 0.1), "info", "Background task attempt 1/4 aborted: process_document"),
         (
+            telemetry.JobCoalesced(ATTEMPT),
+            "info",
+            "Background task coalesced: process_document. A waiting job with the same queueing lock does its work",
+        ),
+        (
             telemetry.JobReleased(ATTEMPT),
             "info",
             "Background task released: process_document. It goes back to its queue at no cost",
@@ -166,14 +171,16 @@ def test_success_is_quiet(configure: Configure):
 
 
 def test_lines_of_a_task_carry_its_attempt(configure: Configure):
-    """What a task logs while it runs, by `logging` or structlog, carries the attempt; what comes after does not."""
+    """What a task logs while it runs, by `logging` or structlog, carries the attempt; nothing else does."""
     lines = configure()
     emit(telemetry.AttemptStarted(ATTEMPT))
+    emit(telemetry.DatabaseBack(1.0))
     logging.getLogger("mycompany").info("page %d", 1)
     structlog.get_logger().info("page 2", task_name="mine")
     emit(telemetry.AttemptSucceeded(ATTEMPT, 0.1))
     logging.getLogger("mycompany").info("idle")
-    first, second, third = lines()
+    database, first, second, third = lines()
+    assert "job_id" not in database
     assert (first["event"], first["job_id"], first["correlation_id"]) == ("page 1", 17, "order-5")
     assert (second["job_id"], second["task_name"]) == (17, "mine")
     assert "job_id" not in third
