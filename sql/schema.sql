@@ -1,0 +1,802 @@
+-- The schema that sql/migrations/ makes, for reading; written by `python -m app.postgres.golden`, never by hand.
+-- Procrastinate's own tables are not repeated here: what is added to them stands at the end.
+
+CREATE SCHEMA afresh;
+
+COMMENT ON SCHEMA afresh IS 'Afresh: options of jobs, failed attempts, dead letters, breakers, audit.';
+
+CREATE TYPE afresh.dead_letter_status AS ENUM (
+    'pending',
+    'retrying',
+    'resolved',
+    'abandoned'
+);
+
+CREATE TYPE afresh.death_cause AS ENUM (
+    'retries_spent',
+    'permanent',
+    'unknown_task',
+    'broken_strategy',
+    'worker_lost',
+    'waited_too_long'
+);
+
+CREATE TYPE afresh.decision AS ENUM (
+    'retry',
+    'snooze',
+    'dead_letter'
+);
+
+CREATE TYPE afresh.hold_kind AS ENUM (
+    'queue',
+    'dependency'
+);
+
+CREATE TYPE afresh.outcome AS ENUM (
+    'failed',
+    'snoozed',
+    'lost',
+    'released',
+    'aborted',
+    'coalesced'
+);
+
+CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[])
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_ids bigint[];
+BEGIN
+    v_ids := afresh.runnable(p_limit, p_queues, p_tasks, p_dependencies, p_due_first, true);
+    IF cardinality(v_ids) < p_limit THEN
+        v_ids := v_ids || afresh.runnable_lock_heads(
+            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, v_ids);
+    END IF;
+    IF cardinality(v_ids) = 0 THEN
+        RETURN;
+    END IF;
+    BEGIN
+        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
+        WHERE id = ANY (v_ids);
+    EXCEPTION WHEN unique_violation THEN
+        v_ids := afresh.runnable(p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
+        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
+        WHERE id = ANY (v_ids);
+    END;
+    RETURN QUERY
+    SELECT j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at,
+           j.attempts, j.abort_requested, j.afresh_dependency,
+           o.max_retries, o.timeout, o.deadline, o.task_type, o.correlation_id, o.metadata, o.waited,
+           CASE WHEN j.attempts > 0 THEN (
+               SELECT array_agg(a.fingerprint ORDER BY a.id)
+               FROM afresh.attempt a WHERE a.job_id = j.id AND a.outcome = 'failed'
+           ) END
+    FROM unnest(v_ids) WITH ORDINALITY AS taken (id, position)
+    JOIN procrastinate_jobs j ON j.id = taken.id
+    LEFT JOIN afresh.job_option o ON o.job_id = j.id
+    ORDER BY taken.position;
+END;
+$$;
+
+CREATE FUNCTION afresh.job_state(p_status public.procrastinate_job_status, p_scheduled_at timestamp with time zone, p_ran boolean) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN ((p_status = 'todo'::public.procrastinate_job_status) AND (p_scheduled_at > now())) THEN CASE WHEN p_ran THEN 'retrying'::text ELSE 'scheduled'::text END WHEN (p_status = 'todo'::public.procrastinate_job_status) THEN 'ready'::text WHEN (p_status = ANY (ARRAY['doing'::public.procrastinate_job_status, 'aborting'::public.procrastinate_job_status])) THEN 'running'::text ELSE (p_status)::text END;
+
+CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL::text[]) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN RETURN (
+WITH RECURSIVE lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
+            (-priority) AS rank
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NOT NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
+              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        LIMIT 1
+    ) hop
+)
+SELECT min(first.scheduled_at)
+FROM lane l
+CROSS JOIN LATERAL (
+    SELECT j.scheduled_at
+    FROM procrastinate_jobs j
+    WHERE j.status = 'todo' AND j.scheduled_at > now()
+      AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+      AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+      AND (-j.priority) = l.rank
+    ORDER BY j.scheduled_at
+    LIMIT 1
+) first
+WHERE p_queues IS NULL OR l.queue_name = ANY (p_queues)
+); END;
+$$;
+
+CREATE FUNCTION afresh.runnable(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean) RETURNS bigint[]
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+BEGIN RETURN (
+WITH RECURSIVE
+ready_lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM ready_lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL))
+              > (l.queue_name, l.task_name, l.dependency, l.locked)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
+        LIMIT 1
+    ) hop
+),
+due_lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
+            (-priority) AS rank
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NOT NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM due_lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
+              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        LIMIT 1
+    ) hop
+),
+own (task_name, dependency) AS (SELECT * FROM unnest(p_tasks, p_dependencies)),
+open_lane AS (
+    SELECT l.*
+    FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM ready_lane
+          UNION ALL
+          SELECT * FROM due_lane) l
+    LEFT JOIN own ON own.task_name = l.task_name
+    WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
+      AND (p_locks OR NOT l.locked)
+      AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
+      AND NOT EXISTS (SELECT FROM afresh.hold h
+                      WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency))
+),
+-- Twice the limit, so that workers who claim at the same moment find jobs behind each other's locked rows.
+ready AS (
+    SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due
+    FROM open_lane l
+    CROSS JOIN LATERAL (
+        SELECT j.id, (-j.priority) AS rank, j.lock
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NULL
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+        ORDER BY (-j.priority), j.id
+        LIMIT CASE WHEN l.locked THEN 4 * p_limit + 16 ELSE 2 * p_limit END
+    ) j
+    WHERE l.rank IS NULL
+),
+due AS (
+    SELECT j.id, l.rank, j.lock,
+           row_number() OVER (PARTITION BY l.rank ORDER BY j.scheduled_at, j.id) AS position, true AS due
+    FROM open_lane l
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.scheduled_at, j.lock
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at <= now()
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+          AND (-j.priority) = l.rank
+        ORDER BY j.scheduled_at, j.id
+        LIMIT CASE WHEN l.locked THEN 4 * p_limit + 16 ELSE 2 * p_limit END
+    ) j
+    WHERE l.rank IS NOT NULL
+),
+candidate AS (
+    SELECT c.id, row_number() OVER (ORDER BY c.rank, c.position, c.due <> p_due_first) AS turn
+    FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) c
+    WHERE c.lock IS NULL OR (
+        NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = c.lock AND r.status = 'doing')
+        AND c.id = (SELECT f.id FROM procrastinate_jobs f WHERE f.lock = c.lock AND f.status = 'todo'
+                    ORDER BY (-f.priority), f.id LIMIT 1)
+    )
+    ORDER BY turn
+    LIMIT 2 * p_limit
+),
+taken AS (
+    SELECT j.id, c.turn
+    FROM candidate c
+    JOIN procrastinate_jobs j ON j.id = c.id
+    WHERE j.status::text = 'todo'  -- as text: no partial index may stand in for the primary key
+    ORDER BY c.turn
+    LIMIT p_limit
+    FOR UPDATE OF j SKIP LOCKED
+)
+SELECT coalesce(array_agg(id ORDER BY turn), '{}') FROM taken
+); END;
+$$;
+
+CREATE FUNCTION afresh.runnable_lock_heads(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_besides bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    v_after text := coalesce(current_setting('afresh.lock_cursor', true), '');
+    v_last text;
+    v_seen integer;
+    v_ids bigint[];
+BEGIN
+    WITH RECURSIVE head AS (
+        (SELECT lock, id, 1 AS seen FROM procrastinate_jobs
+         WHERE status = 'todo' AND lock > v_after ORDER BY lock, (-priority), id LIMIT 1)
+        UNION ALL
+        SELECT hop.lock, hop.id, h.seen + 1
+        FROM head h
+        CROSS JOIN LATERAL (
+            SELECT j.lock, j.id FROM procrastinate_jobs j
+            WHERE j.status = 'todo' AND j.lock > h.lock ORDER BY j.lock, (-j.priority), j.id LIMIT 1
+        ) hop
+        WHERE h.seen < 256
+    ),
+    own (task_name, dependency) AS (SELECT * FROM unnest(p_tasks, p_dependencies)),
+    runnable AS (
+        SELECT j.id, j.priority
+        FROM head
+        JOIN procrastinate_jobs j ON j.id = head.id
+        LEFT JOIN own ON own.task_name = j.task_name
+        WHERE j.status::text = 'todo'
+          AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())
+          AND j.id <> ALL (p_besides)
+          AND (p_queues IS NULL OR j.queue_name = ANY (p_queues))
+          AND NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND r.status = 'doing')
+          AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = j.queue_name)
+          AND NOT EXISTS (SELECT FROM afresh.hold h
+                          WHERE h.kind = 'dependency' AND h.name = coalesce(j.afresh_dependency, own.dependency))
+        ORDER BY j.priority DESC, j.id
+        LIMIT p_limit
+        FOR UPDATE OF j SKIP LOCKED
+    )
+    SELECT (SELECT max(lock) FROM head), (SELECT count(*) FROM head),
+           (SELECT coalesce(array_agg(id ORDER BY priority DESC, id), '{}') FROM runnable)
+    INTO v_last, v_seen, v_ids;
+    PERFORM set_config('afresh.lock_cursor', CASE WHEN v_seen < 256 THEN '' ELSE v_last END, false);
+    RETURN v_ids;
+END;
+$$;
+
+CREATE FUNCTION afresh.settle_endings(p_worker bigint, p_runs jsonb, p_delete boolean DEFAULT false, p_stalled_after interval DEFAULT NULL::interval) RETURNS TABLE(job_id bigint, verdict text, outcome afresh.outcome)
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_done bigint[];
+    v_outcomes afresh.outcome[];
+    v_ended bigint[];
+BEGIN
+    WITH given AS (
+        SELECT * FROM jsonb_to_recordset(p_runs) AS g (
+            job_id bigint, attempts integer, claim bigint, outcome afresh.outcome, counted boolean,
+            status procrastinate_job_status, started_at timestamptz, ended_at timestamptz,
+            exception_type text, message text, traceback text, failure_type text, confidence real, evidence jsonb,
+            remediation text, fingerprint text, decision afresh.decision, delay double precision,
+            next_run_at timestamptz, explanation jsonb, reason text,
+            priority integer, queue_name text, lock text, cause afresh.death_cause, waited jsonb
+        )
+    ),
+    owned AS MATERIALIZED (
+        SELECT j.id, j.task_name, j.queue_name, j.priority, j.args, j.lock, j.queueing_lock, j.abort_requested,
+               j.afresh_dependency, j.worker_id
+        FROM given g
+        JOIN procrastinate_jobs j ON j.id = g.job_id
+        LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+        WHERE j.status::text = 'doing' AND j.attempts = g.attempts AND CASE
+            WHEN p_worker IS NULL THEN w.id IS NULL OR w.last_heartbeat < now() - p_stalled_after
+            ELSE j.worker_id = p_worker END
+        ORDER BY j.id
+        FOR UPDATE OF j
+    ),
+    -- In one group two runs of one queueing lock can both want to wait: the older goes on.
+    twin AS (
+        SELECT o.id
+        FROM (SELECT o.id, o.queueing_lock, row_number() OVER (PARTITION BY o.queueing_lock ORDER BY o.id) AS place
+              FROM owned o JOIN given g ON g.job_id = o.id
+              WHERE g.status = 'todo' AND o.queueing_lock IS NOT NULL AND NOT o.abort_requested) o
+        WHERE o.place > 1 OR EXISTS (
+            SELECT FROM procrastinate_jobs t WHERE t.queueing_lock = o.queueing_lock AND t.status = 'todo')
+    ),
+    ending AS (
+        SELECT o.id, o.task_name, o.queue_name, o.worker_id, o.abort_requested AND g.status = 'todo' AS stopped,
+               t.id IS NOT NULL AS superseded, g.attempts, g.claim, g.outcome, g.counted, g.status, g.decision, g.delay,
+               g.next_run_at, g.cause, g.waited, g.ended_at,
+               coalesce(g.started_at, (SELECT max(e.at) FROM procrastinate_events e
+                                       WHERE e.job_id = o.id AND e.type = 'started'), g.ended_at) AS started_at
+        FROM given g
+        JOIN owned o ON o.id = g.job_id
+        LEFT JOIN twin t ON t.id = g.job_id
+    ),
+    final AS (
+        SELECT e.*,
+               CASE WHEN e.stopped THEN 'aborted' WHEN e.superseded THEN 'coalesced' ELSE e.outcome END
+                   ::afresh.outcome AS final_outcome,
+               CASE WHEN e.stopped THEN 'aborted' WHEN e.superseded THEN 'cancelled' ELSE e.status END
+                   ::procrastinate_job_status AS final_status,
+               e.counted OR e.stopped AS final_counted,
+               NOT (e.stopped OR e.superseded) AS goes_on
+        FROM ending e
+    ),
+    recorded AS (
+        INSERT INTO afresh.attempt (
+            job_id, attempt, outcome, counted, task_name, queue_name, worker_id, claim, started_at, ended_at,
+            exception_type, message, traceback, failure_type, confidence, evidence, remediation, fingerprint,
+            decision, delay, next_run_at, explanation, reason
+        )
+        SELECT f.id, f.attempts + 1, f.final_outcome, f.final_counted, f.task_name, f.queue_name, f.worker_id, f.claim,
+               f.started_at, greatest(f.ended_at, f.started_at), g.exception_type, g.message, g.traceback,
+               g.failure_type, g.confidence, g.evidence, g.remediation, g.fingerprint,
+               CASE WHEN f.goes_on THEN f.decision END,
+               CASE WHEN f.goes_on THEN make_interval(secs => f.delay) END,
+               CASE WHEN f.goes_on THEN f.next_run_at END, g.explanation,
+               CASE WHEN f.stopped THEN concat_ws(' · ', g.reason, 'asked to abort')
+                    WHEN f.superseded THEN concat_ws(' · ', g.reason, 'a waiting twin has the same queueing lock')
+                    ELSE g.reason END
+        FROM final f
+        JOIN given g ON g.job_id = f.id
+        ORDER BY f.id
+    ),
+    moved AS (
+        UPDATE procrastinate_jobs j
+        SET status = f.final_status,
+            attempts = j.attempts + f.final_counted::integer,
+            abort_requested = false,
+            worker_id = CASE WHEN f.final_status <> 'todo' THEN j.worker_id END,
+            scheduled_at = CASE WHEN f.final_status = 'todo' THEN f.next_run_at ELSE j.scheduled_at END,
+            priority = coalesce(g.priority, j.priority),
+            queue_name = coalesce(g.queue_name, j.queue_name),
+            lock = coalesce(g.lock, j.lock)
+        FROM final f
+        JOIN given g ON g.job_id = f.id
+        WHERE j.id = f.id
+    ),
+    cancelled AS (  -- Procrastinate's trigger knows no way from doing to cancelled
+        INSERT INTO procrastinate_events (job_id, type) SELECT id, 'cancelled' FROM final WHERE superseded AND NOT stopped
+    ),
+    buried AS (
+        INSERT INTO afresh.dead_letter (
+            job_id, cause, task_name, queue_name, priority, args, lock, queueing_lock, dependency, attempts,
+            failure_type, fingerprint, exception_type, message, remediation, reason, died_at
+        )
+        SELECT o.id, f.cause, o.task_name, o.queue_name, o.priority, o.args, o.lock, o.queueing_lock,
+               o.afresh_dependency, f.attempts + f.final_counted::integer,
+               g.failure_type, g.fingerprint, g.exception_type, g.message, g.remediation, g.reason, g.ended_at
+        FROM final f
+        JOIN owned o ON o.id = f.id
+        JOIN given g ON g.job_id = f.id
+        WHERE f.cause IS NOT NULL
+        ORDER BY o.id
+    ),
+    waiting AS (
+        INSERT INTO afresh.job_option AS o (job_id, waited)
+        SELECT f.id, f.waited FROM final f WHERE f.waited IS NOT NULL AND f.goes_on ORDER BY f.id
+        ON CONFLICT ON CONSTRAINT job_option_pkey DO UPDATE SET waited = o.waited || (
+            SELECT jsonb_object_agg(key, value::double precision + coalesce((o.waited ->> key)::double precision, 0))
+            FROM jsonb_each_text(excluded.waited)
+        )
+    ),
+    rescued AS (
+        INSERT INTO afresh.rescue AS r (job_id, rescues, rescued_at)
+        SELECT f.id, 1, f.ended_at FROM final f WHERE f.outcome = 'lost' ORDER BY f.id
+        ON CONFLICT ON CONSTRAINT rescue_pkey
+        DO UPDATE SET rescues = r.rescues + 1, rescued_at = excluded.rescued_at
+    ),
+    -- An idle worker sleeps until the next due time it knows of, and knows nothing of locks that were let go.
+    woken AS (SELECT count(pg_notify('afresh_wake', '')) FROM (SELECT FROM final LIMIT 1) AS any_run)
+    SELECT coalesce(array_agg(f.id), '{}'), array_agg(f.final_outcome),
+           array_agg(f.id) FILTER (WHERE f.final_status <> 'todo')
+    FROM final f, woken
+    INTO v_done, v_outcomes, v_ended;
+
+    IF p_delete THEN
+        DELETE FROM procrastinate_jobs WHERE id = ANY (v_ended);
+    END IF;
+    RETURN QUERY
+    SELECT g.job_id,
+           CASE WHEN d.outcome = 'coalesced' THEN 'coalesced'
+                WHEN d.id IS NOT NULL THEN 'applied'
+                WHEN EXISTS (SELECT FROM afresh.attempt a
+                             WHERE a.job_id = g.job_id AND a.worker_id = p_worker AND a.claim = g.claim) THEN 'already'
+                ELSE 'lost' END,
+           d.outcome
+    FROM jsonb_to_recordset(p_runs) AS g (job_id bigint, claim bigint)
+    LEFT JOIN unnest(v_done, v_outcomes) AS d (id, outcome) ON d.id = g.job_id;
+END;
+$$;
+
+CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL::jsonb, p_delete boolean DEFAULT false) RETURNS TABLE(job_id bigint, verdict text)
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_done bigint[];
+BEGIN
+    WITH given AS (SELECT * FROM unnest(p_ids, p_attempts) AS g (id, attempts)),
+    done AS (
+        UPDATE procrastinate_jobs j
+        SET status = 'succeeded', attempts = j.attempts + 1, abort_requested = false
+        FROM given g
+        WHERE j.id = g.id AND j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
+        RETURNING j.id, j.lock
+    ),
+    woken AS (
+        SELECT pg_notify('afresh_wake', '') FROM done WHERE lock IS NOT NULL LIMIT 1
+    )
+    SELECT coalesce(array_agg(id), '{}') FROM done, (SELECT count(*) FROM woken) AS w INTO v_done;
+    IF p_results IS NOT NULL THEN
+        INSERT INTO afresh.result AS r (job_id, result)
+        SELECT key::bigint, value FROM jsonb_each(p_results) WHERE key::bigint = ANY (v_done)
+        ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE SET result = excluded.result;
+    END IF;
+    IF p_delete THEN
+        DELETE FROM procrastinate_jobs WHERE id = ANY (v_done);
+    END IF;
+    IF cardinality(v_done) = cardinality(p_ids) THEN
+        RETURN QUERY SELECT id, 'applied' FROM unnest(v_done) AS id;
+    ELSE
+        RETURN QUERY
+        SELECT g.id, CASE
+            WHEN g.id = ANY (v_done) THEN 'applied'
+            WHEN p_delete AND j.id IS NULL THEN 'already'
+            WHEN j.status = 'succeeded' AND j.worker_id = p_worker AND j.attempts = g.attempts + 1 THEN 'already'
+            ELSE 'lost' END
+        FROM unnest(p_ids, p_attempts) AS g (id, attempts)
+        LEFT JOIN procrastinate_jobs j ON j.id = g.id;
+    END IF;
+END;
+$$;
+
+CREATE TABLE afresh.attempt (
+    id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    outcome afresh.outcome NOT NULL,
+    counted boolean NOT NULL,
+    task_name text NOT NULL,
+    queue_name text NOT NULL,
+    worker_id bigint,
+    claim bigint,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    exception_type text,
+    message text,
+    traceback text,
+    failure_type text,
+    confidence real,
+    evidence jsonb,
+    remediation text,
+    fingerprint text,
+    decision afresh.decision,
+    delay interval,
+    next_run_at timestamp with time zone,
+    explanation jsonb,
+    reason text,
+    CONSTRAINT attempt_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT attempt_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
+    CONSTRAINT attempt_delay_check CHECK ((delay >= '00:00:00'::interval)),
+    CONSTRAINT attempt_ends_after_start CHECK ((ended_at >= started_at)),
+    CONSTRAINT attempt_failure_is_classified CHECK (((outcome <> 'failed'::afresh.outcome) OR ((failure_type IS NOT NULL) AND (decision IS NOT NULL)))),
+    CONSTRAINT attempt_waiting_costs_nothing CHECK ((NOT (counted AND (outcome = ANY (ARRAY['snoozed'::afresh.outcome, 'lost'::afresh.outcome, 'released'::afresh.outcome]))))),
+    CONSTRAINT attempt_waiting_has_a_time CHECK (((outcome = 'coalesced'::afresh.outcome) OR ((next_run_at IS NOT NULL) = ((decision IS NOT NULL) AND (decision <> 'dead_letter'::afresh.decision)))))
+);
+
+COMMENT ON COLUMN afresh.attempt.attempt IS 'The number of this run among those that count; one that does not count shares it with the next.';
+
+COMMENT ON COLUMN afresh.attempt.claim IS 'Number of the claim within its worker; with worker_id it names one run.';
+
+COMMENT ON COLUMN afresh.attempt.explanation IS 'Ordered steps of the decision: [{"name", "text", "numbers": {"…_seconds": 1.0}}].';
+
+COMMENT ON COLUMN afresh.attempt.reason IS 'The explanation as one line.';
+
+ALTER TABLE afresh.attempt ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.attempt_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW afresh.attempts AS
+ SELECT a.job_id,
+    a.attempt,
+    (a.outcome)::text AS outcome,
+    a.counted,
+    a.task_name,
+    a.queue_name,
+    a.worker_id,
+    a.started_at,
+    a.ended_at,
+    (a.ended_at - a.started_at) AS duration,
+    a.exception_type,
+    a.message,
+    a.traceback,
+    a.failure_type,
+    a.confidence,
+    a.evidence,
+    a.remediation,
+    a.fingerprint,
+    (a.decision)::text AS decision,
+    a.delay,
+    a.next_run_at,
+    a.explanation,
+    a.reason,
+    a.id AS attempt_id
+   FROM afresh.attempt a
+UNION ALL
+ SELECT j.id AS job_id,
+    j.attempts AS attempt,
+    'succeeded'::text AS outcome,
+    true AS counted,
+    j.task_name,
+    j.queue_name,
+    j.worker_id,
+    s.at AS started_at,
+    e.at AS ended_at,
+    (e.at - s.at) AS duration,
+    NULL::text AS exception_type,
+    NULL::text AS message,
+    NULL::text AS traceback,
+    NULL::text AS failure_type,
+    NULL::real AS confidence,
+    NULL::jsonb AS evidence,
+    NULL::text AS remediation,
+    NULL::text AS fingerprint,
+    NULL::text AS decision,
+    NULL::interval AS delay,
+    NULL::timestamp with time zone AS next_run_at,
+    NULL::jsonb AS explanation,
+    NULL::text AS reason,
+    NULL::bigint AS attempt_id
+   FROM ((public.procrastinate_events e
+     JOIN public.procrastinate_jobs j ON ((j.id = e.job_id)))
+     CROSS JOIN LATERAL ( SELECT max(b.at) AS at
+           FROM public.procrastinate_events b
+          WHERE ((b.job_id = e.job_id) AND (b.type = 'started'::public.procrastinate_job_event_type))) s)
+  WHERE (e.type = 'succeeded'::public.procrastinate_job_event_type);
+
+CREATE TABLE afresh.dead_letter (
+    id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    status afresh.dead_letter_status DEFAULT 'pending'::afresh.dead_letter_status NOT NULL,
+    cause afresh.death_cause NOT NULL,
+    task_name text NOT NULL,
+    queue_name text NOT NULL,
+    priority integer NOT NULL,
+    args jsonb NOT NULL,
+    lock text,
+    queueing_lock text,
+    dependency text,
+    attempts integer NOT NULL,
+    failure_type text,
+    fingerprint text,
+    exception_type text,
+    message text,
+    remediation text,
+    reason text,
+    died_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE afresh.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.dead_letter_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE afresh.hold (
+    kind afresh.hold_kind NOT NULL,
+    name text NOT NULL,
+    reason text NOT NULL,
+    held_by text NOT NULL,
+    held_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE afresh.job_option (
+    job_id bigint NOT NULL,
+    max_retries integer,
+    timeout interval,
+    deadline timestamp with time zone,
+    task_type text,
+    correlation_id text,
+    metadata jsonb,
+    waited jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT job_option_correlation_id_check CHECK ((length(correlation_id) <= 255)),
+    CONSTRAINT job_option_max_retries_check CHECK ((max_retries >= 0)),
+    CONSTRAINT job_option_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT job_option_timeout_check CHECK ((timeout > '00:00:00'::interval)),
+    CONSTRAINT job_option_waited_check CHECK ((jsonb_typeof(waited) = 'object'::text))
+);
+
+COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
+
+CREATE TABLE afresh.rescue (
+    job_id bigint NOT NULL,
+    rescues integer NOT NULL,
+    rescued_at timestamp with time zone NOT NULL,
+    CONSTRAINT rescue_rescues_check CHECK ((rescues > 0))
+);
+
+CREATE TABLE afresh.result (
+    job_id bigint NOT NULL,
+    result jsonb NOT NULL
+);
+
+CREATE VIEW afresh.jobs AS
+ SELECT j.id,
+    j.task_name,
+    j.queue_name,
+    (j.status)::text AS status,
+    afresh.job_state(j.status, j.scheduled_at, ((j.attempts > 0) OR (last.job_id IS NOT NULL))) AS state,
+    j.priority,
+    j.attempts,
+    o.max_retries,
+    o.timeout,
+    o.deadline,
+        CASE
+            WHEN (j.status <> 'todo'::public.procrastinate_job_status) THEN NULL::text
+            WHEN (EXISTS ( SELECT
+               FROM afresh.hold h
+              WHERE ((h.kind = 'queue'::afresh.hold_kind) AND (h.name = (j.queue_name)::text)))) THEN 'queue_paused'::text
+            WHEN (EXISTS ( SELECT
+               FROM afresh.hold h
+              WHERE ((h.kind = 'dependency'::afresh.hold_kind) AND (h.name = j.afresh_dependency)))) THEN 'dependency'::text
+            WHEN (EXISTS ( SELECT
+               FROM public.procrastinate_jobs r_1
+              WHERE ((r_1.lock = j.lock) AND ((r_1.status = 'doing'::public.procrastinate_job_status) OR ((r_1.status = 'todo'::public.procrastinate_job_status) AND ((r_1.priority > j.priority) OR ((r_1.priority = j.priority) AND (r_1.id < j.id)))))))) THEN 'lock'::text
+            ELSE NULL::text
+        END AS waiting_for,
+    created.at AS created_at,
+    j.scheduled_at,
+    started.at AS started_at,
+        CASE
+            WHEN (j.status = ANY (ARRAY['succeeded'::public.procrastinate_job_status, 'failed'::public.procrastinate_job_status, 'cancelled'::public.procrastinate_job_status, 'aborted'::public.procrastinate_job_status])) THEN ended.at
+            ELSE NULL::timestamp with time zone
+        END AS ended_at,
+    j.lock,
+    j.queueing_lock,
+    j.afresh_dependency AS dependency,
+    j.args,
+    j.abort_requested,
+    j.worker_id,
+    o.task_type,
+    o.correlation_id,
+    COALESCE(o.metadata, '{}'::jsonb) AS metadata,
+    r.result,
+    COALESCE(rs.rescues, 0) AS rescues,
+    last.exception_type AS last_exception_type,
+    last.message AS last_message,
+    last.failure_type AS last_failure_type,
+    last.reason AS last_reason,
+    last.ended_at AS last_failed_at
+   FROM (((((((public.procrastinate_jobs j
+     LEFT JOIN afresh.job_option o ON ((o.job_id = j.id)))
+     LEFT JOIN afresh.result r ON ((r.job_id = j.id)))
+     LEFT JOIN afresh.rescue rs ON ((rs.job_id = j.id)))
+     LEFT JOIN LATERAL ( SELECT e.at
+           FROM public.procrastinate_events e
+          WHERE ((e.job_id = j.id) AND (e.type = 'deferred'::public.procrastinate_job_event_type))
+          ORDER BY e.id
+         LIMIT 1) created ON (true))
+     LEFT JOIN LATERAL ( SELECT e.at
+           FROM public.procrastinate_events e
+          WHERE ((e.job_id = j.id) AND (e.type = 'started'::public.procrastinate_job_event_type))
+          ORDER BY e.id DESC
+         LIMIT 1) started ON (true))
+     LEFT JOIN LATERAL ( SELECT e.at
+           FROM public.procrastinate_events e
+          WHERE ((e.job_id = j.id) AND (e.type = ANY (ARRAY['succeeded'::public.procrastinate_job_event_type, 'failed'::public.procrastinate_job_event_type, 'cancelled'::public.procrastinate_job_event_type, 'aborted'::public.procrastinate_job_event_type])))
+          ORDER BY e.id DESC
+         LIMIT 1) ended ON (true))
+     LEFT JOIN LATERAL ( SELECT a.job_id,
+            a.exception_type,
+            a.message,
+            a.failure_type,
+            a.reason,
+            a.ended_at
+           FROM afresh.attempt a
+          WHERE (a.job_id = j.id)
+          ORDER BY a.id DESC
+         LIMIT 1) last ON (true));
+
+CREATE TABLE afresh.jokes (
+    id integer NOT NULL,
+    type text NOT NULL,
+    setup text NOT NULL,
+    punchline text NOT NULL,
+    fetched_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE afresh.migration (
+    number integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT migration_checksum_check CHECK ((checksum ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT migration_number_check CHECK ((number > 0))
+);
+
+ALTER TABLE ONLY afresh.attempt
+    ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.dead_letter
+    ADD CONSTRAINT dead_letter_job_id_key UNIQUE (job_id);
+
+ALTER TABLE ONLY afresh.dead_letter
+    ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.hold
+    ADD CONSTRAINT hold_pkey PRIMARY KEY (kind, name);
+
+ALTER TABLE ONLY afresh.job_option
+    ADD CONSTRAINT job_option_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY afresh.jokes
+    ADD CONSTRAINT jokes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.migration
+    ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY afresh.rescue
+    ADD CONSTRAINT rescue_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY afresh.result
+    ADD CONSTRAINT result_pkey PRIMARY KEY (job_id);
+
+CREATE INDEX attempt_ended_idx ON afresh.attempt USING btree (ended_at);
+
+CREATE INDEX attempt_fingerprint_idx ON afresh.attempt USING btree (fingerprint, id) WHERE (fingerprint IS NOT NULL);
+
+CREATE INDEX attempt_job_idx ON afresh.attempt USING btree (job_id, id);
+
+CREATE INDEX dead_letter_status_idx ON afresh.dead_letter USING btree (status, died_at DESC, id DESC);
+
+CREATE INDEX job_option_correlation_idx ON afresh.job_option USING btree (correlation_id) WHERE (correlation_id IS NOT NULL);
+
+ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
+CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NOT NULL));
+CREATE INDEX afresh_jobs_lock_idx ON public.procrastinate_jobs USING btree (lock, ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (lock IS NOT NULL));
+CREATE INDEX afresh_jobs_ready_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NULL));
