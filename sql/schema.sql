@@ -1,22 +1,9 @@
--- Everything Afresh adds to Procrastinate's schema, as all migrations make it together. Written by `make schema`.
-
---
--- Name: afresh; Type: SCHEMA; Schema: -; Owner: -
---
+-- The schema that sql/migrations/ makes, for reading; written by `python -m app.postgres.golden`, never by hand.
+-- Procrastinate's own tables are not repeated here: what is added to them stands at the end.
 
 CREATE SCHEMA afresh;
 
-
---
--- Name: SCHEMA afresh; Type: COMMENT; Schema: -; Owner: -
---
-
 COMMENT ON SCHEMA afresh IS 'Afresh: options of jobs, failed attempts, dead letters, breakers, audit.';
-
-
---
--- Name: dead_letter_status; Type: TYPE; Schema: afresh; Owner: -
---
 
 CREATE TYPE afresh.dead_letter_status AS ENUM (
     'pending',
@@ -24,11 +11,6 @@ CREATE TYPE afresh.dead_letter_status AS ENUM (
     'resolved',
     'abandoned'
 );
-
-
---
--- Name: death_cause; Type: TYPE; Schema: afresh; Owner: -
---
 
 CREATE TYPE afresh.death_cause AS ENUM (
     'retries_spent',
@@ -39,31 +21,16 @@ CREATE TYPE afresh.death_cause AS ENUM (
     'waited_too_long'
 );
 
-
---
--- Name: decision; Type: TYPE; Schema: afresh; Owner: -
---
-
 CREATE TYPE afresh.decision AS ENUM (
     'retry',
     'snooze',
     'dead_letter'
 );
 
-
---
--- Name: hold_kind; Type: TYPE; Schema: afresh; Owner: -
---
-
 CREATE TYPE afresh.hold_kind AS ENUM (
     'queue',
     'dependency'
 );
-
-
---
--- Name: outcome; Type: TYPE; Schema: afresh; Owner: -
---
 
 CREATE TYPE afresh.outcome AS ENUM (
     'failed',
@@ -73,11 +40,6 @@ CREATE TYPE afresh.outcome AS ENUM (
     'aborted',
     'coalesced'
 );
-
-
---
--- Name: claim(bigint, integer, text[], text[], text[], boolean); Type: FUNCTION; Schema: afresh; Owner: -
---
 
 CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[])
     LANGUAGE plpgsql
@@ -123,19 +85,9 @@ BEGIN
 END;
 $$;
 
-
---
--- Name: job_state(public.procrastinate_job_status, timestamp with time zone, boolean); Type: FUNCTION; Schema: afresh; Owner: -
---
-
 CREATE FUNCTION afresh.job_state(p_status public.procrastinate_job_status, p_scheduled_at timestamp with time zone, p_ran boolean) RETURNS text
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_status = 'todo'::public.procrastinate_job_status) AND (p_scheduled_at > now())) THEN CASE WHEN p_ran THEN 'retrying'::text ELSE 'scheduled'::text END WHEN (p_status = 'todo'::public.procrastinate_job_status) THEN 'ready'::text WHEN (p_status = ANY (ARRAY['doing'::public.procrastinate_job_status, 'aborting'::public.procrastinate_job_status])) THEN 'running'::text ELSE (p_status)::text END;
-
-
---
--- Name: next_due(text[]); Type: FUNCTION; Schema: afresh; Owner: -
---
 
 CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL::text[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
@@ -180,11 +132,6 @@ CROSS JOIN LATERAL (
 WHERE p_queues IS NULL OR l.queue_name = ANY (p_queues)
 ); END;
 $$;
-
-
---
--- Name: runnable(integer, text[], text[], text[], boolean, boolean); Type: FUNCTION; Schema: afresh; Owner: -
---
 
 CREATE FUNCTION afresh.runnable(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -299,11 +246,6 @@ SELECT coalesce(array_agg(id ORDER BY turn), '{}') FROM taken
 ); END;
 $$;
 
-
---
--- Name: runnable_lock_heads(integer, text[], text[], text[], bigint[]); Type: FUNCTION; Schema: afresh; Owner: -
---
-
 CREATE FUNCTION afresh.runnable_lock_heads(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_besides bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql
     AS $$
@@ -350,11 +292,6 @@ BEGIN
     RETURN v_ids;
 END;
 $$;
-
-
---
--- Name: settle_endings(bigint, jsonb, boolean, interval); Type: FUNCTION; Schema: afresh; Owner: -
---
 
 CREATE FUNCTION afresh.settle_endings(p_worker bigint, p_runs jsonb, p_delete boolean DEFAULT false, p_stalled_after interval DEFAULT NULL::interval) RETURNS TABLE(job_id bigint, verdict text, outcome afresh.outcome)
     LANGUAGE plpgsql
@@ -506,11 +443,6 @@ BEGIN
 END;
 $$;
 
-
---
--- Name: settle_successes(bigint, bigint[], integer[], jsonb, boolean); Type: FUNCTION; Schema: afresh; Owner: -
---
-
 CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL::jsonb, p_delete boolean DEFAULT false) RETURNS TABLE(job_id bigint, verdict text)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -555,15 +487,6 @@ BEGIN
 END;
 $$;
 
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
-
---
--- Name: attempt; Type: TABLE; Schema: afresh; Owner: -
---
-
 CREATE TABLE afresh.attempt (
     id bigint NOT NULL,
     job_id bigint NOT NULL,
@@ -598,38 +521,13 @@ CREATE TABLE afresh.attempt (
     CONSTRAINT attempt_waiting_has_a_time CHECK (((outcome = 'coalesced'::afresh.outcome) OR ((next_run_at IS NOT NULL) = ((decision IS NOT NULL) AND (decision <> 'dead_letter'::afresh.decision)))))
 );
 
-
---
--- Name: COLUMN attempt.attempt; Type: COMMENT; Schema: afresh; Owner: -
---
-
 COMMENT ON COLUMN afresh.attempt.attempt IS 'The number of this run among those that count; one that does not count shares it with the next.';
-
-
---
--- Name: COLUMN attempt.claim; Type: COMMENT; Schema: afresh; Owner: -
---
 
 COMMENT ON COLUMN afresh.attempt.claim IS 'Number of the claim within its worker; with worker_id it names one run.';
 
-
---
--- Name: COLUMN attempt.explanation; Type: COMMENT; Schema: afresh; Owner: -
---
-
 COMMENT ON COLUMN afresh.attempt.explanation IS 'Ordered steps of the decision: [{"name", "text", "numbers": {"…_seconds": 1.0}}].';
 
-
---
--- Name: COLUMN attempt.reason; Type: COMMENT; Schema: afresh; Owner: -
---
-
 COMMENT ON COLUMN afresh.attempt.reason IS 'The explanation as one line.';
-
-
---
--- Name: attempt_id_seq; Type: SEQUENCE; Schema: afresh; Owner: -
---
 
 ALTER TABLE afresh.attempt ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.attempt_id_seq
@@ -639,11 +537,6 @@ ALTER TABLE afresh.attempt ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-
---
--- Name: attempts; Type: VIEW; Schema: afresh; Owner: -
---
 
 CREATE VIEW afresh.attempts AS
  SELECT a.job_id,
@@ -703,11 +596,6 @@ UNION ALL
           WHERE ((b.job_id = e.job_id) AND (b.type = 'started'::public.procrastinate_job_event_type))) s)
   WHERE (e.type = 'succeeded'::public.procrastinate_job_event_type);
 
-
---
--- Name: dead_letter; Type: TABLE; Schema: afresh; Owner: -
---
-
 CREATE TABLE afresh.dead_letter (
     id bigint NOT NULL,
     job_id bigint NOT NULL,
@@ -730,11 +618,6 @@ CREATE TABLE afresh.dead_letter (
     died_at timestamp with time zone NOT NULL
 );
 
-
---
--- Name: dead_letter_id_seq; Type: SEQUENCE; Schema: afresh; Owner: -
---
-
 ALTER TABLE afresh.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.dead_letter_id_seq
     START WITH 1
@@ -744,11 +627,6 @@ ALTER TABLE afresh.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
     CACHE 1
 );
 
-
---
--- Name: hold; Type: TABLE; Schema: afresh; Owner: -
---
-
 CREATE TABLE afresh.hold (
     kind afresh.hold_kind NOT NULL,
     name text NOT NULL,
@@ -756,11 +634,6 @@ CREATE TABLE afresh.hold (
     held_by text NOT NULL,
     held_at timestamp with time zone DEFAULT now() NOT NULL
 );
-
-
---
--- Name: job_option; Type: TABLE; Schema: afresh; Owner: -
---
 
 CREATE TABLE afresh.job_option (
     job_id bigint NOT NULL,
@@ -778,17 +651,7 @@ CREATE TABLE afresh.job_option (
     CONSTRAINT job_option_waited_check CHECK ((jsonb_typeof(waited) = 'object'::text))
 );
 
-
---
--- Name: COLUMN job_option.waited; Type: COMMENT; Schema: afresh; Owner: -
---
-
 COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
-
-
---
--- Name: rescue; Type: TABLE; Schema: afresh; Owner: -
---
 
 CREATE TABLE afresh.rescue (
     job_id bigint NOT NULL,
@@ -797,20 +660,10 @@ CREATE TABLE afresh.rescue (
     CONSTRAINT rescue_rescues_check CHECK ((rescues > 0))
 );
 
-
---
--- Name: result; Type: TABLE; Schema: afresh; Owner: -
---
-
 CREATE TABLE afresh.result (
     job_id bigint NOT NULL,
     result jsonb NOT NULL
 );
-
-
---
--- Name: jobs; Type: VIEW; Schema: afresh; Owner: -
---
 
 CREATE VIEW afresh.jobs AS
  SELECT j.id,
@@ -889,11 +742,6 @@ CREATE VIEW afresh.jobs AS
           ORDER BY a.id DESC
          LIMIT 1) last ON (true));
 
-
---
--- Name: jokes; Type: TABLE; Schema: afresh; Owner: -
---
-
 CREATE TABLE afresh.jokes (
     id integer NOT NULL,
     type text NOT NULL,
@@ -901,11 +749,6 @@ CREATE TABLE afresh.jokes (
     punchline text NOT NULL,
     fetched_at timestamp with time zone DEFAULT now() NOT NULL
 );
-
-
---
--- Name: migration; Type: TABLE; Schema: afresh; Owner: -
---
 
 CREATE TABLE afresh.migration (
     number integer NOT NULL,
@@ -916,140 +759,44 @@ CREATE TABLE afresh.migration (
     CONSTRAINT migration_number_check CHECK ((number > 0))
 );
 
-
---
--- Name: attempt attempt_pkey; Type: CONSTRAINT; Schema: afresh; Owner: -
---
-
 ALTER TABLE ONLY afresh.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
-
-
---
--- Name: dead_letter dead_letter_job_id_key; Type: CONSTRAINT; Schema: afresh; Owner: -
---
 
 ALTER TABLE ONLY afresh.dead_letter
     ADD CONSTRAINT dead_letter_job_id_key UNIQUE (job_id);
 
-
---
--- Name: dead_letter dead_letter_pkey; Type: CONSTRAINT; Schema: afresh; Owner: -
---
-
 ALTER TABLE ONLY afresh.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (id);
-
-
---
--- Name: hold hold_pkey; Type: CONSTRAINT; Schema: afresh; Owner: -
---
 
 ALTER TABLE ONLY afresh.hold
     ADD CONSTRAINT hold_pkey PRIMARY KEY (kind, name);
 
-
---
--- Name: job_option job_option_pkey; Type: CONSTRAINT; Schema: afresh; Owner: -
---
-
 ALTER TABLE ONLY afresh.job_option
     ADD CONSTRAINT job_option_pkey PRIMARY KEY (job_id);
-
-
---
--- Name: jokes jokes_pkey; Type: CONSTRAINT; Schema: afresh; Owner: -
---
 
 ALTER TABLE ONLY afresh.jokes
     ADD CONSTRAINT jokes_pkey PRIMARY KEY (id);
 
-
---
--- Name: migration migration_pkey; Type: CONSTRAINT; Schema: afresh; Owner: -
---
-
 ALTER TABLE ONLY afresh.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
-
-
---
--- Name: rescue rescue_pkey; Type: CONSTRAINT; Schema: afresh; Owner: -
---
 
 ALTER TABLE ONLY afresh.rescue
     ADD CONSTRAINT rescue_pkey PRIMARY KEY (job_id);
 
-
---
--- Name: result result_pkey; Type: CONSTRAINT; Schema: afresh; Owner: -
---
-
 ALTER TABLE ONLY afresh.result
     ADD CONSTRAINT result_pkey PRIMARY KEY (job_id);
 
-
---
--- Name: attempt_ended_idx; Type: INDEX; Schema: afresh; Owner: -
---
-
 CREATE INDEX attempt_ended_idx ON afresh.attempt USING btree (ended_at);
-
-
---
--- Name: attempt_fingerprint_idx; Type: INDEX; Schema: afresh; Owner: -
---
 
 CREATE INDEX attempt_fingerprint_idx ON afresh.attempt USING btree (fingerprint, id) WHERE (fingerprint IS NOT NULL);
 
-
---
--- Name: attempt_job_idx; Type: INDEX; Schema: afresh; Owner: -
---
-
 CREATE INDEX attempt_job_idx ON afresh.attempt USING btree (job_id, id);
-
-
---
--- Name: dead_letter_status_idx; Type: INDEX; Schema: afresh; Owner: -
---
 
 CREATE INDEX dead_letter_status_idx ON afresh.dead_letter USING btree (status, died_at DESC, id DESC);
 
-
---
--- Name: job_option_correlation_idx; Type: INDEX; Schema: afresh; Owner: -
---
-
 CREATE INDEX job_option_correlation_idx ON afresh.job_option USING btree (correlation_id) WHERE (correlation_id IS NOT NULL);
 
-
-ALTER TABLE public.procrastinate_jobs ADD COLUMN afresh_dependency text;
-
-
---
--- Name: COLUMN procrastinate_jobs.afresh_dependency; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.procrastinate_jobs.afresh_dependency IS 'What this job relies on; null: what its task relies on.';
-
-
---
--- Name: afresh_jobs_due_idx; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::public.procrastinate_job_status) AND (scheduled_at IS NOT NULL));
-
-
---
--- Name: afresh_jobs_lock_idx; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX afresh_jobs_lock_idx ON public.procrastinate_jobs USING btree (lock, ((- priority)), id) WHERE ((status = 'todo'::public.procrastinate_job_status) AND (lock IS NOT NULL));
-
-
---
--- Name: afresh_jobs_ready_idx; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX afresh_jobs_ready_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), id) WHERE ((status = 'todo'::public.procrastinate_job_status) AND (scheduled_at IS NULL));
+ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
+CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NOT NULL));
+CREATE INDEX afresh_jobs_lock_idx ON public.procrastinate_jobs USING btree (lock, ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (lock IS NOT NULL));
+CREATE INDEX afresh_jobs_ready_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NULL));

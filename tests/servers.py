@@ -30,6 +30,12 @@ class Server:
     url: str
     embedded: EmbeddedServer | None = None
 
+    @property
+    def version(self) -> int:
+        """Its major version."""
+        with psycopg.connect(self.url) as conn:
+            return conn.info.server_version // 10_000
+
     def database(self, name: str) -> str:
         """How to connect to another database of this server."""
         return make_conninfo(self.url, dbname=name)

@@ -28,7 +28,12 @@ class Account:
     gid: int
 
     def run(
-        self, command: Sequence[str | Path], *, timeout: float, pass_fds: Sequence[int] = ()
+        self,
+        command: Sequence[str | Path],
+        *,
+        timeout: float,
+        cwd: Path = Path("/"),
+        pass_fds: Sequence[int] = (),
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end as this user, in a session of its own, out of reach of the terminal's Ctrl-C.
 
@@ -43,7 +48,7 @@ class Account:
                 user=self.uid if other else None,
                 group=self.gid if other else None,
                 extra_groups=os.getgrouplist(self.name, self.gid) if other else None,
-                cwd="/",
+                cwd=cwd,
                 env=clean_environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

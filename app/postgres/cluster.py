@@ -4,10 +4,14 @@ Who may do so, and when, is `embedded`'s business; here nothing is locked.
 """
 
 import os
+import re
 import shlex
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -55,8 +59,14 @@ class Cluster:
 
     def conninfo(self, *, user: str = ROLE, dbname: str = DATABASE) -> str:
         """How to connect. It holds no secret: the server asks the kernel who is calling."""
-        # Empty, hostaddr overrules PGHOSTADDR of the environment, which would lead to another server.
-        return make_conninfo(host=str(self.home.socket_dir), hostaddr="", port=5432, user=user, dbname=dbname)
+        return make_conninfo(
+            host=str(self.home.socket_dir),
+            hostaddr="",  # Overrules PGHOSTADDR of the environment, which would lead to another server.
+            port=5432,
+            requirepeer=self.home.account.name,  # Nobody else can pose as the server while it is down.
+            user=user,
+            dbname=dbname,
+        )
 
     def answers(self) -> bool:
         """Whether the server takes connections.
@@ -87,17 +97,19 @@ class Cluster:
         self.home.write("pg_ident.conf", _callers({self.home.account.name, account_of(os.geteuid()).name}))
         self.home.make_socket_dir()
         self._limit_log()
-        command = ["start", "--wait", "--silent", f"--timeout={START_SECONDS:.0f}", f"--log={self.home.log}"]
+        command = ["start", "--wait", "--silent", f"--timeout={START_SECONDS:.0f}", f"--log={self.home.log.name}"]
         failed = self._pg_ctl([*command, f"--options={self._options()}"], START_SECONDS, inherit=inherit)
         if failed:
             raise EmbeddedServerError(f"the embedded Postgres does not start: {self._last_words() or failed}")
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop the server and wait until it is gone; ``mode`` is pg_ctl's: fast, immediate or smart.
+        """Stop the server if it lives, and wait for its end; ``mode`` is pg_ctl's: fast, immediate or smart.
 
         Raises:
-            EmbeddedServerError: It is still there.
+            EmbeddedServerError: It did not end.
         """
+        if not self.postmaster_lives():
+            return
         failed = self._pg_ctl(["stop", "--wait", f"--mode={mode}", f"--timeout={STOP_SECONDS:.0f}"], STOP_SECONDS)
         if failed and self.postmaster_lives():
             raise EmbeddedServerError(f"the embedded Postgres does not stop: {failed} (log: {self.home.log})")
@@ -110,12 +122,14 @@ class Cluster:
         """
         pid_file = self.home.data / "postmaster.pid"
         try:
-            process = Path("/proc") / pid_file.read_text().partition("\n")[0].strip()
-            if (process / "comm").read_text().strip() == "postgres" and _works_in(process, self.home.data):
+            pid = abs(int(pid_file.read_text().partition("\n")[0]))  # Negative in PostgreSQL's single-user mode.
+            if _is_postgres_of(psutil.Process(pid), self.home.data):
                 return True
-        except OSError:
+        except (OSError, psutil.NoSuchProcess):
             return False
-        pid_file.unlink()
+        except ValueError:
+            pass  # Torn by a power cut; as the number of a stranger, it would stand in the way for ever.
+        pid_file.unlink(missing_ok=True)
         return False
 
     def make_database(self) -> None:
@@ -140,15 +154,20 @@ class Cluster:
         if self.home.data.exists():
             return
         partial = self.home.data.with_name("data.partial")
-        self.home.account.run(["/bin/rm", "-rf", "--", partial], timeout=_INITDB_SECONDS)
-        command = [str(self.programs.bin / "initdb"), f"--pgdata={partial}", f"--username={SUPERUSER}", "--auth=reject"]
+        self._run(["/bin/rm", "-rf", partial.name], _INITDB_SECONDS)
+        command = [
+            str(self.programs.bin / "initdb"),
+            f"--pgdata={partial.name}",
+            f"--username={SUPERUSER}",
+            "--auth=reject",
+        ]
         command += ["--encoding=UTF8", "--no-locale", "--data-checksums", "--no-instructions"]
         if self.programs.version >= 17:  # noqa: PLR2004 - the first with a locale of its own, the same on every machine
             command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if not self.durable:
             command += ["--no-sync"]
         command += [f"--set={name}={value}" for name, value in _FIRST_SETTINGS.items()]
-        made = self.home.account.run(command, timeout=_INITDB_SECONDS)
+        made = self._run(command, _INITDB_SECONDS)
         if made.returncode:
             raise EmbeddedServerError(f"initdb of {self.home.data} failed: {one_line(made.stderr)}")
         partial.rename(self.home.data)
@@ -178,9 +197,15 @@ class Cluster:
 
     def _pg_ctl(self, arguments: list[str], within: float, *, inherit: int | None = None) -> str:
         """Run pg_ctl; an empty answer means that it succeeded, any other is its reason."""
-        command = [str(self.programs.bin / "pg_ctl"), arguments[0], f"--pgdata={self.home.data}", *arguments[1:]]
-        done = self.home.account.run(command, timeout=within + 60, pass_fds=() if inherit is None else [inherit])
+        command = [str(self.programs.bin / "pg_ctl"), arguments[0], f"--pgdata={self.home.data.name}", *arguments[1:]]
+        done = self._run(command, within + 60, pass_fds=() if inherit is None else [inherit])
         return one_line(done.stderr or done.stdout) if done.returncode else ""
+
+    def _run(
+        self, command: list[str], timeout: float, *, pass_fds: Sequence[int] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program in the home, where relative names do: pg_ctl puts paths into a shell line unescaped."""
+        return self.home.account.run(command, timeout=timeout, cwd=self.home.path, pass_fds=pass_fds)
 
     def _limit_log(self) -> None:
         """Keep one former log when the present one is long."""
@@ -188,21 +213,23 @@ class Cluster:
             self.home.log.replace(self.home.log.with_suffix(".log.1"))
 
     def _last_words(self) -> str:
-        """The log's last complaint; its HINT and its "aborting startup" say less."""
+        """The log's last complaint."""
         if not self.home.log.exists():
             return ""
         with self.home.log.open("rb") as log:
             log.seek(max(0, self.home.log.stat().st_size - 4096))
-            lines = log.read().decode(errors="replace").splitlines()
-        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
-        return f"{one_line(fatal[-1])} (log: {self.home.log})" if fatal else ""
+            log_end = log.read().decode(errors="replace")
+        complaints = re.findall(r"(?:FATAL|PANIC): +(.*)", log_end)
+        return f"{complaints[-1]} (log: {self.home.log})" if complaints else ""
 
 
-def _works_in(process: Path, folder: Path) -> bool:
-    """Whether the process may be at work in the folder; who may not look must assume so."""
+def _is_postgres_of(process: psutil.Process, data: Path) -> bool:
+    """A postmaster works in the folder of its data; who may not look must assume so."""
+    if process.name() != "postgres":
+        return False
     try:
-        return process.joinpath("cwd").readlink() == folder
-    except PermissionError:
+        return Path(process.cwd()) == data
+    except psutil.AccessDenied:
         return True
 
 

@@ -119,12 +119,12 @@ class Database:
     ) -> None:
         await asyncio.to_thread(self.close)
 
-    def conninfo(self, *, application_name: str = "afresh", listen: bool = False) -> str:
+    def conninfo(self, *, application_name: str = "afresh", direct: bool = False) -> str:
         """How to connect, for psycopg and libpq. An embedded server that died under its users is started again.
 
         Args:
             application_name: Shown in pg_stat_activity.
-            listen: Whether a direct connection is needed, for LISTEN or for what outlives a transaction.
+            direct: Past a pooler, for LISTEN or for what outlives a transaction.
 
         Raises:
             PostgresError: The database is not open, or its embedded server cannot be started.
@@ -134,7 +134,7 @@ class Database:
                 raise PostgresError("the database is used before it was opened, or after it was closed")
             self.server.revive()
             return make_conninfo(self.server.conninfo(), application_name=application_name)
-        url = self.listen_url if listen and self.listen_url else self.url
+        url = self.listen_url if direct and self.listen_url else self.url
         return make_conninfo(url, **_unless_given(url, application_name))
 
     def connect(self, *, application_name: str = "afresh") -> psycopg.Connection:
@@ -143,7 +143,7 @@ class Database:
         Raises:
             psycopg.OperationalError: The server cannot be reached.
         """
-        conninfo = self.conninfo(application_name=application_name, listen=True)
+        conninfo = self.conninfo(application_name=application_name, direct=True)
         return psycopg.connect(conninfo, autocommit=True, prepare_threshold=self._prepare_threshold)
 
     async def connect_async(self, *, application_name: str = "afresh") -> psycopg.AsyncConnection:
@@ -152,7 +152,7 @@ class Database:
         Raises:
             psycopg.OperationalError: The server cannot be reached.
         """
-        conninfo = await self._conninfo_async(application_name, listen=True)
+        conninfo = await self._conninfo_async(application_name, direct=True)
         return await psycopg.AsyncConnection.connect(
             conninfo, autocommit=True, prepare_threshold=self._prepare_threshold
         )
@@ -167,7 +167,7 @@ class Database:
         """
 
         async def find() -> str:
-            return await self._conninfo_async(application_name, listen=False)
+            return await self._conninfo_async(application_name, direct=False)
 
         return AsyncConnectionPool(
             find, min_size=min_size, max_size=max_size, open=False, configure=self.configure, **options
@@ -205,7 +205,7 @@ class Database:
         """
         program = find_programs(self._embedded_version if self.embedded else 18).bin / "psql"
         with self:
-            params = conninfo_to_dict(self.conninfo(application_name="psql", listen=True))
+            params = conninfo_to_dict(self.conninfo(application_name="psql", direct=True))
             password = params.pop("password", None)
             env = dict(os.environ) | ({"PGPASSWORD": str(password)} if password else {})
             former = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is psql's, to cancel a statement.
@@ -219,9 +219,9 @@ class Database:
     def _prepare_threshold(self) -> int | None:
         return 5 if self.prepares else None  # Five executions is psycopg's own default.
 
-    async def _conninfo_async(self, application_name: str, *, listen: bool) -> str:
+    async def _conninfo_async(self, application_name: str, *, direct: bool) -> str:
         """Reviving an embedded server waits, so it is done in a thread."""
-        return await asyncio.to_thread(self.conninfo, application_name=application_name, listen=listen)
+        return await asyncio.to_thread(self.conninfo, application_name=application_name, direct=direct)
 
 
 def _read_url(url: str) -> tuple[str, bool]:

@@ -23,6 +23,9 @@ from .home import SYSTEM_DIR, Home, find_home
 from .locks import POLL_SECONDS, locked, open_lock, try_lock
 from .programs import find_programs
 
+# How long processes may take to end after their postmaster, and a postmaster to write its number after its start.
+_ORPHAN_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedServer:
@@ -81,7 +84,7 @@ class EmbeddedServer:
             EmbeddedServerError: It cannot be stopped or started.
         """
         with self._alone():
-            self.cluster.stop(mode)
+            self._stop(mode)
             self._ensure_running()
 
     def _leave(self, clients: int) -> None:
@@ -91,9 +94,18 @@ class EmbeddedServer:
             fd = self._open("clients.lock")
             try:
                 if try_lock(fd):
-                    self.cluster.stop()
+                    self._stop()
             finally:
                 os.close(fd)
+
+    def _stop(self, mode: str = "fast") -> None:
+        """Stop what we started, and nothing else, until the last of its processes is gone."""
+        deadline = time.monotonic() + _ORPHAN_SECONDS
+        while self.is_running():
+            self.cluster.stop(mode)
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(f"processes of the embedded Postgres stay (log: {self.home.log})")
+            time.sleep(POLL_SECONDS)
 
     def _ensure_running(self) -> None:
         """Return when the server answers. What lives without answering recovers, or ends by itself as orphans do."""

@@ -24,6 +24,17 @@ _ADVISORY_LOCK = 0x616672657368
 _LOCK_TIMEOUT = "30s"
 _FILE_NAME = re.compile(r"(\d{4})_([a-z]+(?:_[a-z0-9]+)+)\.sql")
 
+# Not to_regclass(), which answers from the session's cache: after a wait for the lock it still says what was true
+# before.
+_PROCRASTINATE: LiteralString = """
+SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'procrastinate_jobs' AND pg_table_is_visible(oid)),
+       EXISTS (SELECT FROM pg_proc WHERE proname = 'procrastinate_retry_job_v2' AND pg_function_is_visible(oid))
+"""
+_MIGRATION: LiteralString = """
+SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                WHERE relname = 'migration' AND nspname = 'afresh')
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -110,10 +121,7 @@ def _procrastinate_schema() -> Step:
 
 def _has_procrastinate(conn: psycopg.Connection) -> bool:
     """Whether its schema is there; it keeps no record of its version, but 3.4 brought a function to know it by."""
-    there, recent = _row(
-        conn,
-        "SELECT to_regclass('procrastinate_jobs') IS NOT NULL, to_regproc('procrastinate_retry_job_v2') IS NOT NULL",
-    )
+    there, recent = _row(conn, _PROCRASTINATE)
     if there and not recent:
         raise MigrationError(
             "the Procrastinate schema of this database is older than 3.4: apply Procrastinate's own migrations first "
@@ -123,7 +131,7 @@ def _has_procrastinate(conn: psycopg.Connection) -> bool:
 
 
 def _applied(conn: psycopg.Connection) -> dict[int, str]:
-    if not _row(conn, "SELECT to_regclass('afresh.migration') IS NOT NULL")[0]:
+    if not _row(conn, _MIGRATION)[0]:
         return {}
     rows = conn.cursor(row_factory=tuple_row).execute("SELECT number, checksum FROM afresh.migration").fetchall()
     return dict(rows)
