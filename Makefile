@@ -45,7 +45,7 @@ format: sync-all ## Format the code and mend what lint can mend
 	$(VENV)/ruff format
 
 schema: sync-all ## Write sql/schema.sql and .env.example anew from what the code says
-	$(VENV)/python -m scripts.schema
+	$(VENV)/python -m app.postgres.golden
 	$(VENV)/python -m app.config.example > .env.example
 
 bench: sync-all ## Measure the numbers we promise, as ratios

@@ -9,6 +9,7 @@ from procrastinate.tasks import Task
 
 from ..config import RetrySettings, Settings
 from ..retry import explain
+from ..retry.backoff import Jitter
 from ..retry.classify import Context, classify
 from ..retry.decide import decide, rng_for, snooze
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
@@ -25,7 +26,7 @@ from ..retry.policy import (
     Step,
     Tier,
 )
-from ..retry.presets import NONE, default_policies
+from ..retry.presets import NONE, default_policies, overridden
 from ..retry.rules import Rule
 from .call import AttemptTimedOut, delayed_by_thread
 from .record import Run
@@ -75,10 +76,16 @@ def engine(settings: Settings, rules: tuple[Rule, ...] = ()) -> Engine:
         settings=retry,
         unknown_task_grace=settings.worker.unknown_task_grace,
         env=policy_from(retry),
-        by_type=ByType(default_policies(), retry.max_retries_bound),
+        by_type=ByType(policies_from(retry), retry.max_retries_bound),
         rules=rules,
         timeouts=retry.task_timeouts,
     )
+
+
+def policies_from(settings: RetrySettings) -> Mapping[FailureType, RetryPolicy]:
+    """The policies of the failure types, with what POLICY__… and RETRY_JITTER change about them."""
+    changes = {kind: each.model_dump(exclude_none=True) for kind, each in settings.policies.items()}
+    return overridden(default_policies(jitter=Jitter(settings.jitter)), changes)
 
 
 def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[Failure, Decision]:

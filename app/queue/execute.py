@@ -143,7 +143,7 @@ def _success(run: record.Run, value: Any) -> Settlement:
 def _told(run: record.Run, failure: Any, decision: Decision, reason: str) -> tuple[telemetry.Event, ...]:
     match decision:
         case Snooze():
-            return (telemetry.AttemptSnoozed(run.attempt, run.seconds, decision, reason),)
+            return (telemetry.AttemptSnoozed(run.attempt, run.seconds, decision, reason, failure),)
         case Retry():
             return (telemetry.AttemptFailed(run.attempt, run.seconds, failure, decision, reason),)
         case DeadLetter(cause):

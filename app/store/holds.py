@@ -58,7 +58,7 @@ async def release(conn: AsyncConnection[Any], kind: Kind, name: str, *, reason: 
     return await _change(conn, "delete_hold", "resume", kind, name, reason, actor)
 
 
-async def _change(  # noqa: PLR0913  Who, what, on what, and why.
+async def _change(  # noqa: PLR0913, PLR0917  Who, what, on what, and why.
     conn: AsyncConnection[Any], query: str, verb: str, kind: Kind, name: str, reason: str, actor: str
 ) -> bool:
     async with conn.transaction():
