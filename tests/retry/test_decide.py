@@ -1,15 +1,14 @@
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
 import pytest
 
 from app.retry.backoff import Backoff, Jitter
-from app.retry.decide import decide, rng_for, snooze
+from app.retry.decide import decide, rng_for
 from app.retry.explain import line
 from app.retry.failure import Effect, FailureType
 from app.retry.policy import (
-    ByType,
     DeadLetter,
     DeathCause,
     Fixed,
@@ -18,22 +17,12 @@ from app.retry.policy import (
     ForeignRetry,
     JobLimits,
     Retry,
-    RetryPolicy,
     Snooze,
     SnoozeReason,
-    Step,
     Tier,
 )
 from app.retry.presets import (
-    COMPLEX,
-    CRITICAL,
-    LIGHTWEIGHT,
     NONE,
-    STANDARD,
-    Preset,
-    default_policies,
-    overridden,
-    preset,
 )
 
 from .samples import NOW, a_failure, by_type, decided, fixed
@@ -354,113 +343,3 @@ def test_one_draw():
     decide(a_failure(), None, attempts=0, tier=by_type(), limits=JobLimits(), now=NOW, rng=rng)
     same.random()
     assert rng.getstate() == same.getstate()
-
-
-# --- waiting for other reasons
-
-SHUTDOWN = Step("shutdown", "the worker is shutting down", {})
-
-
-def test_a_snooze_explains_itself():
-    """A wait that costs no attempt says why."""
-    waiting = snooze(SnoozeReason.SHUTDOWN, timedelta(0), SHUTDOWN, limits=JobLimits(), now=NOW)
-    assert isinstance(waiting, Snooze)
-    assert (waiting.at, waiting.reason) == (NOW, SnoozeReason.SHUTDOWN)
-    assert line(waiting.explanation) == "the worker is shutting down · waits without spending an attempt"
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        JobLimits(waited={SnoozeReason.BUDGET: timedelta(hours=24)}),
-        JobLimits(deadline=NOW + timedelta(seconds=1)),
-    ],
-    ids=["max wait", "deadline"],
-)
-def test_a_snooze_ends(limits: JobLimits):
-    """Waiting ends at MAX_WAIT for its reason, or at the job's deadline."""
-    waiting = snooze(SnoozeReason.BUDGET, timedelta(seconds=5), SHUTDOWN, limits=limits, now=NOW)
-    assert cause(waiting) is DeathCause.WAITED_TOO_LONG
-
-
-def test_a_snooze_is_cut_short_at_max_wait():
-    """A wait that would lead past MAX_WAIT leads to it."""
-    limits = JobLimits(waited={SnoozeReason.BUDGET: timedelta(hours=23, minutes=59)})
-    waiting = snooze(SnoozeReason.BUDGET, timedelta(hours=1), SHUTDOWN, limits=limits, now=NOW)
-    assert isinstance(waiting, Snooze)
-    assert waiting.delay == timedelta(minutes=1)
-
-
-def test_the_calendar_ends_in_9999():
-    """A wait that leads past the last date leads to the last date."""
-    limits = JobLimits()
-    late = datetime(9999, 12, 31, 23, tzinfo=UTC)
-    waiting = snooze(SnoozeReason.OVERLOAD, timedelta(hours=20), SHUTDOWN, limits=limits, now=late)
-    assert isinstance(waiting, Snooze)
-    assert waiting.at == late + waiting.delay
-
-
-# --- policies that ship
-
-
-def test_every_type_has_a_policy():
-    """All sixteen types have a default policy, and a table that lacks one is refused."""
-    policies = default_policies()
-    assert set(policies) == set(FailureType)
-    with pytest.raises(ValueError, match="UNKNOWN"):
-        ByType({kind: each for kind, each in policies.items() if kind is not FailureType.UNKNOWN})
-
-
-@pytest.mark.parametrize("kind", PERMANENT)
-def test_permanent_types_have_no_retries(kind: FailureType):
-    """PERMANENT_ and CONFIG_ types are not retried by default."""
-    assert default_policies()[kind].max_retries == 0
-
-
-@pytest.mark.parametrize(
-    ("kind", "waits"),
-    [
-        (FailureType.TRANSIENT_DATABASE, [30, 60, 120, 240, 480]),
-        (FailureType.TRANSIENT_NETWORK, [60, 120, 240]),
-        (FailureType.TRANSIENT_RATE_LIMIT, [30, 60, 120, 240, 480, 960, 1920, 3600]),
-        (FailureType.TRANSIENT_TIMEOUT, [60, 120, 240]),
-        (FailureType.TRANSIENT_RESOURCE, [60, 120, 180, 240, 300, 360]),
-        (FailureType.EXTERNAL_API_DOWN, [900, 900]),
-        (FailureType.SYSTEM_OUT_OF_MEMORY, [300, 300]),
-        (FailureType.SYSTEM_DISK_FULL, [600, 1200, 2400]),
-        (FailureType.SYSTEM_WORKER_LOST, [30, 60, 120]),
-        (FailureType.UNKNOWN, [120, 360]),
-    ],
-)
-def test_default_waits(kind: FailureType, waits: list[float]):
-    """Each type that is retried waits as its row of the table says."""
-    tier = by_type({kind: EXACT})
-    decisions = [decided(a_failure(kind), tier, attempts=attempts) for attempts in range(len(waits) + 1)]
-    assert [wait(each) for each in decisions[:-1]] == waits
-    assert cause(decisions[-1]) is DeathCause.RETRIES_SPENT
-
-
-def test_settings_change_a_types_policy():
-    """POLICY__UNKNOWN__… replaces what it names, in the words of the settings, and leaves the rest."""
-    settings = {"backoff": "linear", "max_retries": 4, "breaker_seconds": timedelta(minutes=1)}
-    policy = overridden(default_policies(), {FailureType.UNKNOWN: settings})[FailureType.UNKNOWN]
-    assert (policy.backoff, policy.max_retries, policy.break_duration) == (Backoff.LINEAR, 4, timedelta(minutes=1))
-    assert policy.initial_delay == default_policies()[FailureType.UNKNOWN].initial_delay
-
-
-@pytest.mark.parametrize(
-    ("policy", "retries", "first"),
-    [(LIGHTWEIGHT, 3, 0.5), (STANDARD, 3, 1.0), (COMPLEX, 3, 2.0), (CRITICAL, 5, 1.0)],
-)
-def test_presets(policy: RetryPolicy, retries: int, first: float):
-    """Each preset has its count and its first delay."""
-    assert (policy.max_retries, policy.initial_delay.total_seconds()) == (retries, first)
-
-
-@pytest.mark.parametrize("name", ["lightweight", "standard", "complex", "critical", "api"])
-def test_presets_follow_the_settings(name: Preset):
-    """RETRY_JITTER and RETRY_MAX_DELAY reach every preset; MAX_RETRIES and RETRY_BASE_DELAY only `api`."""
-    env = RetryPolicy(max_retries=9, initial_delay=timedelta(seconds=7), max_delay=timedelta(seconds=99), **EXACT)
-    policy = preset(name, from_env=env)
-    assert (policy.name, policy.jitter, policy.max_delay) == (name, Jitter.NONE, timedelta(seconds=99))
-    assert (policy.max_retries == 9) is (policy.initial_delay == timedelta(seconds=7)) is (name == "api")
