@@ -596,6 +596,30 @@ UNION ALL
           WHERE ((b.job_id = e.job_id) AND (b.type = 'started'::public.procrastinate_job_event_type))) s)
   WHERE (e.type = 'succeeded'::public.procrastinate_job_event_type);
 
+CREATE TABLE afresh.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    target text NOT NULL,
+    reason text,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT audit_action_check CHECK ((action ~ '^[a-z_]+\.[a-z_]+$'::text))
+);
+
+COMMENT ON COLUMN afresh.audit.actor IS '"cli" and "local" until keys have names.';
+
+COMMENT ON COLUMN afresh.audit.action IS 'noun.verb, such as queue.pause';
+
+ALTER TABLE afresh.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE afresh.dead_letter (
     id bigint NOT NULL,
     job_id bigint NOT NULL,
@@ -762,6 +786,9 @@ CREATE TABLE afresh.migration (
 ALTER TABLE ONLY afresh.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY afresh.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY afresh.dead_letter
     ADD CONSTRAINT dead_letter_job_id_key UNIQUE (job_id);
 
@@ -791,6 +818,8 @@ CREATE INDEX attempt_ended_idx ON afresh.attempt USING btree (ended_at);
 CREATE INDEX attempt_fingerprint_idx ON afresh.attempt USING btree (fingerprint, id) WHERE (fingerprint IS NOT NULL);
 
 CREATE INDEX attempt_job_idx ON afresh.attempt USING btree (job_id, id);
+
+CREATE INDEX audit_at_idx ON afresh.audit USING btree (at DESC, id DESC);
 
 CREATE INDEX dead_letter_status_idx ON afresh.dead_letter USING btree (status, died_at DESC, id DESC);
 
