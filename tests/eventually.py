@@ -3,7 +3,7 @@
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import anyio
 
@@ -12,7 +12,15 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.02
 
 
-async def eventually(predicate: Callable[[], T | Awaitable[T]], within: float = 10.0) -> T:
+@overload
+async def eventually(predicate: Callable[[], Awaitable[T]], within: float = 10.0) -> T: ...
+
+
+@overload
+async def eventually(predicate: Callable[[], T], within: float = 10.0) -> T: ...
+
+
+async def eventually(predicate: Callable[[], Any], within: float = 10.0) -> Any:
     """Call the predicate, async or not, until it answers something true, and return that.
 
     Raises:
@@ -21,7 +29,7 @@ async def eventually(predicate: Callable[[], T | Awaitable[T]], within: float = 
     deadline = time.monotonic() + within
     while True:
         answer = predicate()
-        found: T = await answer if inspect.isawaitable(answer) else answer
+        found = await answer if inspect.isawaitable(answer) else answer
         if found:
             return found
         assert time.monotonic() < deadline, f"still {found!r} after {within} s"

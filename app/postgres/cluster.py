@@ -113,6 +113,7 @@ class Cluster:
         failed = self._pg_ctl(["stop", "--wait", f"--mode={mode}", f"--timeout={STOP_SECONDS:.0f}"], STOP_SECONDS)
         if failed and self.postmaster_lives():
             raise EmbeddedServerError(f"the embedded Postgres does not stop: {failed} (log: {self.home.log})")
+        self.home.drop_socket_dir()
 
     def postmaster_lives(self) -> bool:
         """Whether the process that postmaster.pid names is a postgres at work on these data.

@@ -20,7 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..config import DatabaseSettings
 from .embedded import EmbeddedServer, Membership, embedded_server
-from .errors import ConnectionSettingError, PostgresError
+from .errors import ConnectionSettingError, EmbeddedServerError, PostgresError
 from .migrate import migrate, require_current
 from .programs import find_programs
 
@@ -127,12 +127,16 @@ class Database:
             direct: Past a pooler, for LISTEN or for what outlives a transaction.
 
         Raises:
-            PostgresError: The database is not open, or its embedded server cannot be started.
+            PostgresError: The database is not open.
+            psycopg.OperationalError: Its embedded server cannot be started again.
         """
         if self.url is None:
             if self._membership is None:
                 raise PostgresError("the database is used before it was opened, or after it was closed")
-            self.server.revive()
+            try:
+                self.server.revive()
+            except EmbeddedServerError as error:  # To who connects again and again, a server that is down.
+                raise psycopg.OperationalError(str(error)) from error
             return make_conninfo(self.server.conninfo(), application_name=application_name)
         url = self.listen_url if direct and self.listen_url else self.url
         return make_conninfo(url, **_unless_given(url, application_name))
@@ -208,7 +212,7 @@ class Database:
             params = conninfo_to_dict(self.conninfo(application_name="psql", direct=True))
             password = params.pop("password", None)
             env = dict(os.environ) | ({"PGPASSWORD": str(password)} if password else {})
-            former = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is psql's, to cancel a statement.
+            former = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is psql's, to cancel a statement.
             try:
                 command = [str(program), "--dbname", make_conninfo("", **params), *arguments]
                 return subprocess.run(command, env=env, check=False).returncode  # noqa: S603 - the wheel's own psql
@@ -234,8 +238,8 @@ def _read_url(url: str) -> tuple[str, bool]:
     plain = re.sub(r"(?<=[?&])pgbouncer=true(&|$)", "", libpq).rstrip("?&")
     try:
         conninfo_to_dict(plain)
-    except psycopg.ProgrammingError as error:
-        raise ConnectionSettingError("DATABASE_URL is not an address that PostgreSQL's clients understand") from error
+    except psycopg.ProgrammingError:  # Its text can hold the whole address.
+        raise ConnectionSettingError("DATABASE_URL is not an address that PostgreSQL's clients understand") from None
     return plain, plain != libpq
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from .cluster import DATABASE, ROLE, START_SECONDS, Cluster
 from .errors import EmbeddedServerError
 from .home import SYSTEM_DIR, Home, find_home
-from .locks import POLL_SECONDS, locked, open_lock, try_lock
+from .locks import POLL_SECONDS, locked, open_lock, take_lock, try_lock
 from .programs import find_programs
 
 # How long processes may take to end after their postmaster, and a postmaster to write its number after its start.
@@ -51,7 +51,8 @@ class EmbeddedServer:
         clients = self._open("clients.lock")
         try:
             with self._alone():
-                try_lock(clients, shared=True)  # Always free: only who holds start.lock takes it exclusively.
+                # Only who holds start.lock takes it exclusively; a process forked off meanwhile may keep it a while.
+                take_lock(clients, name="clients.lock", within=_ORPHAN_SECONDS, shared=True)
                 self._ensure_running()
                 self.cluster.make_database()
         except BaseException:

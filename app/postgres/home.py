@@ -3,6 +3,7 @@
 Nothing that exists is given another mode or owner. What is not as it must be is refused in one line.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -66,6 +67,12 @@ class Home:
         """
         if self.socket_dir != self.path:
             _make_private(self.socket_dir, self.account)
+
+    def drop_socket_dir(self) -> None:
+        """Leave nothing below /tmp once the server is gone."""
+        if self.socket_dir != self.path:
+            with contextlib.suppress(OSError):  # Not empty, or not ours: then it stays.
+                self.socket_dir.rmdir()
 
 
 def find_home(data_dir: Path, *, system_dir: Path = SYSTEM_DIR) -> Home:

@@ -40,14 +40,14 @@ def try_lock(fd: int, *, shared: bool = False) -> bool:
     return True
 
 
-def take_lock(fd: int, *, name: str, within: float) -> None:
-    """Take the lock exclusively, waiting at most ``within`` seconds.
+def take_lock(fd: int, *, name: str, within: float, shared: bool = False) -> None:
+    """Take the lock, waiting at most ``within`` seconds.
 
     Raises:
         EmbeddedServerError: It was not free in time.
     """
     deadline = time.monotonic() + within
-    while not try_lock(fd):
+    while not try_lock(fd, shared=shared):
         if time.monotonic() > deadline:
             raise EmbeddedServerError(f"{name} was held by another process for more than {within:.0f} s")
         time.sleep(POLL_SECONDS)

@@ -1,6 +1,7 @@
 """One server per data folder: shared while it is used, stopped with its last user, back after any crash."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -138,6 +139,15 @@ def test_the_terminal_cannot_interrupt_the_server(serve: Serve):
     server = serve()
     with server.join():
         assert os.getsid(postmaster(server).pid) != os.getsid(0)
+
+
+def test_an_interrupted_start_leaves_no_server(serve: Serve, hold: Hold):
+    """Ctrl-C while the server starts ends the start, and the server with it."""
+    server, holder = serve(), hold()
+    eventually_sync(server.home.data.exists)
+    holder.process.send_signal(signal.SIGINT)
+    assert holder.leave() != 0
+    assert not server.is_running()
 
 
 def test_data_folders_do_not_disturb_each_other(serve: Serve, folder: Path):

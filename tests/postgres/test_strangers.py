@@ -70,6 +70,7 @@ def test_the_short_socket_folder_is_closed_too(serve: Serve, folder: Path, nobod
     with serve(folder / ("deep/" * 30)).join() as server:
         assert not server.home.socket_dir.is_relative_to(folder)
         assert "Permission denied" in psql_as(nobody, server, folder / "system")
+    assert not server.home.socket_dir.exists()
 
 
 def test_a_socket_folder_that_somebody_else_made_is_refused(serve: Serve, folder: Path, nobody: Account):
