@@ -31,7 +31,7 @@ from ..retry.rules import Rule
 from .call import AttemptTimedOut, delayed_by_thread
 from .record import Run
 from .strategy import ExponentialBackoff, ask, policy_from
-from .task import options_of
+from .task import options_of, rules
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=30)
 """Between two looks whether a task has been deployed."""
@@ -44,13 +44,14 @@ class Engine:
     Attributes:
         env: The policy of MAX_RETRIES and RETRY_*.
         by_type: The policies of the failure types.
+        rules: Those of FAILURE_RULES; the ones in code come before them.
     """
 
     settings: RetrySettings
     unknown_task_grace: timedelta
     env: RetryPolicy
     by_type: ByType
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...]
     timeouts: Mapping[str, timedelta] = field(default_factory=dict)
 
     def tier_of(self, task: Task[Any, Any, Any]) -> Tier | None:
@@ -69,7 +70,7 @@ class Engine:
         return named or options.timeout or self.settings.job_timeout
 
 
-def engine(settings: Settings, rules: tuple[Rule, ...] = ()) -> Engine:
+def engine(settings: Settings) -> Engine:
     """The engine of an app."""
     retry = settings.retry
     return Engine(
@@ -77,7 +78,7 @@ def engine(settings: Settings, rules: tuple[Rule, ...] = ()) -> Engine:
         unknown_task_grace=settings.worker.unknown_task_grace,
         env=policy_from(retry),
         by_type=ByType(policies_from(retry), retry.max_retries_bound),
-        rules=rules,
+        rules=tuple(Rule(name, type=kind, exception=name) for name, kind in retry.failure_rules.items()),
         timeouts=retry.task_timeouts,
     )
 
@@ -96,7 +97,7 @@ def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[F
         now=run.ended,
         previous=run.claimed.fingerprints,
         retry_http_500=engine.settings.http_500,
-        rules=engine.rules,
+        rules=(*rules.rules, *engine.rules),
     )
     failure = classify(exception, context)
     task = run.prepared.task if run.prepared else None

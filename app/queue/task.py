@@ -18,12 +18,22 @@ from procrastinate.tasks import Task
 from psycopg import AsyncConnection
 
 from ..config import Settings
+from ..retry.rules import RuleBook
 from .strategy import ExponentialBackoff, preset
 
 if TYPE_CHECKING:
     from .app import Afresh
 
-__all__ = ["ExponentialBackoff", "RetryStrategy", "TaskOptions", "connection", "current_job", "preset", "task"]
+__all__ = [
+    "ExponentialBackoff",
+    "RetryStrategy",
+    "TaskOptions",
+    "connection",
+    "current_job",
+    "failure_rule",
+    "preset",
+    "task",
+]
 
 
 class SlugTaken(Exception):  # noqa: N818  Reads as what happened, as Procrastinate's own TaskAlreadyRegistered does.
@@ -110,6 +120,11 @@ class Declarations:
 
 
 declarations = Declarations()
+
+rules = RuleBook()
+"""The failure rules of the user's code."""
+
+failure_rule = rules.failure_rule
 
 
 def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten of them.
