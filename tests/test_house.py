@@ -21,6 +21,7 @@ LONGEST_FILE = 400
 # Where any exception is caught on purpose. Each place says its reason beside the `except`.
 BROAD_EXCEPTS = {
     ("app/queue/execute.py", "_run"),
+    ("app/queue/execute.py", "execute"),
     ("app/queue/loops.py", "supervise"),
     ("app/queue/record.py", "traceback_of"),
     ("app/queue/strategy.py", "ask"),

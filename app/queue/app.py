@@ -34,6 +34,8 @@ class Afresh(procrastinate.App):
         defaults: WorkerOptions = {
             "concurrency": worker.concurrency,
             "shutdown_graceful_timeout": worker.shutdown_grace.total_seconds(),
+            # Three beats may fail before others take the worker for lost.
+            "update_heartbeat_interval": min(10.0, worker.stalled_after.total_seconds() / 4),
         }
         if worker.queues:
             defaults["queues"] = list(worker.queues)
