@@ -25,6 +25,7 @@ BROAD_EXCEPTS = {
     ("app/queue/loops.py", "supervise"),
     ("app/queue/record.py", "traceback_of"),
     ("app/queue/strategy.py", "ask"),
+    ("app/queue/threads.py", "_serve"),
     ("app/retry/classify.py", "classify"),
     ("app/retry/look.py", "attempt"),
     ("app/telemetry.py", "emit"),
