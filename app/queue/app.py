@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 
 from ..config import Settings, load_settings
 from ..postgres.connect import Database
+from .catalog import Catalog
 from .claim import own_dependencies
 from .connector import AfreshConnector
 from .decide import engine
@@ -46,6 +47,7 @@ class Afresh(procrastinate.App):
         )
         self.settings = settings
         self.engine = engine(settings)
+        self.catalog = Catalog(self.tasks, self.engine.tier_of)
         self.job_manager = AfreshJobManager(self.connector)
         self._own_dependencies: tuple[int, tuple[list[str], list[str]]] = (-1, ([], []))
         declarations.adopt(self)
