@@ -487,6 +487,10 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.state_statuses(p_state text) RETURNS public.procrastinate_job_status[]
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN (p_state = ANY (ARRAY['ready'::text, 'scheduled'::text, 'retrying'::text])) THEN ARRAY['todo'::public.procrastinate_job_status] WHEN (p_state = 'running'::text) THEN ARRAY['doing'::public.procrastinate_job_status] WHEN (p_state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'aborted'::text])) THEN ARRAY[(p_state)::public.procrastinate_job_status] ELSE ARRAY[]::public.procrastinate_job_status[] END;
+
 CREATE TABLE afresh.attempt (
     id bigint NOT NULL,
     job_id bigint NOT NULL,
@@ -694,7 +698,9 @@ CREATE VIEW afresh.jobs AS
     j.task_name,
     j.queue_name,
     (j.status)::text AS status,
-    afresh.job_state(j.status, j.scheduled_at, ((j.attempts > 0) OR (last.job_id IS NOT NULL))) AS state,
+    afresh.job_state(j.status, j.scheduled_at, ((j.attempts > 0) OR (EXISTS ( SELECT
+           FROM afresh.attempt a
+          WHERE (a.job_id = j.id))))) AS state,
     j.priority,
     j.attempts,
     o.max_retries,
@@ -762,7 +768,7 @@ CREATE VIEW afresh.jobs AS
             a.reason,
             a.ended_at
            FROM afresh.attempt a
-          WHERE (a.job_id = j.id)
+          WHERE ((a.job_id = j.id) AND (a.failure_type IS NOT NULL))
           ORDER BY a.id DESC
          LIMIT 1) last ON (true));
 
@@ -829,3 +835,4 @@ ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
 CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NOT NULL));
 CREATE INDEX afresh_jobs_lock_idx ON public.procrastinate_jobs USING btree (lock, ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (lock IS NOT NULL));
 CREATE INDEX afresh_jobs_ready_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NULL));
+CREATE INDEX afresh_jobs_unsuccessful_idx ON public.procrastinate_jobs USING btree (id) WHERE (status = ANY (ARRAY['failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status]));
