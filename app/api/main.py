@@ -19,7 +19,7 @@ from ..web.bind import OpenBind, bind_host, refuse_open_bind
 from ..web.headers import SecurityHeaders
 from ..web.limits import BodyLimit
 from ..web.origin import OriginGuard
-from . import documentation, jobs, monitoring, tasks
+from . import documentation, failures, jobs, monitoring, retry, tasks
 
 VERSION = "0.1.0"
 DESCRIPTION = """Background jobs on Postgres that know why they failed, when to try again, and say so in words.
@@ -42,7 +42,15 @@ def create_app(queue: Afresh) -> FastAPI:
     )
     app.state.queue = queue
     app.openapi = lambda: documentation.describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it.
-    for router in (tasks.router, jobs.router, monitoring.router, documentation.router, pages.router):
+    for router in (
+        tasks.router,
+        jobs.router,
+        failures.router,
+        retry.router,
+        monitoring.router,
+        documentation.router,
+        pages.router,
+    ):
         app.include_router(router)
     documentation.mount_assets(app)
     pages.mount_assets(app)

@@ -10,7 +10,7 @@ from procrastinate.tasks import Task
 from ..config import RetrySettings, Settings
 from ..retry import explain
 from ..retry.backoff import Jitter
-from ..retry.classify import Context, classify
+from ..retry.classify import Context, classify, from_description
 from ..retry.decide import decide, rng_for, snooze
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
 from ..retry.policy import (
@@ -25,6 +25,7 @@ from ..retry.policy import (
     SnoozeReason,
     Step,
     Tier,
+    schedule,
 )
 from ..retry.presets import NONE, default_policies, overridden
 from ..retry.rules import Rule
@@ -32,6 +33,9 @@ from .call import AttemptTimedOut, delayed_by_thread
 from .record import Run
 from .strategy import ExponentialBackoff, ask, policy_from
 from .task import options_of, rules
+
+LONGEST_SCHEDULE = 100
+"""Waits that are listed of a policy without a limit."""
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=30)
 """Between two looks whether a task has been deployed."""
@@ -62,6 +66,12 @@ class Engine:
         if strategy is not None:
             return None
         return self.by_type if options_of(task).decides_by_type else Fixed(NONE)
+
+    def waits_of(self, kind: FailureType) -> list[timedelta]:
+        """The waits that the policy of a failure's type makes, without jitter, as far as MAX_RETRIES lets it."""
+        bound, policy = self.by_type.max_retries_bound, self.by_type.policies[kind]
+        waits = schedule(policy, LONGEST_SCHEDULE)
+        return waits if bound is None else waits[:bound]
 
     def timeout_of(self, task: Task[Any, Any, Any]) -> timedelta:
         """The longest run of one attempt: TASK_TIMEOUTS by name or slug, the task's own, or JOB_TIMEOUT."""
@@ -117,6 +127,38 @@ def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[F
     if isinstance(exception, AttemptTimedOut) and isinstance(decision, Retry):
         decision = _not_beside_its_thread(decision, exception, run.ended)
     return failure, decision
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Who decides about the failures of a task: the failure's type, the policy shown, or a foreign strategy by name."""
+
+    task: str
+    decided_by: str
+    policy: RetryPolicy | None = None
+    waits: list[timedelta] = field(default_factory=list)
+
+
+def ruling(engine: Engine, task: Task[Any, Any, Any]) -> Ruling:
+    """Who decides about the failures of `task`."""
+    match engine.tier_of(task):
+        case Fixed(policy):
+            return Ruling(task.name, "policy", policy, schedule(policy, LONGEST_SCHEDULE))
+        case None:
+            return Ruling(task.name, type(task.retry_strategy).__name__)
+        case _:
+            return Ruling(task.name, "failure type")
+
+
+def describe(
+    engine: Engine, *, exception_type: str | None, message: str, status: int | None, sqlstate: str | None
+) -> tuple[Failure, list[timedelta]]:
+    """What a failure that is only described would be, and the waits that its type's policy would make of it."""
+    context = Context(retry_http_500=engine.settings.http_500, rules=(*rules.rules, *engine.rules))
+    failure = from_description(
+        exception_type=exception_type, message=message, status=status, sqlstate=sqlstate, context=context
+    )
+    return failure, engine.waits_of(failure.type) if failure.retryable else []
 
 
 def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
