@@ -88,7 +88,8 @@ def options_of(task: Task[Any, Any, Any]) -> TaskOptions:
         return options
     # A plain task with a strategy has said how it wants to be retried; Procrastinate keeps no trace of an explicit
     # `retry=False` apart from none at all, so a plain task without a strategy has said nothing.
-    return TaskOptions(slug=kebab(task.func.__name__), decides_by_type=task.retry_strategy is None)
+    name = getattr(task.func, "__name__", task.name)  # What is callable need not have a name.
+    return TaskOptions(slug=kebab(name), decides_by_type=task.retry_strategy is None)
 
 
 @dataclass(slots=True)
