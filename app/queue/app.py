@@ -75,14 +75,14 @@ class Afresh(procrastinate.App):
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection to the queue's database, from the pool, in autocommit.
+        """A connection to the queue's database, in autocommit, for as long as it is needed.
 
         Raises:
             procrastinate.exceptions.AppNotOpen: Outside of ``open_async``.
         """
         if not isinstance(self.connector, AfreshConnector):
             raise TypeError(f"{type(self.connector).__name__} has no connections of ours")
-        async with self.connector.connection() as conn:
+        async with self.connector.lend() as conn:
             yield conn
 
     def _worker(self, **options: Unpack[WorkerOptions]) -> AfreshWorker:
