@@ -92,6 +92,8 @@ class Executor:
             await self._calls.wait_for_thread(outcome.exception, claimed)
 
     async def _run(self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker") -> Outcome:
+        if context.abort_reason():  # Asked for before it began.
+            return _ended_on_request(context)
         if prepared is None:
             return Missing()
         token = _current.set(RunningJob(self._app, claimed.job_id, claimed.job.task_name, claimed.job.attempts + 1))
