@@ -13,12 +13,12 @@ Row = dict[str, Any]
 async def rows(conn: AsyncConnection[Any], query: str, *parameters: Any) -> list[Row]:
     """Every row of a query, by column name."""
     async with conn.cursor(row_factory=dict_row) as cursor:
-        return await (await cursor.execute(query, parameters)).fetchall()
+        return await (await cursor.execute(query, parameters or None)).fetchall()
 
 
 async def value(conn: AsyncConnection[Any], query: str, *parameters: Any) -> Any:
     """The first column of the first row."""
-    row = await (await conn.execute(query, parameters)).fetchone()
+    row = await (await conn.execute(query, parameters or None)).fetchone()
     assert row is not None
     return row[0]
 
