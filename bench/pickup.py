@@ -42,14 +42,17 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def _median_ms(bench: Bench, contender: Contender) -> float:
     rng = random.Random(16)  # noqa: S311  The same intervals for both.
-    with bench.server.database(contender) as conninfo, psycopg.connect(conninfo, autocommit=True) as conn:
-        with started(contender, "wait", conninfo) as process:
-            _await_listener(conn)
-            for _ in range(WARM_UP + bench.scale.pick_ups):
-                conn.execute(_INSERT, [f'{{"sent": {time.time()!r}}}'])
-                time.sleep(rng.uniform(0.01, 0.03))
-            process.send_signal(signal.SIGTERM)
-            waits = result(process)["waits"][WARM_UP:]
+    with (
+        bench.server.database(contender) as conninfo,
+        psycopg.connect(conninfo, autocommit=True) as conn,
+        started(contender, "wait", conninfo) as process,
+    ):
+        _await_listener(conn)
+        for _ in range(WARM_UP + bench.scale.pick_ups):
+            conn.execute(_INSERT, [f'{{"sent": {time.time()!r}}}'])
+            time.sleep(rng.uniform(0.01, 0.03))
+        process.send_signal(signal.SIGTERM)
+        waits: list[float] = result(process)["waits"][WARM_UP:]
     if len(waits) != bench.scale.pick_ups:
         raise RuntimeError(f"{contender} picked up {len(waits)} of {bench.scale.pick_ups} jobs")
     return 1000 * median(waits)

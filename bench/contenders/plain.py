@@ -15,7 +15,7 @@ def make() -> procrastinate.App:
     """The app."""
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.environ["DATABASE_URL"]))
     for name, function in TASKS.items():
-        app.task(function, name=name, retry=procrastinate.RetryStrategy(max_attempts=5, wait=60))
+        app.task(name=name, retry=procrastinate.RetryStrategy(max_attempts=5, wait=60))(function)
     return app
 
 
