@@ -48,8 +48,8 @@ schema: sync-all ## Write sql/schema.sql and .env.example anew from what the cod
 	$(VENV)/python -m app.postgres.golden
 	$(VENV)/python -m app.config.example > .env.example
 
-bench: sync-all ## Measure the numbers we promise, as ratios
-	for file in bench/[a-z]*.py; do $(VENV)/python -m bench.$$(basename $$file .py) || exit; done
+bench: sync-all ## Measure the numbers we promise, as ratios; SCALE=full takes its time
+	$(VENV)/python -m bench --scale $(or $(SCALE),short)
 
 lock: sync-all ## Resolve the dependencies anew; U=--upgrade takes the newest
 	$(VENV)/python scripts/lock.py $(U)

@@ -5,18 +5,19 @@ from datetime import UTC, datetime
 from random import Random
 from statistics import median
 from time import perf_counter_ns
-from typing import Any
 
 from app.retry.decide import decide
 from app.retry.failure import Evidence, Failure, FailureType, Hint, Remediation
 from app.retry.policy import ByType, Fixed, JobLimits, Tier
 from app.retry.presets import CRITICAL, default_policies
 
+from .row import Row
+
 ROUNDS = 4_000
 REQUIRED_US = 10.0
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Row]:
     """One row per kind of decision: its median in µs."""
     by_type: Tier = ByType(default_policies())
     return [
@@ -41,7 +42,7 @@ def _failure(hint: Hint | None = None) -> Failure:
     )
 
 
-def _row(name: str, failure: Failure, tier: Tier) -> dict[str, Any]:
+def _row(name: str, failure: Failure, tier: Tier) -> Row:
     now, rng, limits, error = datetime.now(UTC), Random(7), JobLimits(), ConnectionError()  # noqa: S311  Repeatable.
     taken = []
     gc.disable()
@@ -50,10 +51,4 @@ def _row(name: str, failure: Failure, tier: Tier) -> dict[str, Any]:
         decide(failure, error, attempts=round_ % 3, tier=tier, limits=limits, now=now, rng=rng)
         taken.append(perf_counter_ns() - begun)
     gc.enable()
-    value = round(median(taken) / 1_000, 2)
-    return {"name": name, "value": value, "unit": "µs", "required": REQUIRED_US, "ok": value <= REQUIRED_US}
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(row)
+    return Row(name=name, value=median(taken) / 1_000, unit="µs", required=REQUIRED_US, smaller_is_better=True)

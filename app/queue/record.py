@@ -1,7 +1,7 @@
 """From a run to the row that is stored about it: the fields of `afresh.settle_endings`, one function per ending."""
 
 import traceback
-from collections.abc import Sequence
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -24,6 +24,11 @@ _ROOM = __package__
 
 DEEPEST_TRACEBACK = 50
 """Frames that are formatted."""
+
+MOST_KNOWN_FRAMES = 2_000
+"""Formatted frames kept for the next failure at the same place."""
+
+_known_frames: dict[tuple[str, str, int, int], str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +144,64 @@ def _what_follows(decision: Decision) -> dict[str, Any]:
 def traceback_of(exception: BaseException) -> str:
     """The formatted traceback, without our own frames, in a form that Postgres can store."""
     try:
-        lines: Sequence[str] = traceback.format_exception(
-            type(exception), exception, _of_the_task(exception.__traceback__), limit=-DEEPEST_TRACEBACK
-        )
+        text = _formatted(exception)
     except Exception:  # noqa: BLE001  Formatting calls the exception's own __str__, which may raise anything.
-        lines = traceback.format_tb(exception.__traceback__, limit=-DEEPEST_TRACEBACK)
-    return storable("".join(lines)[-LONGEST_TRACEBACK:])
+        text = "".join(_frames(exception.__traceback__))
+    return storable(text[-LONGEST_TRACEBACK:])
+
+
+def _formatted(exception: BaseException) -> str:
+    """As the standard library formats it, from frames formatted before where no group is involved.
+
+    It reads and parses the source of every frame anew, which costs more than all else that is done about a failure.
+    """
+    links = [(exception, "")]
+    while (cause := _cause(links[-1][0])) is not None and all(cause[0] is not link for link, _ in links):
+        links.append(cause)
+    trace = _of_the_task(exception.__traceback__)
+    if any(isinstance(link, BaseExceptionGroup) for link, _ in links):
+        return "".join(traceback.format_exception(type(exception), exception, trace, limit=-DEEPEST_TRACEBACK))
+    return "".join(
+        "".join([*_traceback(trace if link is exception else link.__traceback__), *_last_lines(link), then])
+        for link, then in reversed(links)
+    )
+
+
+def _cause(exception: BaseException) -> tuple[BaseException, str] | None:
+    """What it was raised from or during, and the standard library's words for that."""
+    if exception.__cause__ is not None:
+        return exception.__cause__, "\nThe above exception was the direct cause of the following exception:\n\n"
+    if exception.__context__ is not None and not exception.__suppress_context__:
+        return exception.__context__, "\nDuring handling of the above exception, another exception occurred:\n\n"
+    return None
+
+
+def _last_lines(exception: BaseException) -> list[str]:
+    return traceback.format_exception_only(type(exception), exception)
+
+
+def _traceback(trace: TracebackType | None) -> list[str]:
+    return ["Traceback (most recent call last):\n", *_frames(trace)] if trace is not None else []
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    found: deque[TracebackType] = deque(maxlen=DEEPEST_TRACEBACK)
+    while trace is not None:
+        found.append(trace)
+        trace = trace.tb_next
+    return [_frame(each) for each in found]
+
+
+def _frame(trace: TracebackType) -> str:
+    """One frame as text; where code stops, and what it says there, does not change while a process runs."""
+    code = trace.tb_frame.f_code
+    key = (code.co_filename, code.co_qualname, trace.tb_lasti, trace.tb_lineno)
+    text = _known_frames.get(key)
+    if text is None:
+        if len(_known_frames) >= MOST_KNOWN_FRAMES:
+            _known_frames.clear()
+        text = _known_frames[key] = "".join(traceback.format_tb(trace, limit=1))
+    return text
 
 
 def _of_the_task(trace: TracebackType | None) -> TracebackType | None:

@@ -1,0 +1,24 @@
+"""Afresh as `afresh worker` sets it up: settings from their defaults, logs at INFO, uvloop where there is one."""
+
+import procrastinate
+import uvloop
+
+from app.config import load_settings
+from app.queue.app import create
+from app.queue.task import task
+
+from .measure import main
+from .workload import TASKS
+
+
+def make() -> procrastinate.App:
+    """The app. It has the workload's tasks and no others: what is periodic would run at its own times."""
+    for name, function in TASKS.items():
+        task(name=name)(function)
+    app = create(load_settings())
+    app.import_paths = []
+    return app
+
+
+if __name__ == "__main__":
+    main(make, uvloop.run)

@@ -1,0 +1,28 @@
+"""How much is measured: a form for every day, under five minutes, and the full one with its million rows."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Sizes of one run.
+
+    Attributes:
+        rounds: Of each measurement; the table shows medians.
+        seconds: What one run of a worker is sized for.
+        ahead: Jobs scheduled for later.
+        held: Jobs of a paused queue, or of a dependency that is down.
+        waiting: Jobs that wait while a worker's memory is looked at.
+        pick_ups: Jobs in one round of pick-up latency.
+    """
+
+    rounds: int
+    seconds: float
+    ahead: tuple[int, ...]
+    held: int
+    waiting: int
+    pick_ups: int
+
+
+SHORT = Scale(rounds=3, seconds=2.5, ahead=(200_000,), held=100_000, waiting=100_000, pick_ups=150)
+FULL = Scale(rounds=5, seconds=5.0, ahead=(200_000, 1_000_000), held=100_000, waiting=1_000_000, pick_ups=500)
