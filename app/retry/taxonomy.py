@@ -1,8 +1,8 @@
 """What each failure type means, what helps, and whether trying again can help. Data, no behaviour."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .failure import FailureType, Remediation
 
@@ -10,8 +10,7 @@ _T = FailureType
 _R = Remediation
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(NamedTuple):
     """What an operator needs to know about a type.
 
     Attributes:
@@ -25,8 +24,7 @@ class Meaning:
     retryable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Refinement:
+class Refinement(NamedTuple):
     """A finer cause within a type: its own words, and its own first action where that differs."""
 
     sentence: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from ..failure import Effect, FailureType
 from ..look import Look, as_int, as_str
 from ..verdict import Strength, Verdict
-from . import sqlstate, words
+from . import sqlstate, texts
 from .known import KNOWN
 
 _T = FailureType
@@ -30,7 +30,8 @@ _MYSQL = _codes(
     (_T.PERMANENT_CONFLICT, None, "1022 1062 1169 1586 1050 1007 1008"),
     (_T.PERMANENT_CONFLICT, "foreign_key", "1216 1217 1451 1452"),
     (_T.PERMANENT_VALIDATION, None, """
-        1048 1138 1153 1171 1242 1261 1262 1263 1264 1265 1292 1300 1364 1366 1367 1406 1411 1416 1441 1644 1690 3140 3141
+        1048 1138 1153 1171 1242 1261 1262 1263 1264 1265 1292 1300 1364 1366 1367 1406 1411 1416 1441 1644 1690 3140
+        3141
         3819 4025 1118 1301"""),
     (_T.PERMANENT_CODE_BUG, "schema", "1051 1054 1109 1146 1305 1360"),
     (_T.PERMANENT_CODE_BUG, None, "1060 1061 1063 1064 1065 1066 1052 1055 1111 1136 1149 1210 1222 1235 1318 2014 2030"),
@@ -43,7 +44,8 @@ _MYSQL = _codes(
 _MONGO = _codes(
     (_T.TRANSIENT_DATABASE, "contention", "24 46 112 117 225 244 251"),
     (_T.TRANSIENT_DATABASE, None, """
-        6 7 43 63 64 70 74 75 89 91 100 133 134 136 150 189 202 203 216 234 237 246 262 317 358 384 402 9001 10107 11600 11602
+        6 7 43 63 64 70 74 75 89 91 100 133 134 136 150 189 202 203 216 234 237 246 262 317 358 384 402 9001 10107
+        11600 11602
         13388 13435 13436"""),
     (_T.TRANSIENT_TIMEOUT, None, "50 290"),
     (_T.TRANSIENT_RATE_LIMIT, None, "16500"),
@@ -78,7 +80,8 @@ _SQL_SERVER = _codes(
 _ORACLE = _codes(
     (_T.TRANSIENT_DATABASE, "contention", "54 60 8177 30006"),
     (_T.TRANSIENT_DATABASE, None, """
-        18 20 28 1012 1033 1034 1035 1089 1090 1092 1109 1555 3113 3114 3135 12153 12514 12516 12518 12519 12520 12526 12527 12528
+        18 20 28 1012 1033 1034 1035 1089 1090 1092 1109 1555 3113 3114 3135 12153 12514 12516 12518 12519 12520
+        12526 12527 12528
         12537 12541 12547 12570 12571 12757 16456 25402 25403 25408 25409"""),
     (_T.TRANSIENT_TIMEOUT, None, "1013 3136 12170 12535 12606 12609 51"),
     (_T.TRANSIENT_NETWORK, "resolution", "12545"),
@@ -167,7 +170,7 @@ _DRIVERS = frozenset({
 _MYSQL_ROOTS = ("pymysql", "MySQLdb", "mysql", "aiomysql", "asyncmy", "mariadb", "_mysql_connector")
 _SQL_SERVER_ROOTS = ("pymssql", "_mssql")
 _ORACLE_ROOTS = ("oracledb", "cx_Oracle")
-_ORACLE_CODE = re.compile(r"\bORA-(\d{5})\b")
+_ORACLE_CODE = r"\bORA-(\d{5})\b"
 _DPY_KINDS = {
     "DPY-6005": _T.TRANSIENT_DATABASE, "DPY-4011": _T.TRANSIENT_DATABASE, "DPY-6001": _T.CONFIG_MISSING_SETTING,
     "DPY-6000": _T.TRANSIENT_DATABASE, "DPY-4005": _T.TRANSIENT_RESOURCE, "DPY-4024": _T.TRANSIENT_TIMEOUT,
@@ -217,7 +220,7 @@ def _oracle(look: Look) -> Verdict | None:
     kind = _DPY_KINDS.get(look.text[:8])
     if kind is not None:
         return Verdict(type=kind, rule=f"oracle.{look.text[:8]}", detail=look.text[:8])
-    match = _ORACLE_CODE.search(look.text[:1000])
+    match = re.search(_ORACLE_CODE, look.text[:1000])
     return _numbered(_ORACLE, "oracle", int(match[1])) if match else None
 
 
@@ -272,7 +275,7 @@ def _by_db_api(look: Look) -> Verdict | None:
         kind = _DB_API.get(key.rpartition(".")[2])
         if kind is None:
             continue
-        spoken = words.read_text(look.text, look) if kind is _T.TRANSIENT_DATABASE else None
+        spoken = texts.read_text(look.text, look) if kind is _T.TRANSIENT_DATABASE else None
         if spoken is not None and spoken.type is not _T.TRANSIENT_NETWORK:
             kind, rule, detail, reason = spoken.type, spoken.rule, spoken.detail, spoken.reason
         else:

@@ -47,7 +47,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         """
         openai.RateLimitError anthropic.RateLimitError anthropic.RampLimitExceededError
         google.TooManyRequests google.ResourceExhausted kafka.ThrottlingQuotaExceededError
-         pyrate_limiter.BucketFullException 
+         pyrate_limiter.BucketFullException
         github.RateLimitExceededException""",
     ),
     (
@@ -83,7 +83,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         urllib3.DecodeError google.ServiceUnavailable google.BadGateway
         google.GatewayTimeout google.Unknown botocore.CapacityNotAvailableError pybreaker.CircuitBreakerError
         circuitbreaker.CircuitBreakerError kafka.NoBrokersAvailable urllib3.ResponseError requests.RetryError
-        google.TransportError google.MissingStatusHeaderError google.TransferStalledError""",
+        google.MissingStatusHeaderError google.TransferStalledError""",
     ),
     (
         _T.PERMANENT_VALIDATION,
@@ -96,7 +96,6 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         xml.SAXException xml.ExpatError pyexpat.ExpatError expat.ExpatError yaml.YAMLError zlib.error gzip.BadGzipFile
         zipfile.BadZipFile lzma.LZMAError tarfile.TarError tarfile.ReadError PIL.UnidentifiedImageError
         email.MessageError struct.error tomllib.TOMLDecodeError
-        
         openai.BadRequestError openai.UnprocessableEntityError openai.ContentFilterFinishReasonError
         openai.LengthFinishReasonError openai.APIResponseValidationError openai.InvalidWebhookSignatureError
         anthropic.BadRequestError anthropic.UnprocessableEntityError anthropic.ContentTooLargeError
@@ -108,7 +107,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         kombu.EncodeError botocore.ParamValidationError botocore.ValidationError kafka.MessageSizeTooLargeError
         requests.InvalidJSONError elasticsearch.SerializationError elastic_transport.SerializationError
         jwt.DecodeError dateutil.ParserError phonenumbers.NumberParseException asn1crypto.ParserError
-        pika.BodyTooLongError pika.ShortStringTooLong amqp.ContentTooLarge pika.UnroutableError pika.NackError
+        pyasn1.PyAsn1Error pika.BodyTooLongError pika.ShortStringTooLong amqp.ContentTooLarge pika.UnroutableError
+        pika.NackError
         amqp.MessageNacked google.DecodeError google.EncodeError fastjsonschema.JsonSchemaException
         email_validator.EmailNotValidError cerberus.DocumentError voluptuous.Invalid schema.SchemaError
         lxml.XMLSyntaxError lxml.ParserError avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
@@ -220,7 +220,7 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         _T.TRANSIENT_NETWORK,
         """
         ConnectionError httpx.NetworkError httpx.TransportError httpx.RequestError httpx.ProxyError
-        httpcore.NetworkError httpcore.ProxyError requests.ConnectionError 
+        httpcore.NetworkError httpcore.ProxyError requests.ConnectionError
         urllib3.NewConnectionError urllib3.ProxyError urllib3.MaxRetryError
         aiohttp.ClientOSError aiohttp.ClientConnectionError aiohttp.ClientConnectorError
         aiohttp.ClientSSLError aiohttp.ClientHttpProxyError
@@ -231,7 +231,8 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         urllib.URLError socket.gaierror socket.herror smtplib.SMTPConnectError smtplib.SMTPHeloError
         aiosmtplib.SMTPConnectError elastic_transport.ConnectionError elasticsearch.ConnectionError
         opensearchpy.ConnectionError ftplib.error_temp imaplib.abort poplib.error_proto nntplib.NNTPTemporaryError
-        websockets.WebSocketException paramiko.SSHException asyncssh.Error grpc.RpcError kafka.KafkaConnectionError
+        websockets.WebSocketException paramiko.SSHException asyncssh.Error grpc.RpcError google.TransportError
+        kafka.KafkaConnectionError
         botocore.MetadataRetrievalError ldap3.LDAPCommunicationError ssl.SSLError""",
     ),
     (
@@ -243,7 +244,8 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
     (
         _T.TRANSIENT_DATABASE,
         """
-        sqlalchemy.OperationalError sqlalchemy.InterfaceError django.OperationalError cassandra.NoHostAvailable peewee.OperationalError
+        sqlalchemy.OperationalError sqlalchemy.InterfaceError django.OperationalError cassandra.NoHostAvailable
+        peewee.OperationalError
         tortoise.OperationalError databases.OperationalError""",
     ),
     (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError sqlalchemy.StatementError"),

@@ -95,7 +95,7 @@ def _lacks_key(frame: FrameType, args: tuple[object, ...]) -> bool:
 
 
 def _is_settings(look: Look) -> bool:
-    """pydantic raises one class for bad data and for missing settings: the frames and the model's name differ."""
+    """Pydantic raises one class for bad data and for missing settings: the frames and the model's name differ."""
     if any(module_of(frame).startswith("pydantic_settings") for frame in _frames(look)):
         return True
     title = as_str(look.read("title")) or ""
