@@ -37,7 +37,8 @@ _MUTE_READERS = (python.read, databases.read, brokers.read, system.read)
 
 # Where libraries keep the exception they wrap.
 _CARRIERS = ("orig", "reason", "os_error", "certificate_error", "exc", "error", "cause", "original_exception",
-             "original_error", "inner_exception", "inner", "original", "wrapped", "errors", "last_attempt", "kwargs")  # fmt: skip
+             "original_error", "inner_exception", "inner", "original", "wrapped", "errors", "last_attempt",
+             "kwargs")  # fmt: skip
 # The text of a traceback from another process, hung on as a cause: it is no exception of its own.
 _NOISE = frozenset({"concurrent._RemoteTraceback", "multiprocessing.RemoteTraceback", "billiard.RemoteTraceback"})
 
@@ -175,7 +176,7 @@ def _leaves(look: Look) -> Iterator[Look]:
             continue
         seen.add(id(exc))
         if issubclass(type(exc), BaseExceptionGroup):
-            inner: Any = look.attempt(BaseExceptionGroup.exceptions.__get__, exc)  # type: ignore[attr-defined]  # a slot
+            inner: Any = look.attempt(BaseExceptionGroup.exceptions.__get__, exc)
             waiting.extend(reversed(inner[:_LEAVES_LIMIT] if type(inner) is tuple else ()))
         else:
             leaves += 1

@@ -15,7 +15,8 @@ _STRIKES = 3
 # Attributes that carry a code, an answer or a wrapped exception. One with none of them needs no such reader.
 TELLING = frozenset({
     "sqlstate", "pgcode", "status_code", "http_status", "http_status_code", "status", "http_code", "statuscode", "code",
-    "error_code", "errcode", "response_code", "response_status", "http_error_code", "response", "resp", "meta", "headers",
+    "error_code", "errcode", "response_code", "response_status", "http_error_code", "response", "resp", "meta",
+    "headers",
     "grpc_status_code", "details", "body", "type", "error", "orig", "reason", "os_error", "certificate_error", "exc",
     "cause", "original_exception", "original_error", "inner_exception", "inner", "original", "wrapped", "errors",
     "last_attempt", "kwargs", "retry_after", "retry_after_seconds", "retry_in", "retry_delay", "recipients",
@@ -56,7 +57,7 @@ def _key(module: str, name: str) -> str:
 
 def _named(cls: type) -> tuple[str, str]:
     module, name = cls.__module__, cls.__qualname__
-    return (module if isinstance(module, str) else "?"), name
+    return (module if type(module) is str else "?"), name
 
 
 @lru_cache(maxsize=1024)
@@ -82,7 +83,7 @@ def facts_of_name(name: str) -> Facts:
     """Facts of a class that is only known by its qualified name; builtins keep their bases."""
     known = getattr(builtins, name.removeprefix("builtins."), None)
     if isinstance(known, type) and issubclass(known, BaseException):
-        return facts_of(known)
+        return facts_of(known)  # type: ignore[arg-type]  # A class is hashable.
     module, _, short = name.rpartition(".")
     key = _key(module, short) if module else short
     return Facts(name[:300], (key, "Exception"), frozenset({module.partition(".")[0]} - {""}), telling=True)
@@ -118,19 +119,13 @@ class Look:
         self.around = around
         self.depth = depth
         self.implicit = implicit
-        self.facts = facts or facts_of(type(exc))
+        self.facts = facts or facts_of(type(exc))  # type: ignore[arg-type]  # A class is hashable.
         self._text: str | None = None
         self._strikes = 0
 
     def read(self, name: str, *, of: Any = None) -> Any:
         """An attribute, or None where there is none or reading it raises."""
-        if self._strikes >= _STRIKES:
-            return None
-        try:
-            return getattr(self.exc if of is None else of, name, None)
-        except BaseException:  # noqa: BLE001 - foreign code, as in `attempt`; written out because this is the hot path.
-            self._strikes += 1
-            return None
+        return self.attempt(getattr, self.exc if of is None else of, name, None)
 
     def call(self, function: Any, *args: Any) -> Any:
         """The result of an accessor such as gRPC's ``code()``, or None."""

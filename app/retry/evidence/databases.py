@@ -25,7 +25,8 @@ _MYSQL = _codes(
         2006 2013 2055 3032 3100 3101"""),
     (_T.TRANSIENT_TIMEOUT, None, "1028 1317 1969 3024"),
     (_T.TRANSIENT_NETWORK, "resolution", "2005"),
-    (_T.PERMANENT_AUTH, None, "1044 1045 1095 1130 1131 1132 1142 1143 1227 1251 1370 1396 1410 1698 1820 1862 1873 3118 4151 2058 2059"),
+    (_T.PERMANENT_AUTH, None,
+     "1044 1045 1095 1130 1131 1132 1142 1143 1227 1251 1370 1396 1410 1698 1820 1862 1873 3118 4151 2058 2059"),
     (_T.CONFIG_MISSING_SETTING, None, "1049 1193 2026"),
     (_T.PERMANENT_CONFLICT, None, "1022 1062 1169 1586 1050 1007 1008"),
     (_T.PERMANENT_CONFLICT, "foreign_key", "1216 1217 1451 1452"),
@@ -34,7 +35,8 @@ _MYSQL = _codes(
         3141
         3819 4025 1118 1301"""),
     (_T.PERMANENT_CODE_BUG, "schema", "1051 1054 1109 1146 1305 1360"),
-    (_T.PERMANENT_CODE_BUG, None, "1060 1061 1063 1064 1065 1066 1052 1055 1111 1136 1149 1210 1222 1235 1318 2014 2030"),
+    (_T.PERMANENT_CODE_BUG, None,
+     "1060 1061 1063 1064 1065 1066 1052 1055 1111 1136 1149 1210 1222 1235 1318 2014 2030"),
     (_T.SYSTEM_OUT_OF_MEMORY, "server_memory", "1037 1038 1135 2008"),
     (_T.SYSTEM_DISK_FULL, None, "1021 1114 3675"),
     (_T.UNKNOWN, "corruption", "1030 1033 1034 1035 1194 1195"),
@@ -162,7 +164,8 @@ _DB_API = {
     "NotSupportedError": _T.PERMANENT_CODE_BUG, "DatabaseError": _T.TRANSIENT_DATABASE,
 }  # fmt: skip
 _DRIVERS = frozenset({
-    "psycopg", "psycopg2", "pg8000", "asyncpg", "aiopg", "sqlite3", "aiosqlite", "_sqlite3", "pymysql", "MySQLdb", "mysql",
+    "psycopg", "psycopg2", "pg8000", "asyncpg", "aiopg", "sqlite3", "aiosqlite", "_sqlite3", "pymysql", "MySQLdb",
+    "mysql",
     "aiomysql", "asyncmy", "mariadb", "_mysql_connector", "pymssql", "_mssql", "pyodbc", "oracledb", "cx_Oracle",
     "snowflake", "duckdb", "_duckdb", "ibm_db_dbi", "pyhive", "trino", "clickhouse_driver", "clickhouse_connect",
     "hdbcli", "firebird", "teradatasql", "databricks", "vertica_python", "redshift_connector", "apsw",

@@ -10,10 +10,14 @@ from ..failure import Hint
 from ..look import Look, as_int, as_str
 from ..verdict import Verdict
 
-_MONTHS = {name: n for n, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
+_MONTHS = {
+    name: n
+    for n, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
 # RFC 9110, 5.6.7: IMF-fixdate, RFC 850 and asctime.
 _DATE = (
-    r"[A-Za-z]{3,9},? (?:(?P<day>\d{1,2})[ -](?P<month>[A-Za-z]{3})[ -](?P<year>\d{4}|\d\d) (?P<time>\d\d:\d\d:\d\d) GMT"
+    r"[A-Za-z]{3,9},? (?:(?P<day>\d{1,2})[ -](?P<month>[A-Za-z]{3})[ -](?P<year>\d{4}|\d\d) "
+    r"(?P<time>\d\d:\d\d:\d\d) GMT"
     r"|(?P<month2>[A-Za-z]{3}) (?P<day2>[ \d]\d) (?P<time2>\d\d:\d\d:\d\d) (?P<year2>\d{4}))"
 )
 _NUMBER = r"\d{1,12}(?:\.\d{1,9})?"

@@ -34,7 +34,8 @@ _INTERNAL_ERROR, _CLIENT, _SERVER, _END = 500, 400, 500, 600
 _SPEAKING = frozenset({400, 402, 403, 413, 429})
 
 _ON_RESPONSE = ("status_code", "status", "status_int", "code")
-_ON_ERROR = ("status_code", "http_status", "http_status_code", "status", "http_code", "statuscode", "code", "error_code",
+_ON_ERROR = ("status_code", "http_status", "http_status_code", "status", "http_code", "statuscode", "code",
+"error_code",
              "errcode", "response_code", "response_status", "http_error_code")  # fmt: skip
 # Their numbers are their own, whatever they look like.
 _NOT_HTTP = frozenset({
@@ -56,7 +57,8 @@ _BILLING_TEXT = (
     "organization_usage_limit_exceeded",
 )  # fmt: skip
 _RATE_TEXT = (
-    "rate limit", "rate_limit", "ratelimit", "rate-limit", "too many requests", "quotaexceeded", "quota exceeded", "throttl",
+    "rate limit", "rate_limit", "ratelimit", "rate-limit", "too many requests", "quotaexceeded", "quota exceeded",
+    "throttl",
     "slow down", "slowdown", "dailylimitexceeded", "abuse detection",
 )  # fmt: skip
 _BODY_LIMIT = 4096
@@ -123,7 +125,7 @@ def _as_status(value: Any) -> int | None:
 
 
 def verdict_of_status(status: int, look: Look, *, said: str = "", told_to_wait: bool = False) -> Verdict:
-    """The verdict of a status. `said`: lower-case codes and text of the body; `told_to_wait`: a rate limit's headers."""
+    """The verdict of a status; `said`: the body, lower case; `told_to_wait`: a rate limit's headers."""
     kind, reason = _kind(status), None
     detail = f"HTTP {status} {_PHRASES.get(status, '')}".rstrip()
     if status == 402 or (status in _SPEAKING and any(part in said for part in _BILLING_TEXT)):  # noqa: PLR2004 - Payment Required

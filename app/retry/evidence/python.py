@@ -34,7 +34,8 @@ _NOT_JSON = Verdict(
     type=_T.EXTERNAL_API_DOWN, rule="python.not_json", detail="the server's answer is not JSON", confidence=0.85
 )
 _ARGUMENTS = Verdict(
-    type=_T.PERMANENT_VALIDATION, rule="python.arguments", detail="the arguments do not fit the task", reason="arguments",
+    type=_T.PERMANENT_VALIDATION, rule="python.arguments", detail="the arguments do not fit the task",
+    reason="arguments",
     confidence=0.9,
 )  # fmt: skip
 _MISSING_KEY = Verdict(

@@ -1,4 +1,4 @@
-"""SMTP replies on errors of smtplib and aiosmtplib: the enhanced code (RFC 3463) wins over the three digits (RFC 5321)."""
+"""SMTP replies of smtplib and aiosmtplib: the enhanced code (RFC 3463) wins over the three digits (RFC 5321)."""
 
 import re
 from typing import Any

@@ -53,6 +53,14 @@ class Corpus:
         label = name or provoke.__name__
         self.cases.append(Case(f"{self.source}:{len(self.cases)}:{label}", kind, why, provoke, retry))
 
+    def errors(
+        self, why: str, *rows: tuple[BaseException, FailureType] | tuple[BaseException, FailureType, bool]
+    ) -> None:
+        """Register exceptions as their library makes them: the error, its type, and retry-or-not where that differs."""
+        for row in rows:
+            retry = row[2] if len(row) == 3 else None
+            self.add(row[1], why, throw(row[0]), name=type(row[0]).__name__, retry=retry)
+
     def case(self, kind: FailureType, why: str, *, retry: bool | None = None) -> Callable[[Provoke], Provoke]:
         """Register a function that raises."""
 

@@ -18,7 +18,7 @@ from botocore.config import Config
 
 from app.retry.failure import FailureType as T
 
-from .case import Corpus, throw
+from .case import Corpus
 from .world import World
 
 corpus = Corpus("clients")
@@ -125,7 +125,8 @@ _ROAD: tuple[tuple[T, str, str, Callable[[World], Any]], ...] = (
     (T.TRANSIENT_NETWORK, "truncated", "requests", _at("/short", _requests_quick)),
     (T.TRANSIENT_NETWORK, "truncated", "aiohttp", _at("/short", _aio_get)),
     (T.EXTERNAL_API_DOWN, "an error page instead of JSON", "httpx", _at("/html", lambda u: httpx.get(u).json())),
-    (T.EXTERNAL_API_DOWN, "an error page instead of JSON", "requests", _at("/html", lambda u: _requests_quick(u).json())),
+    (T.EXTERNAL_API_DOWN, "an error page instead of JSON", "requests", _at("/html",
+     lambda u: _requests_quick(u).json())),
     (T.EXTERNAL_API_DOWN, "an error page instead of JSON", "aiohttp", _at("/html", _aio_json)),
     (T.CONFIG_MISSING_SETTING, "a redirect to itself: the address is wrong", "requests", _at("/loop", _requests_quick)),
     (T.CONFIG_MISSING_SETTING, "a redirect to itself: the address is wrong", "httpx",
@@ -141,8 +142,10 @@ _ROAD: tuple[tuple[T, str, str, Callable[[World], Any]], ...] = (
      lambda w: httpx.get(f"https://127.0.0.1:{w.greeting}/")),
     (T.CONFIG_MISSING_SETTING, "TLS to a plain port", "requests",
      lambda w: requests.get(f"https://127.0.0.1:{w.greeting}/", timeout=1)),
-    (T.CONFIG_MISSING_SETTING, "TLS to a plain port", "aiohttp", lambda w: _aio_get(f"https://127.0.0.1:{w.greeting}/")),
-    (T.EXTERNAL_API_DOWN, "urllib3 gave up on 503s", "requests", lambda w: _retrying_session().get(f"{w.http}/status/503")),
+    (T.CONFIG_MISSING_SETTING, "TLS to a plain port", "aiohttp",
+     lambda w: _aio_get(f"https://127.0.0.1:{w.greeting}/")),
+    (T.EXTERNAL_API_DOWN, "urllib3 gave up on 503s", "requests",
+     lambda w: _retrying_session().get(f"{w.http}/status/503")),
 )  # fmt: skip
 for _kind, _why, _client, _provoke in _ROAD:
     corpus.add(_kind, _why, _provoke, name=_client)
@@ -193,7 +196,8 @@ for _sdk, _call in (("openai", _openai), ("anthropic", _anthropic)):
                 _kind, f"HTTP {_status}", lambda w, c=_call, s=_status: c(w, s), name=f"{_sdk}_{_status}", retry=_retry
             )
     corpus.add(T.EXTERNAL_API_DOWN, "the server says that it is worth another try",
-               lambda w, c=_call: c(w, 500, **{"x-should-retry": "true"}), name=f"{_sdk}_should_retry", retry=True)  # fmt: skip
+               lambda w, c=_call: c(w, 500, **{"x-should-retry": "true"}), name=f"{_sdk}_should_retry",
+               retry=True)  # fmt: skip
 
 for _code in ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"):
     corpus.add(T.PERMANENT_AUTH, "429, and no money left: waiting does not help",
@@ -255,18 +259,21 @@ def _aws(world: World, status: int, code: str) -> None:
     )
 
 
-for _status, _code, _kind, _retry in (
+_AWS: tuple[tuple[int, str, T, bool | None], ...] = (
     (400, "ThrottlingException", T.TRANSIENT_RATE_LIMIT, None), (400, "RequestThrottled", T.TRANSIENT_RATE_LIMIT, None),
     (400, "ProvisionedThroughputExceededException", T.TRANSIENT_RATE_LIMIT, None),
     (503, "SlowDown", T.TRANSIENT_RATE_LIMIT, None), (400, "RequestTimeout", T.TRANSIENT_TIMEOUT, None),
     (403, "AccessDeniedException", T.PERMANENT_AUTH, None), (400, "ExpiredTokenException", T.PERMANENT_AUTH, None),
     (403, "SignatureDoesNotMatch", T.PERMANENT_AUTH, None), (400, "ValidationException", T.PERMANENT_VALIDATION, None),
     (404, "NoSuchBucket", T.PERMANENT_NOT_FOUND, None), (400, "ResourceNotFoundException", T.PERMANENT_NOT_FOUND, None),
-    (400, "ConditionalCheckFailedException", T.PERMANENT_CONFLICT, None), (503, "ServiceUnavailable", T.EXTERNAL_API_DOWN, None),
-    (500, "InternalError", T.EXTERNAL_API_DOWN, False), (400, "UnknownAccountLimitExceeded", T.TRANSIENT_RATE_LIMIT, None),
-):  # fmt: skip
+    (400, "ConditionalCheckFailedException", T.PERMANENT_CONFLICT, None), (503, "ServiceUnavailable",
+     T.EXTERNAL_API_DOWN, None),
+    (500, "InternalError", T.EXTERNAL_API_DOWN, False), (400, "UnknownAccountLimitExceeded", T.TRANSIENT_RATE_LIMIT,
+     None),
+)  # fmt: skip
+for _status, _code, _kind, _wanted in _AWS:
     corpus.add(
-        _kind, f"AWS code {_code}", lambda w, s=_status, c=_code: _aws(w, s, c), name=f"aws_{_code}", retry=_retry
+        _kind, f"AWS code {_code}", lambda w, s=_status, c=_code: _aws(w, s, c), name=f"aws_{_code}", retry=_wanted
     )
 
 
@@ -292,17 +299,18 @@ def aws_parameter() -> None:
     session.create_client("s3", region_name="eu-central-1").list_objects(Bucket="b", MaxKeys="many")
 
 
-for _error, _kind, _retry in (
-    (google.TooManyRequests("x"), T.TRANSIENT_RATE_LIMIT, None), (google.ServiceUnavailable("x"), T.EXTERNAL_API_DOWN, None),
-    (google.InternalServerError("x"), T.EXTERNAL_API_DOWN, False), (google.NotFound("x"), T.PERMANENT_NOT_FOUND, None),
-    (google.PermissionDenied("x"), T.PERMANENT_AUTH, None), (google.Unauthenticated("x"), T.PERMANENT_AUTH, None),
-    (google.InvalidArgument("x"), T.PERMANENT_VALIDATION, None), (google.AlreadyExists("x"), T.PERMANENT_CONFLICT, None),
-    (google.DeadlineExceeded("x"), T.TRANSIENT_TIMEOUT, None), (google.ResourceExhausted("x"), T.TRANSIENT_RATE_LIMIT, None),
-    (google.FailedPrecondition("x"), T.PERMANENT_CONFLICT, None), (google.Aborted("x"), T.TRANSIENT_DATABASE, None),
-    (google.RetryError("Timeout of 60s exceeded", google.ServiceUnavailable("x")), T.EXTERNAL_API_DOWN, None),
-    (google.from_http_status(503, "x"), T.EXTERNAL_API_DOWN, None),
-):  # fmt: skip
-    corpus.add(_kind, "google-api-core's code", throw(_error), name=f"google_{type(_error).__name__}", retry=_retry)
+corpus.errors("google-api-core's code",
+    (google.TooManyRequests("x"), T.TRANSIENT_RATE_LIMIT), (google.ServiceUnavailable("x"),
+     T.EXTERNAL_API_DOWN),
+    (google.InternalServerError("x"), T.EXTERNAL_API_DOWN, False), (google.NotFound("x"), T.PERMANENT_NOT_FOUND),
+    (google.PermissionDenied("x"), T.PERMANENT_AUTH), (google.Unauthenticated("x"), T.PERMANENT_AUTH),
+    (google.InvalidArgument("x"), T.PERMANENT_VALIDATION), (google.AlreadyExists("x"), T.PERMANENT_CONFLICT),
+    (google.DeadlineExceeded("x"), T.TRANSIENT_TIMEOUT), (google.ResourceExhausted("x"),
+     T.TRANSIENT_RATE_LIMIT),
+    (google.FailedPrecondition("x"), T.PERMANENT_CONFLICT), (google.Aborted("x"), T.TRANSIENT_DATABASE),
+    (google.RetryError("Timeout of 60s exceeded", google.ServiceUnavailable("x")), T.EXTERNAL_API_DOWN),
+    (google.from_http_status(503, "x"), T.EXTERNAL_API_DOWN),
+)  # fmt: skip
 
 
 @case(T.TRANSIENT_NETWORK, "tenacity hides it in last_attempt")

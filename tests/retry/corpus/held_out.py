@@ -34,17 +34,16 @@ import orjson
 import pglast
 import procrastinate.exceptions
 import pyasn1.error
-import pyrate_limiter
 import referencing.exceptions
 import starlette.exceptions
 import werkzeug.exceptions
 import yaml
 from django.core.signing import BadSignature
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from app.retry.failure import FailureType as T
 
-from .case import Corpus, throw
+from .case import Corpus
 from .world import World
 
 corpus = Corpus("held_out")
@@ -56,13 +55,8 @@ def foreign(module: str, name: str, *bases: type, **attributes: Any) -> Any:
     return type(name, bases or (Exception,), {"__module__": module, **attributes})
 
 
-def _rows(*rows: tuple[BaseException, T] | tuple[BaseException, T, bool]) -> None:
-    for row in rows:
-        error, kind = row[0], row[1]
-        corpus.add(kind, "the library's documentation", throw(error), retry=row[2] if len(row) > 2 else None)  # type: ignore[misc]  # a row of three
-
-
-_rows(
+corpus.errors(
+    "its documentation says so",
     (h11.RemoteProtocolError("illegal status line"), T.TRANSIENT_NETWORK),
     (httpcore.ConnectTimeout("timed out"), T.TRANSIENT_TIMEOUT),
     (httpcore.ReadError("[Errno 104]"), T.TRANSIENT_NETWORK),
@@ -125,8 +119,6 @@ _PARSERS: tuple[tuple[str, Callable[[], Any], T], ...] = (
 )  # fmt: skip
 for _name, _parse, _kind in _PARSERS:
     corpus.add(_kind, "data that cannot be read", _parse, name=_name)
-assert InvalidVersion
-assert pyrate_limiter
 
 
 class _Meta:
@@ -143,11 +135,15 @@ class _KafkaError:
         return self._code
 
 
-_rows(
+corpus.errors(
+    "its documentation says so",
     # elasticsearch 8 and its transport
-    (foreign("elasticsearch.exceptions", "ApiError", meta=_Meta(429))("es_rejected_execution_exception"), T.TRANSIENT_RATE_LIMIT),
-    (foreign("elasticsearch.exceptions", "NotFoundError", meta=_Meta(404))("index_not_found_exception"), T.PERMANENT_NOT_FOUND),
-    (foreign("elasticsearch.exceptions", "ConflictError", meta=_Meta(409))("version_conflict_engine_exception"), T.PERMANENT_CONFLICT),
+    (foreign("elasticsearch.exceptions", "ApiError", meta=_Meta(429))("es_rejected_execution_exception"),
+     T.TRANSIENT_RATE_LIMIT),
+    (foreign("elasticsearch.exceptions", "NotFoundError", meta=_Meta(404))("index_not_found_exception"),
+     T.PERMANENT_NOT_FOUND),
+    (foreign("elasticsearch.exceptions", "ConflictError", meta=_Meta(409))("version_conflict_engine_exception"),
+     T.PERMANENT_CONFLICT),
     (foreign("elastic_transport", "ConnectionTimeout")("Connection timed out"), T.TRANSIENT_TIMEOUT),
     (foreign("elastic_transport", "ConnectionError")("Connection error"), T.TRANSIENT_NETWORK),
     (foreign("opensearchpy.exceptions", "TransportError", status_code=503)(503, "x"), T.EXTERNAL_API_DOWN),
@@ -159,10 +155,12 @@ _rows(
     (foreign("kafka.errors", "MessageSizeTooLargeError", errno=10, retriable=False)("x"), T.PERMANENT_VALIDATION),
     (foreign("cimpl", "KafkaException")(_KafkaError(-185)), T.TRANSIENT_TIMEOUT),
     # paramiko, ldap3, cassandra
-    (foreign("paramiko.ssh_exception", "AuthenticationException", foreign("paramiko.ssh_exception", "SSHException"))("x"),
+    (foreign("paramiko.ssh_exception", "AuthenticationException", foreign("paramiko.ssh_exception",
+     "SSHException"))("x"),
      T.PERMANENT_AUTH),
     (foreign("paramiko.ssh_exception", "SSHException")("Error reading SSH protocol banner"), T.TRANSIENT_NETWORK),
-    (foreign("paramiko.ssh_exception", "NoValidConnectionsError", OSError)(None, "Unable to connect"), T.TRANSIENT_NETWORK),
+    (foreign("paramiko.ssh_exception", "NoValidConnectionsError", OSError)(None, "Unable to connect"),
+     T.TRANSIENT_NETWORK),
     (foreign("ldap", "INVALID_CREDENTIALS")({"desc": "Invalid credentials"}), T.PERMANENT_AUTH),
     (foreign("ldap", "SERVER_DOWN")({"desc": "Can't contact LDAP server"}), T.TRANSIENT_NETWORK),
     (foreign("ldap3.core.exceptions", "LDAPSocketOpenError")("unable to open socket"), T.TRANSIENT_NETWORK),
@@ -182,27 +180,35 @@ _rows(
     (foreign("stripe", "RateLimitError", http_status=429)("x"), T.TRANSIENT_RATE_LIMIT),
     (foreign("stripe", "CardError", http_status=402, code="card_declined")("declined"), T.PERMANENT_VALIDATION),
     (foreign("stripe", "APIConnectionError")("Unexpected error communicating with Stripe"), T.TRANSIENT_NETWORK),
-    (foreign("slack_sdk.errors", "SlackApiError", response={"ok": False, "error": "ratelimited"})("x"), T.TRANSIENT_RATE_LIMIT),
-    (foreign("slack_sdk.errors", "SlackApiError", response={"ok": False, "error": "channel_not_found"})("x"), T.PERMANENT_NOT_FOUND),
-    (foreign("slack_sdk.errors", "SlackApiError", response={"ok": False, "error": "invalid_auth"})("x"), T.PERMANENT_AUTH),
+    (foreign("slack_sdk.errors", "SlackApiError", response={"ok": False, "error": "ratelimited"})("x"),
+     T.TRANSIENT_RATE_LIMIT),
+    (foreign("slack_sdk.errors", "SlackApiError", response={"ok": False, "error": "channel_not_found"})("x"),
+     T.PERMANENT_NOT_FOUND),
+    (foreign("slack_sdk.errors", "SlackApiError", response={"ok": False, "error": "invalid_auth"})("x"),
+     T.PERMANENT_AUTH),
     (foreign("kubernetes.client.exceptions", "ApiException", status=409, headers={})("Conflict"), T.PERMANENT_CONFLICT),
     (foreign("github", "GithubException", status=502, headers={})("x"), T.EXTERNAL_API_DOWN),
     (foreign("azure.core.exceptions", "HttpResponseError", status_code=429)("x"), T.TRANSIENT_RATE_LIMIT),
-    (foreign("azure.core.exceptions", "ServiceRequestError")("Failed to establish a new connection"), T.TRANSIENT_NETWORK),
+    (foreign("azure.core.exceptions", "ServiceRequestError")("Failed to establish a new connection"),
+     T.TRANSIENT_NETWORK),
     (foreign("azure.core.exceptions", "ClientAuthenticationError")("x"), T.PERMANENT_AUTH),
     (foreign("telegram.error", "RetryAfter", retry_after=12)("Flood control exceeded"), T.TRANSIENT_RATE_LIMIT),
     (foreign("twilio.base.exceptions", "TwilioRestException", status=404, code=20404)("x"), T.PERMANENT_NOT_FOUND),
     (foreign("jwt.exceptions", "ExpiredSignatureError")("Signature has expired"), T.PERMANENT_AUTH),
-    (foreign("pybreaker", "CircuitBreakerError")("Timeout not elapsed yet, circuit breaker still open"), T.EXTERNAL_API_DOWN),
+    (foreign("pybreaker", "CircuitBreakerError")("Timeout not elapsed yet, circuit breaker still open"),
+     T.EXTERNAL_API_DOWN),
     (foreign("celery.exceptions", "NotRegistered", KeyError)("tasks.add"), T.PERMANENT_CODE_BUG),
-    (foreign("websockets.exceptions", "ConnectionClosedError", code=1006)("no close frame received"), T.TRANSIENT_NETWORK),
+    (foreign("websockets.exceptions", "ConnectionClosedError", code=1006)("no close frame received"),
+     T.TRANSIENT_NETWORK),
     (foreign("zeep.exceptions", "Fault", code="soap:Server")("Service temporarily unavailable"), T.EXTERNAL_API_DOWN),
     (foreign("playwright._impl._errors", "TimeoutError")("Timeout 30000ms exceeded."), T.TRANSIENT_TIMEOUT),
-    (foreign("botocore.errorfactory", "NoSuchKey", response={"Error": {"Code": "NoSuchKey"}})("x"), T.PERMANENT_NOT_FOUND),
+    (foreign("botocore.errorfactory", "NoSuchKey", response={"Error": {"Code": "NoSuchKey"}})("x"),
+     T.PERMANENT_NOT_FOUND),
     (foreign("neo4j.exceptions", "TransientError")("x"), T.TRANSIENT_DATABASE),
     (foreign("hvac.exceptions", "Forbidden")("permission denied"), T.PERMANENT_AUTH),
     (foreign("consul", "Timeout")("x"), T.TRANSIENT_TIMEOUT),
-    (foreign("numpy.exceptions", "AxisError", ValueError, IndexError)("axis 3 is out of bounds"), T.PERMANENT_VALIDATION),
+    (foreign("numpy.exceptions", "AxisError", ValueError, IndexError)("axis 3 is out of bounds"),
+     T.PERMANENT_VALIDATION),
     (foreign("pandas.errors", "EmptyDataError", ValueError)("No columns to parse from file"), T.PERMANENT_VALIDATION),
     (foreign("torch.cuda", "OutOfMemoryError", RuntimeError)("CUDA out of memory."), T.SYSTEM_OUT_OF_MEMORY),
     (foreign("PIL", "UnidentifiedImageError", OSError)("cannot identify image file"), T.PERMANENT_VALIDATION),
@@ -214,7 +220,8 @@ _rows(
     (Exception("ORDER-17: payment declined by issuer"), T.UNKNOWN),
     (Exception("Cannot find product 4711"), T.PERMANENT_NOT_FOUND),
     (Exception("Access token has expired"), T.PERMANENT_AUTH),
-    (OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 111] Connect call failed"), T.TRANSIENT_NETWORK),
+    (OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 111] Connect call failed"),
+     T.TRANSIENT_NETWORK),
 )  # fmt: skip
 
 
@@ -232,7 +239,7 @@ async def anyio_refused(world: World) -> None:
 
 @case(T.TRANSIENT_NETWORK, "ftplib to a closed port")
 def ftp_refused(world: World) -> None:
-    ftplib.FTP().connect("127.0.0.1", world.closed, timeout=1)  # noqa: S321 - loopback
+    ftplib.FTP().connect("127.0.0.1", world.closed, timeout=1)
 
 
 @case(T.TRANSIENT_NETWORK, "docker to a closed port")

@@ -58,21 +58,22 @@ class FetchFailed(Exception):
     """It says nothing."""
 
 
-for _error, _kind in (
+corpus.errors("the name of an application's own class",
     (PaymentGatewayTimeout("x"), T.EXTERNAL_API_DOWN), (RateLimitExceeded("x"), T.TRANSIENT_RATE_LIMIT),
     (OrderNotFound("x"), T.PERMANENT_NOT_FOUND), (InvalidCoupon("connection refused"), T.PERMANENT_VALIDATION),
     (InsufficientPermissions("x"), T.PERMANENT_AUTH), (DuplicateInvoice("x"), T.PERMANENT_CONFLICT),
     (MissingConfigurationError("x"), T.CONFIG_MISSING_SETTING), (UpstreamUnavailable("x"), T.EXTERNAL_API_DOWN),
     (FetchFailed("x"), T.UNKNOWN),
-):  # fmt: skip
-    corpus.add(_kind, "the name of an application's own class", throw(_error))
+)  # fmt: skip
 
 for _text, _kind in (
     ("connection reset by peer", T.TRANSIENT_NETWORK), ("Request timed out after 30 s", T.TRANSIENT_TIMEOUT),
-    ("rate limit exceeded, slow down", T.TRANSIENT_RATE_LIMIT), ("HTTP 503 from the inventory service", T.EXTERNAL_API_DOWN),
+    ("rate limit exceeded, slow down", T.TRANSIENT_RATE_LIMIT), ("HTTP 503 from the inventory service",
+     T.EXTERNAL_API_DOWN),
     ("upstream answered with status 404", T.PERMANENT_NOT_FOUND), ("no space left on device", T.SYSTEM_DISK_FULL),
     ("container was OOMKilled", T.SYSTEM_OUT_OF_MEMORY), ("deadlock detected", T.TRANSIENT_DATABASE),
-    ("invalid API key provided", T.PERMANENT_AUTH), ("environment variable STRIPE_KEY is not set", T.CONFIG_MISSING_SETTING),
+    ("invalid API key provided", T.PERMANENT_AUTH), ("environment variable STRIPE_KEY is not set",
+     T.CONFIG_MISSING_SETTING),
     ("too many open files", T.TRANSIENT_RESOURCE), ("Event loop is closed", T.PERMANENT_CODE_BUG),
     ("something odd happened to order 17", T.UNKNOWN), ("customer 'connection refused' is odd", T.UNKNOWN),
     ("the disconnectedness of graph 12 is 3", T.UNKNOWN), ("worker exited prematurely: signal 9", T.SYSTEM_WORKER_LOST),
@@ -99,7 +100,7 @@ def wrapped_status(world: World) -> None:
 @case(T.PERMANENT_NOT_FOUND, "the application translated a KeyError: the outer word counts")
 def translated() -> None:
     try:
-        {}["x"]
+        dict[str, int]()["x"]
     except KeyError as exc:
         raise OrderNotFound("x") from exc
 
@@ -148,7 +149,7 @@ class Schema(marshmallow.Schema):
     quantity = marshmallow.fields.Integer(required=True)
 
 
-corpus.add(T.PERMANENT_VALIDATION, "bad payload", lambda: Order(quantity="timeout"), name="pydantic")  # type: ignore[arg-type]  # bad on purpose
+corpus.add(T.PERMANENT_VALIDATION, "bad payload", lambda: Order(quantity="timeout"), name="pydantic")
 corpus.add(T.CONFIG_MISSING_SETTING, "the same class, and a missing setting", AppSettings, name="pydantic_settings")
 corpus.add(T.PERMANENT_VALIDATION, "bad payload", lambda: Schema().load({}), name="marshmallow")
 corpus.add(T.PERMANENT_VALIDATION, "bad payload", lambda: jsonschema.validate(1, {"type": "string"}), name="jsonschema")
@@ -159,7 +160,7 @@ corpus.add(
     name="jsonschema_schema",
 )
 
-for _error, _kind in (
+corpus.errors("Django's class",
     (django.core.exceptions.ImproperlyConfigured("x"), T.CONFIG_MISSING_SETTING),
     (django.core.exceptions.ObjectDoesNotExist("x"), T.PERMANENT_NOT_FOUND),
     (django.core.exceptions.ValidationError("x"), T.PERMANENT_VALIDATION),
@@ -167,8 +168,7 @@ for _error, _kind in (
     (django.core.exceptions.FieldError("x"), T.PERMANENT_CODE_BUG),
     (django.db.utils.OperationalError("x"), T.TRANSIENT_DATABASE),
     (django.db.utils.IntegrityError("x"), T.PERMANENT_CONFLICT),
-):  # fmt: skip
-    corpus.add(_kind, "Django's class", throw(_error), name=f"django_{type(_error).__name__}")
+)  # fmt: skip
 
 
 @case(T.PERMANENT_AUTH, "Django wraps the driver's error; its code says wrong password")

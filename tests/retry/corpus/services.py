@@ -4,7 +4,7 @@ import smtplib
 import sqlite3
 from collections.abc import Callable
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, LiteralString
 
 import aiosmtplib
 import amqp
@@ -12,7 +12,7 @@ import asyncpg
 import billiard
 import billiard.exceptions
 import grpc
-import kombu
+import kombu.connection
 import kombu.exceptions
 import pika
 import pika.exceptions
@@ -24,10 +24,12 @@ import redis
 import sqlalchemy as sa
 import sqlalchemy.exc
 import sqlalchemy.orm.exc
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app.retry.failure import FailureType as T
 
-from .case import Corpus, throw
+from .case import Corpus
 from .world import World
 
 corpus = Corpus("services")
@@ -42,19 +44,22 @@ _SQLSTATES: tuple[tuple[str, T, bool | None], ...] = (
     ("08P01", T.PERMANENT_CODE_BUG, None), ("53300", T.TRANSIENT_DATABASE, None), ("53100", T.SYSTEM_DISK_FULL, None),
     ("53200", T.SYSTEM_OUT_OF_MEMORY, None), ("53400", T.TRANSIENT_DATABASE, None), ("58030", T.UNKNOWN, False),
     ("XX001", T.UNKNOWN, False), ("XX000", T.UNKNOWN, True), ("22012", T.PERMANENT_VALIDATION, None),
-    ("22001", T.PERMANENT_VALIDATION, None), ("23502", T.PERMANENT_VALIDATION, None), ("23514", T.PERMANENT_VALIDATION, None),
+    ("22001", T.PERMANENT_VALIDATION, None), ("23502", T.PERMANENT_VALIDATION, None), ("23514",
+     T.PERMANENT_VALIDATION, None),
     ("23505", T.PERMANENT_CONFLICT, None), ("23P01", T.PERMANENT_CONFLICT, None), ("23503", T.PERMANENT_CONFLICT, None),
     ("P0002", T.PERMANENT_NOT_FOUND, None), ("42501", T.PERMANENT_AUTH, None), ("28P01", T.PERMANENT_AUTH, None),
     ("28000", T.PERMANENT_AUTH, None), ("3D000", T.CONFIG_MISSING_SETTING, None), ("42P01", T.PERMANENT_CODE_BUG, None),
     ("42601", T.PERMANENT_CODE_BUG, None), ("42703", T.PERMANENT_CODE_BUG, None), ("54000", T.PERMANENT_CODE_BUG, None),
-    ("P0001", T.PERMANENT_VALIDATION, None), ("57P01", T.TRANSIENT_DATABASE, None), ("57P03", T.TRANSIENT_DATABASE, None),
-    ("0A000", T.PERMANENT_CODE_BUG, None), ("44000", T.PERMANENT_VALIDATION, None), ("57014", T.TRANSIENT_TIMEOUT, None),
+    ("P0001", T.PERMANENT_VALIDATION, None), ("57P01", T.TRANSIENT_DATABASE, None), ("57P03", T.TRANSIENT_DATABASE,
+     None),
+    ("0A000", T.PERMANENT_CODE_BUG, None), ("44000", T.PERMANENT_VALIDATION, None), ("57014", T.TRANSIENT_TIMEOUT,
+     None),
 )  # fmt: skip
 
 
 def _raise_in_postgres(world: World, code: str) -> None:
     with psycopg.connect(world.postgres, autocommit=True) as conn:
-        conn.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no words here' USING ERRCODE = '{code}'; END $$")  # noqa: S608 - own text
+        conn.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no words here' USING ERRCODE = '{code}'; END $$")
 
 
 for _code, _kind, _retry in _SQLSTATES:
@@ -76,6 +81,11 @@ def _psycopg(world: World, *statements: str) -> None:
     with psycopg.connect(world.postgres, autocommit=True) as conn:
         for statement in statements:
             conn.execute(statement)
+
+
+def _psycopg_with(world: World, statement: LiteralString, parameters: list[str]) -> None:
+    with psycopg.connect(world.postgres) as conn:
+        conn.execute(statement, parameters)
 
 
 def _sqlalchemy(world: World, statement: str) -> None:
@@ -104,7 +114,7 @@ corpus.add(T.TRANSIENT_DATABASE, "nobody listens", name="psycopg_refused",
 corpus.add(T.CONFIG_MISSING_SETTING, "no such database", name="psycopg_no_database",
            provoke=lambda w: psycopg.connect(w.postgres.replace("dbname=postgres", "dbname=nowhere")))  # fmt: skip
 corpus.add(T.PERMANENT_CODE_BUG, "wrong number of parameters", name="psycopg_parameters",
-           provoke=lambda w: psycopg.connect(w.postgres).execute("SELECT %s, %s", ["a"]))  # fmt: skip
+           provoke=lambda w: _psycopg_with(w, "SELECT %s, %s", ["a"]))  # fmt: skip
 
 
 @case(T.TRANSIENT_DATABASE, "the first error broke the transaction; the second one is its echo")
@@ -119,8 +129,7 @@ def echo_of_a_deadlock(world: World) -> None:
 @case(T.TRANSIENT_DATABASE, "the pool had no connection in time")
 def psycopg_pool_timeout(world: World) -> None:
     with psycopg_pool.ConnectionPool(world.postgres, min_size=1, max_size=1, timeout=0.05) as pool, pool.connection():
-        with pool.connection():
-            pass
+        pool.getconn()
 
 
 @case(T.TRANSIENT_DATABASE, "SQLAlchemy's own time-out of the pool")
@@ -132,8 +141,11 @@ def sqlalchemy_pool_timeout(world: World) -> None:
         max_overflow=0,
         pool_timeout=0.05,
     )
-    with engine.connect():
-        engine.connect()
+    try:
+        with engine.connect():
+            engine.connect()
+    finally:
+        engine.dispose()
 
 
 def _sqlite(*statements: str) -> Callable[[], None]:
@@ -148,7 +160,8 @@ def _sqlite(*statements: str) -> Callable[[], None]:
 corpus.add(T.PERMANENT_CODE_BUG, "no such table", _sqlite("SELECT * FROM x"), name="sqlite_table")
 corpus.add(T.PERMANENT_CODE_BUG, "syntax", _sqlite("SELEC"), name="sqlite_syntax")
 corpus.add(T.PERMANENT_CONFLICT, "unique", name="sqlite_unique",
-           provoke=_sqlite("CREATE TABLE t (a INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)"))  # fmt: skip
+           provoke=_sqlite("CREATE TABLE t (a INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)",
+           "INSERT INTO t VALUES (1)"))  # fmt: skip
 corpus.add(T.PERMANENT_VALIDATION, "not null", name="sqlite_not_null",
            provoke=_sqlite("CREATE TABLE t (a TEXT NOT NULL)", "INSERT INTO t VALUES (NULL)"))  # fmt: skip
 corpus.add(T.CONFIG_MISSING_SETTING, "the file cannot be opened", name="sqlite_open",
@@ -168,22 +181,25 @@ def sqlite_busy() -> None:
             first.close()
 
 
-for _error, _kind in (
+corpus.errors("SQLAlchemy's own class",
     (sqlalchemy.exc.NoResultFound("No row was found when one was required"), T.PERMANENT_NOT_FOUND),
     (sqlalchemy.exc.MultipleResultsFound("Multiple rows were found"), T.PERMANENT_VALIDATION),
-    (sqlalchemy.orm.exc.StaleDataError("UPDATE statement expected to update 1 row(s); 0 were matched."), T.TRANSIENT_DATABASE),
+    (sqlalchemy.orm.exc.StaleDataError("UPDATE statement expected to update 1 row(s); 0 were matched."),
+     T.TRANSIENT_DATABASE),
     (sqlalchemy.exc.ArgumentError("x"), T.PERMANENT_CODE_BUG),
     (sqlalchemy.orm.exc.DetachedInstanceError("x"), T.PERMANENT_CODE_BUG),
-):  # fmt: skip
-    corpus.add(_kind, "SQLAlchemy's own class", throw(_error))
+)  # fmt: skip
+
+_ONCE = Retry(NoBackoff(), 0)
 
 # --- Redis, MongoDB -----------------------------------------------------------------------------------------
 
 corpus.add(T.TRANSIENT_NETWORK, "nobody listens", name="redis_refused",
-           provoke=lambda w: redis.Redis(port=w.closed, retry=None).ping())  # fmt: skip
+           provoke=lambda w: redis.Redis(port=w.closed, retry=_ONCE).ping())  # fmt: skip
 corpus.add(T.TRANSIENT_TIMEOUT, "no answer in time", name="redis_timeout",
-           provoke=lambda w: redis.Redis(port=w.silent, socket_timeout=0.03, retry=None).ping())  # fmt: skip
-for _error, _kind in (
+           provoke=lambda w: redis.Redis(port=w.silent, socket_timeout=0.03, retry=Retry(NoBackoff(),
+           0)).ping())  # fmt: skip
+corpus.errors("Redis' own class or reply",
     (redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory"), T.TRANSIENT_DATABASE),
     (redis.exceptions.ReadOnlyError("You can't write against a read only replica."), T.TRANSIENT_DATABASE),
     (redis.exceptions.ClusterDownError("CLUSTERDOWN Hash slot not served"), T.TRANSIENT_DATABASE),
@@ -192,16 +208,17 @@ for _error, _kind in (
     (redis.exceptions.AuthenticationError("invalid username-password pair or user is disabled."), T.PERMANENT_AUTH),
     (redis.exceptions.NoPermissionError("this user has no permissions to run the 'get' command"), T.PERMANENT_AUTH),
     (redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), T.TRANSIENT_RESOURCE),
-    (redis.exceptions.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"), T.PERMANENT_CODE_BUG),
+    (redis.exceptions.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
+     T.PERMANENT_CODE_BUG),
     (redis.exceptions.ResponseError("LOADING Redis is loading the dataset in memory"), T.TRANSIENT_DATABASE),
     (redis.exceptions.DataError("Invalid input of type: 'dict'"), T.PERMANENT_CODE_BUG),
     (redis.exceptions.LockNotOwnedError("Cannot release a lock that's no longer owned"), T.TRANSIENT_DATABASE),
-):  # fmt: skip
-    corpus.add(_kind, "Redis' own class or reply", throw(_error))
+)  # fmt: skip
 
 corpus.add(T.TRANSIENT_DATABASE, "no server to select", name="mongo_selection",
-           provoke=lambda w: pymongo.MongoClient(port=w.closed, serverSelectionTimeoutMS=30).admin.command("ping"))  # fmt: skip
-for _error, _kind in (
+           provoke=lambda w: pymongo.MongoClient(port=w.closed,
+           serverSelectionTimeoutMS=30).admin.command("ping"))  # fmt: skip
+corpus.errors("MongoDB's code",
     (pymongo.errors.DuplicateKeyError("E11000 duplicate key error", 11000), T.PERMANENT_CONFLICT),
     (pymongo.errors.OperationFailure("not authorized", 13), T.PERMANENT_AUTH),
     (pymongo.errors.OperationFailure("Authentication failed.", 18), T.PERMANENT_AUTH),
@@ -212,17 +229,18 @@ for _error, _kind in (
     (pymongo.errors.AutoReconnect("connection closed"), T.TRANSIENT_DATABASE),
     (pymongo.errors.InvalidURI("Invalid URI scheme"), T.CONFIG_MISSING_SETTING),
     (pymongo.errors.BulkWriteError({"writeErrors": [{"code": 11000, "errmsg": "dup"}]}), T.PERMANENT_CONFLICT),
-    (pymongo.errors.OperationFailure("stepped down", 99999, {"errorLabels": ["RetryableWriteError"]}), T.TRANSIENT_DATABASE),
-):  # fmt: skip
-    corpus.add(_kind, "MongoDB's code", throw(_error))
+    (pymongo.errors.OperationFailure("stepped down", 99999, {"errorLabels": ["RetryableWriteError"]}),
+     T.TRANSIENT_DATABASE),
+)  # fmt: skip
 
 # --- brokers ------------------------------------------------------------------------------------------------
 
 corpus.add(T.TRANSIENT_NETWORK, "nobody listens", name="kombu_refused",
-           provoke=lambda w: kombu.Connection(f"amqp://127.0.0.1:{w.closed}").ensure_connection(max_retries=1, interval_start=0))  # fmt: skip
+           provoke=lambda w: kombu.connection.Connection(f"amqp://127.0.0.1:{w.closed}").ensure_connection(max_retries=1,
+           interval_start=0))  # fmt: skip
 corpus.add(T.TRANSIENT_NETWORK, "nobody listens", name="pika_refused",
            provoke=lambda w: pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", w.closed)))  # fmt: skip
-for _error, _kind in (
+corpus.errors("the broker's code or class",
     (amqp.exceptions.NotFound("no queue 'x' in vhost '/'"), T.PERMANENT_NOT_FOUND),
     (amqp.exceptions.AccessRefused("access to exchange refused"), T.PERMANENT_AUTH),
     (amqp.exceptions.PreconditionFailed("inequivalent arg 'durable'"), T.PERMANENT_CONFLICT),
@@ -235,11 +253,11 @@ for _error, _kind in (
     (pika.exceptions.ProbableAuthenticationError("(403) ACCESS_REFUSED"), T.PERMANENT_AUTH),
     (pika.exceptions.StreamLostError("Stream connection lost"), T.TRANSIENT_NETWORK),
     (pika.exceptions.AMQPHeartbeatTimeout("No activity"), T.TRANSIENT_TIMEOUT),
-    (billiard.exceptions.WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 0."), T.SYSTEM_WORKER_LOST),
+    (billiard.exceptions.WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 0."),
+     T.SYSTEM_WORKER_LOST),
     (billiard.exceptions.SoftTimeLimitExceeded(), T.TRANSIENT_TIMEOUT),
     (billiard.exceptions.TimeLimitExceeded(30), T.TRANSIENT_TIMEOUT),
-):  # fmt: skip
-    corpus.add(_kind, "the broker's code or class", throw(_error))
+)  # fmt: skip
 
 # --- mail ---------------------------------------------------------------------------------------------------
 
@@ -266,7 +284,8 @@ for _client, _send in (("smtplib", _smtplib), ("aiosmtplib", _aiosmtplib)):
         ("550-5.1.1_no_such_user", T.PERMANENT_NOT_FOUND), ("451-4.7.1_greylisted", T.TRANSIENT_NETWORK),
         ("450-4.2.0_mailbox_busy", T.TRANSIENT_NETWORK), ("452-4.2.2_mailbox_full", T.TRANSIENT_RESOURCE),
         ("554-5.7.1_rejected_by_policy", T.PERMANENT_VALIDATION), ("421-4.3.2_shutting_down", T.TRANSIENT_NETWORK),
-        ("450-4.7.0_too_many_messages", T.TRANSIENT_RATE_LIMIT), ("530-5.7.0_authentication_required", T.PERMANENT_AUTH),
+        ("450-4.7.0_too_many_messages", T.TRANSIENT_RATE_LIMIT), ("530-5.7.0_authentication_required",
+         T.PERMANENT_AUTH),
     ):  # fmt: skip
         corpus.add(_kind, f"SMTP reply {_reply}", lambda w, s=_send, r=_reply: s(w, [f"{r}@example.org"]),
                    name=f"{_client}_{_reply[:3]}")  # fmt: skip
@@ -310,14 +329,18 @@ async def _grpc_aio(world: World, code: str) -> Any:
         await channel.unary_unary("/corpus.Corpus/Call")(f"{code}|".encode(), timeout=5)
 
 
-for _name, _kind, _retry in (
-    ("UNAVAILABLE", T.EXTERNAL_API_DOWN, None), ("ABORTED", T.TRANSIENT_DATABASE, None), ("NOT_FOUND", T.PERMANENT_NOT_FOUND, None),
+_GRPC: tuple[tuple[str, T, bool | None], ...] = (
+    ("UNAVAILABLE", T.EXTERNAL_API_DOWN, None), ("ABORTED", T.TRANSIENT_DATABASE, None), ("NOT_FOUND",
+     T.PERMANENT_NOT_FOUND, None),
     ("RESOURCE_EXHAUSTED", T.TRANSIENT_RATE_LIMIT, None), ("DEADLINE_EXCEEDED", T.TRANSIENT_TIMEOUT, None),
-    ("INTERNAL", T.EXTERNAL_API_DOWN, None), ("UNKNOWN", T.EXTERNAL_API_DOWN, None), ("ALREADY_EXISTS", T.PERMANENT_CONFLICT, None),
+    ("INTERNAL", T.EXTERNAL_API_DOWN, None), ("UNKNOWN", T.EXTERNAL_API_DOWN, None), ("ALREADY_EXISTS",
+     T.PERMANENT_CONFLICT, None),
     ("FAILED_PRECONDITION", T.PERMANENT_CONFLICT, None), ("INVALID_ARGUMENT", T.PERMANENT_VALIDATION, None),
     ("OUT_OF_RANGE", T.PERMANENT_VALIDATION, None), ("PERMISSION_DENIED", T.PERMANENT_AUTH, None),
-    ("UNAUTHENTICATED", T.PERMANENT_AUTH, None), ("UNIMPLEMENTED", T.PERMANENT_CODE_BUG, None), ("DATA_LOSS", T.UNKNOWN, False),
-):  # fmt: skip
+    ("UNAUTHENTICATED", T.PERMANENT_AUTH, None), ("UNIMPLEMENTED", T.PERMANENT_CODE_BUG, None), ("DATA_LOSS",
+     T.UNKNOWN, False),
+)  # fmt: skip
+for _name, _kind, _retry in _GRPC:
     corpus.add(_kind, f"gRPC {_name}", lambda w, n=_name: _grpc(w, n), name=f"grpc_{_name}", retry=_retry)
     if _name in ("UNAVAILABLE", "NOT_FOUND", "UNAUTHENTICATED"):
         corpus.add(_kind, f"gRPC {_name}", lambda w, n=_name: _grpc_aio(w, n), name=f"grpc_aio_{_name}", retry=_retry)

@@ -23,7 +23,7 @@ class _Misbehaving(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         """Answer as the path says."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
@@ -173,13 +173,25 @@ class World:
             shutil.chown(folder, "nobody")
             user = {"user": "nobody"}
         data, log = folder / "data", folder / "log"
-        init = [programs / "initdb", "-D", data, "-U", "corpus", "--auth=trust", "--no-sync", "-E", "UTF8"]
+        init: list[str | Path] = [
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "corpus",
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]
         subprocess.run(init, check=True, capture_output=True, cwd=folder, timeout=60, **user)
         flags = f"-c listen_addresses= -k {folder} -c fsync=off -c max_connections=20 -c lc_messages=C"
-        start = [programs / "pg_ctl", "-D", data, "-l", log, "-o", flags, "-w", "-t", "30", "start"]
+        start: list[str | Path] = [programs / "pg_ctl", "-D", data, "-l", log, "-o", flags, "-w", "-t", "30", "start"]
         subprocess.run(start, check=True, capture_output=True, cwd=folder, timeout=60, **user)
-        stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"]
-        self.stack.callback(subprocess.run, stop, check=False, capture_output=True, cwd=folder, timeout=60, **user)
+        stop: list[str | Path] = [programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"]
+        self.stack.callback(
+            lambda: subprocess.run(stop, check=False, capture_output=True, cwd=folder, timeout=60, **user)
+        )
         return f"host={folder} user=corpus dbname=postgres"
 
 
