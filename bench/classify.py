@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from app.retry.classify import classify  # noqa: E402 - the path comes first
-from tests.retry.corpus import clients, held_out, programs, services, standard  # noqa: E402 - the path comes first
+from tests.retry.corpus import clients, held_out, held_out_again, programs, services, standard  # noqa: E402 - the path comes first
 from tests.retry.corpus.case import Raised, provoke  # noqa: E402 - the path comes first
 from tests.retry.corpus.world import world  # noqa: E402 - the path comes first
 
-_CORPORA = (standard, clients, services, programs, held_out)
+_CORPORA = (standard, clients, services, programs, held_out, held_out_again)
 _ROUNDS = 30
 _MILLION = 1_000_000
 

@@ -82,7 +82,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         aiohttp.ContentTypeError requests.JSONDecodeError httpx.DecodingError requests.ContentDecodingError
         urllib3.DecodeError google.ServiceUnavailable google.BadGateway
         google.GatewayTimeout google.Unknown botocore.CapacityNotAvailableError pybreaker.CircuitBreakerError
-        circuitbreaker.CircuitBreakerError kafka.NoBrokersAvailable urllib3.ResponseError requests.RetryError
+        circuitbreaker.CircuitBreakerError kafka.NoBrokersAvailable
         google.MissingStatusHeaderError google.TransferStalledError""",
     ),
     (
@@ -107,7 +107,9 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         kombu.EncodeError botocore.ParamValidationError botocore.ValidationError kafka.MessageSizeTooLargeError
         requests.InvalidJSONError elasticsearch.SerializationError elastic_transport.SerializationError
         jwt.DecodeError dateutil.ParserError phonenumbers.NumberParseException asn1crypto.ParserError
-        pyasn1.PyAsn1Error pika.BodyTooLongError pika.ShortStringTooLong amqp.ContentTooLarge pika.UnroutableError
+        pyasn1.PyAsn1Error pypdf.PyPdfError pypdf.PdfReadError PyPDF2.PdfReadError
+        elasticsearch.BulkIndexError opensearchpy.BulkIndexError pika.BodyTooLongError pika.ShortStringTooLong
+        amqp.ContentTooLarge pika.UnroutableError
         pika.NackError
         amqp.MessageNacked google.DecodeError google.EncodeError fastjsonschema.JsonSchemaException
         email_validator.EmailNotValidError cerberus.DocumentError voluptuous.Invalid schema.SchemaError
@@ -116,7 +118,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
     (
         _T.PERMANENT_NOT_FOUND,
         """
-        FileNotFoundError sqlalchemy.NoResultFound sqlalchemy.ObjectDeletedError django.ObjectDoesNotExist
+        FileNotFoundError hvac.InvalidPath sqlalchemy.NoResultFound sqlalchemy.ObjectDeletedError
+        django.ObjectDoesNotExist
         django.Http404 openai.NotFoundError anthropic.NotFoundError google.NotFound peewee.DoesNotExist
         mongoengine.DoesNotExist botocore.DataNotFoundError kafka.UnknownTopicOrPartitionError jinja2.TemplateNotFound
         zoneinfo.ZoneInfoNotFoundError dns.NXDOMAIN ldap.NO_SUCH_OBJECT ldap3.LDAPNoSuchObjectResult
@@ -221,14 +224,14 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         """
         ConnectionError httpx.NetworkError httpx.TransportError httpx.RequestError httpx.ProxyError
         httpcore.NetworkError httpcore.ProxyError requests.ConnectionError
-        urllib3.NewConnectionError urllib3.ProxyError urllib3.MaxRetryError
+        urllib3.NewConnectionError urllib3.ProxyError
         aiohttp.ClientOSError aiohttp.ClientConnectionError aiohttp.ClientConnectorError
         aiohttp.ClientSSLError aiohttp.ClientHttpProxyError
         openai.APIConnectionError anthropic.APIConnectionError redis.ConnectionError
         botocore.HTTPClientError botocore.ConnectionError botocore.EndpointConnectionError
         botocore.ProxyConnectionError kombu.OperationalError amqp.ConnectionError pika.AMQPConnectionError
         pika.AMQPError aiormq.AMQPError aio_pika.AMQPException kombu.InconsistencyError
-        urllib.URLError socket.gaierror socket.herror smtplib.SMTPConnectError smtplib.SMTPHeloError
+        socket.gaierror socket.herror smtplib.SMTPConnectError smtplib.SMTPHeloError
         aiosmtplib.SMTPConnectError elastic_transport.ConnectionError elasticsearch.ConnectionError
         opensearchpy.ConnectionError ftplib.error_temp imaplib.abort poplib.error_proto nntplib.NNTPTemporaryError
         websockets.WebSocketException paramiko.SSHException asyncssh.Error grpc.RpcError google.TransportError
@@ -265,6 +268,8 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
 # True, and saying little: anything more specific inside wins.
 _GENERIC: tuple[tuple[FailureType, str], ...] = (
     (_T.PERMANENT_VALIDATION, "ValueError"),
+    (_T.TRANSIENT_NETWORK, "urllib.URLError urllib3.MaxRetryError"),
+    (_T.EXTERNAL_API_DOWN, "urllib3.ResponseError requests.RetryError"),
     (_T.PERMANENT_CODE_BUG, "KeyError IndexError LookupError ArithmeticError OverflowError BufferError Warning"),
 )
 

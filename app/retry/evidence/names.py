@@ -8,7 +8,7 @@ from ..look import Facts
 from ..phrases import words_of_name
 from ..verdict import Strength, Verdict
 from .known import KNOWN
-from .vocabulary import NAMES
+from .name_words import NAMES
 
 _T = FailureType
 # What a name says about the road is coarse; the error below it may know the reason.

@@ -8,12 +8,12 @@ from ..phrases import words_of_text
 from ..verdict import Strength, Verdict
 from . import errnos, http
 from .names import COARSE
-from .vocabulary import TEXTS
+from .text_words import TEXTS
 
 # Their text quotes the data they refused: it proves nothing about the world.
 _QUOTING = frozenset({"ValueError", "LookupError", "TypeError", "ArithmeticError", "AttributeError", "SyntaxError"})
 _STATUS = (
-    r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|responded with|answered with|returned)"
+    r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|too many|responded with|answered with|returned)"
     r"[ :=(\[]{0,3}(?:error|code|status|with|is|of|http)?[ :=(\[]{0,3}([345]\d\d)\b(?!\.\d)"
 )
 _ERRNO = r"\[errno (\d{1,3})\]"

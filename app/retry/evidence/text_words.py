@@ -1,143 +1,9 @@
-"""The words libraries and people use for failures, the most telling first. Data for class names, codes and messages."""
+"""The phrases of messages, the most telling first. Data."""
 
 from ..failure import FailureType
 from ..phrases import Phrasebook
 
 _T = FailureType
-
-# Words of a class name or of an error code (``RateLimitExceeded``, ``rate_limit_exceeded``).
-NAMES = Phrasebook(
-    (
-        (_T.SYSTEM_OUT_OF_MEMORY, None, "out of memory, memory limit, memory exhausted, oom, outofmemory"),
-        (_T.SYSTEM_DISK_FULL, None, "disk full, no space, disk quota, storage full, out of disk, disk space"),
-        (_T.SYSTEM_WORKER_LOST, "worker_lost", "worker lost, worker died, worker terminated, broken process pool"),
-        (
-            _T.PERMANENT_AUTH,
-            "billing",
-            """
-        insufficient quota, payment required, spend limit, billing, credit balance, insufficient credits,
-        out of credits, usage limit reached, account suspended""",
-        ),
-        (
-            _T.TRANSIENT_RESOURCE,
-            None,
-            """
-        pool timeout, pool exhausted, pool empty, too many connections, max connections, queue full, pool full,
-        connection limit, too many open files, insufficient capacity, capacity exceeded, no free, resource busy,
-        insufficient resources, back pressure, backpressure, concurrency limit, too many concurrent""",
-        ),
-        (_T.EXTERNAL_API_DOWN, None, "gateway timeout, bad gateway, circuit breaker, circuit open, breaker open"),
-        (_T.TRANSIENT_TIMEOUT, None, "time limit"),
-        (
-            _T.TRANSIENT_RATE_LIMIT,
-            None,
-            """
-        rate limit, rate limited, rate limiting, ratelimit, ratelimited, too many requests, throttled, throttling,
-        throttle, slow down, slowdown, flood wait, flood, retry after, quota exceeded, quota exhausted, over quota,
-        requests exceeded, request limit, api limit, daily limit, limit exceeded, limit reached, too many""",
-        ),
-        (_T.CONFIG_MISSING_SETTING, "certificate", "certificate, cert"),
-        (
-            _T.CONFIG_MISSING_SETTING,
-            None,
-            """
-        improperly configured, misconfigured, misconfiguration, not configured, configuration, config, setting,
-        settings,
-        missing env, environment variable, no credentials, missing credentials, credentials missing,
-        credentials not found, missing api key, no api key, missing secret, connection string, missing setting""",
-        ),
-        (_T.PERMANENT_CONFLICT, None, "already exists, already in use, already registered"),
-        (
-            _T.PERMANENT_AUTH,
-            None,
-            """
-        authentication, authenticate, auth, unauthorized, unauthorised, unauthenticated, permission, permissions,
-        access denied, forbidden, not authorized, authorization, credentials, credential, invalid token, expired token,
-        token expired, token invalid, invalid api key, api key, login, bad credentials, invalid grant, invalid client,
-        expired signature, invalid signature, bad signature, signature, signature mismatch, signature does not match,
-        access refused,
-        not permitted, not allowed user, security token, access token, invalid access key, denied, account inactive,
-        token revoked, invalid auth, not authed""",
-        ),
-        (_T.TRANSIENT_NETWORK, None, "name resolution, host not found, unknown host, dns"),
-        (
-            _T.TRANSIENT_DATABASE,
-            "contention",
-            """
-        deadlock, serialization failure, serialization error, lock not available, lock timeout, lock wait,
-        database locked, write conflict, transaction conflict, optimistic lock, stale data, lock error,
-        lock acquisition,
-        transaction aborted, transaction rollback, could not serialize, lock not acquired""",
-        ),
-        (
-            _T.TRANSIENT_TIMEOUT,
-            None,
-            "timeout, timed out, timedout, deadline exceeded, time out, took too long, timeouts",
-        ),
-        (
-            _T.TRANSIENT_DATABASE,
-            None,
-            """
-        not primary, not master, not leader, leader not available, no leader, master down, cluster down, read only,
-        replica, failover, not coordinator, coordinator, stale metadata, stepped down, not enough replicas,
-        database unavailable, database connection, rebalance, stale read""",
-        ),
-        (
-            _T.PERMANENT_NOT_FOUND,
-            None,
-            """
-        not found, notfound, does not exist, doesnt exist, doesn exist, not exist, no such, nosuch, no result,
-        no results, not exists, gone, missing record, unknown topic, no match, object deleted, does not exists""",
-        ),
-        (
-            _T.PERMANENT_CONFLICT,
-            None,
-            """
-        already, conflict, duplicate, duplicated, unique, integrity, precondition, concurrent modification,
-        version mismatch, in use, exists, stale, conditional check failed, invalid state,
-        conditional request conflict""",
-        ),
-        (
-            _T.PERMANENT_CODE_BUG,
-            None,
-            """
-        not implemented, unsupported operation, not supported, unsupported, method not allowed, programming error,
-        programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
-        unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
-        busy resource""",
-        ),
-        (
-            _T.EXTERNAL_API_DOWN,
-            None,
-            """
-        service unavailable, unavailable, server error, internal error, internal failure, internal server, internal,
-        overloaded, overload, maintenance, service down, api down, upstream, server busy, backend, temporarily,
-        service error, no brokers, broker not available, brokers""",
-        ),
-        (_T.PERMANENT_VALIDATION, None, "validation"),
-        (
-            _T.TRANSIENT_NETWORK,
-            None,
-            """
-        connection, connect, connecting, disconnected, disconnect, network, unreachable, broken pipe, transport, socket,
-        proxy, stream lost, stream closed, peer, reset, ssl, tls, handshake, remote, no route, hung up, channel closed,
-        host down, node not available, broken resource, end of stream""",
-        ),
-        (_T.TRANSIENT_NETWORK, None, "transient, temporary, try again, retryable, retriable, recoverable"),
-        (
-            _T.PERMANENT_VALIDATION,
-            None,
-            """
-        invalid, malformed, parse, parser, parsing, decode, decoder, decoding, encode, encoding, schema, bad request,
-        bad data, bad value, unprocessable, missing field, missing argument, missing parameter, missing required,
-        required, format, out of range, too large, too long, too short, too big, unrecognized, corrupt, corrupted,
-        wrong,
-        illegal, mismatch, incorrect, data error, constraint, serialization, deserialization, not valid,
-        unexpected value,
-        checksum, bad, unacceptable, rejected, declined, policy violation, content filter, content policy""",
-        ),
-    )
-)
 
 # Messages, read only where neither code nor class says anything.
 TEXTS = Phrasebook(
@@ -190,13 +56,14 @@ TEXTS = Phrasebook(
         maximum number of connections,
         connection limit exceeded, remaining connection slots are reserved, cannot assign requested address,
         can t start new thread, thread pool is full, pool limit of size, queuepool limit, no free connections,
-        no available connection, device or resource busy, text file busy, cannot schedule""",
+        no available connection, device or resource busy, text file busy, after interpreter shutdown""",
         ),
         (
             _T.TRANSIENT_RATE_LIMIT,
             None,
             """
-        rate limit, rate limited, rate limits, rate limiting, ratelimit, ratelimited, rate exceeded, too many requests,
+        rate limit, rate limited, rate limits, rate limiting, ratelimit, ratelimited, rate exceeded,
+        too many requests,
         request limit exceeded, throttled, throttling, throttle, slow down, slowdown, quota exceeded, exceeded quota,
         request quota, requests per second, requests per minute, api limit exceeded, retry after * seconds,
         try again in * seconds, try again in * minutes, flood control, rate_limit_exceeded, calls per second,
@@ -209,7 +76,7 @@ TEXTS = Phrasebook(
         certificate verify failed, self signed certificate, unable to get local issuer certificate, hostname mismatch,
         certificate is not valid for, wrong version number, unknown ca, certificate_verify_failed,
         certificate has expired,
-        untrusted certificate""",
+        untrusted certificate, signed by unknown authority, certificate is not trusted, certificate is invalid""",
         ),
         (
             _T.PERMANENT_AUTH,
@@ -235,6 +102,8 @@ TEXTS = Phrasebook(
         improperly configured, not configured, is not configured, missing configuration, configuration error,
         missing environment variable, environment variable * is not set, environment variable * not set,
         environment variable * must be set, environment variable, no credentials, unable to locate credentials,
+        unable to load credentials, unable to find credentials, no valid credentials,
+        credentials not found, credentials are not set,
         could not find credentials,
         could not automatically determine credentials, must specify a region, must be configured, is not set,
         must be set,
@@ -259,7 +128,8 @@ TEXTS = Phrasebook(
             """
         name or service not known, temporary failure in name resolution, nodename nor servname provided,
         name resolution, could not resolve host, could not translate host name, getaddrinfo failed, unknown host,
-        no address associated with hostname, name does not resolve, failed to resolve, dns lookup failed, dns""",
+        no address associated with hostname, name does not resolve, failed to resolve, couldn t resolve,
+        cannot resolve, unable to resolve, dns lookup failed, dns""",
         ),
         (
             _T.EXTERNAL_API_DOWN,
@@ -280,7 +150,8 @@ TEXTS = Phrasebook(
         canceling statement due to statement timeout, statement timeout, timed out, timeout, time out,
         deadline exceeded,
         took too long, time limit exceeded, no response within, did not respond in time, didn t respond in time,
-        did not complete within, not respond within, no reply within, deadline expired, did not finish in time""",
+        did not complete within, not respond within, no reply within, deadline expired, did not finish in time,
+        no response from, no response received, i o timeout""",
         ),
         (
             _T.TRANSIENT_DATABASE,
@@ -289,7 +160,8 @@ TEXTS = Phrasebook(
         server closed the connection unexpectedly, terminating connection, database system is starting up,
         database system is shutting down, the database system is, starting up, shutting down, recovery mode,
         consuming input failed,
-        server has gone away, lost connection to mysql, lost connection to server during query, can t connect to mysql,
+        server has gone away, lost connection to mysql, lost connection to server during query,
+        can t connect to mysql,
         connection to server, read only transaction, read only replica, not primary, not master, no primary,
         connection to database,
         database connection, loading the dataset, masterdown, clusterdown, no leader, leader election,
@@ -301,8 +173,10 @@ TEXTS = Phrasebook(
             None,
             """
         connection refused, connection reset, connection aborted, connection closed, connection was closed,
-        connection lost, connection is lost, connection error, connection broken, connection failed, connection failure,
-        connection timed, connection terminated, connection dropped, connection interrupted, connection has been closed,
+        connection lost, connection is lost, connection error, connection broken, connection failed,
+        connection failure,
+        connection timed, connection terminated, connection dropped, connection interrupted,
+        connection has been closed,
         connection unexpectedly closed, closed the connection, closed connection, closed by remote, closed by peer,
         reset by peer, broken pipe,
         network is unreachable, network unreachable, host is unreachable, host unreachable, no route to host,
@@ -314,7 +188,8 @@ TEXTS = Phrasebook(
         unexpected eof,
         unexpected_eof_while_reading, socket hang up, socket is closed, socket closed,
         transport endpoint is not connected,
-        transport closed, incomplete read, peer closed, ssl handshake failed, handshake failed, lost connection,
+        transport closed, endpoint shutdown, connection is closed, couldn t connect, couldn t reach,
+        incomplete read, peer closed, ssl handshake failed, handshake failed, lost connection,
         stream closed,
         not connected, failed to connect to, all connection attempts failed, connect call failed,
         software caused connection abort""",
@@ -324,7 +199,8 @@ TEXTS = Phrasebook(
             None,
             """
         not found, does not exist, doesn t exist, do not exist, no such file or directory, no such, could not find,
-        cannot find, can t find, unable to find, no longer exists, was deleted, has been deleted, no matching,
+        cannot find, couldn t find, wasn t found, no results, can t find, unable to find, no longer exists,
+        was deleted, has been deleted, no matching,
         unknown topic, not exist, no row, no rows""",
         ),
         (
@@ -345,7 +221,8 @@ TEXTS = Phrasebook(
         event loop is closed, event loop is already running, no running event loop, maximum recursion depth,
         changed size during iteration, was never awaited, cannot be called from, cannot reuse already awaited,
         attached to a different loop, generator already executing, generator raised stopiteration,
-        generator didn t yield, generator didn t stop, shutdown after, bound to a different event loop,
+        generator didn t yield, generator didn t stop, shutdown after, new futures after shutdown, unknown url type,
+        bound to a different event loop,
         release unlocked lock, release un acquired lock, no active exception to reraise, module not found,
         no module named,
         cannot enter into task, threads can only be started once, working outside of, super no arguments""",
@@ -364,9 +241,16 @@ TEXTS = Phrasebook(
         unknown format,
         check constraint, not null constraint, violates, unrecognized, corrupt, corrupted, checksum mismatch,
         maximum context length,
-        context length, illegal, rejected, may not be null, cannot be null, can not be null, cannot be empty,
+        context length, schema mismatch, does not match, doesn t match, is missing, illegal, rejected,
+        may not be null, cannot be null, can not be null, cannot be empty,
         must not be""",
         ),
         (_T.EXTERNAL_API_DOWN, None, "unavailable, try again later, please retry, please try again, try again"),
+        # One word, and nothing better: the weakest of hints.
+        (_T.PERMANENT_AUTH, None, "denied, unauthenticated"),
+        (_T.TRANSIENT_DATABASE, "contention", "is locked, lock held by"),
+        (_T.TRANSIENT_RESOURCE, None, "is busy, exhausted, limit reached"),
+        (_T.TRANSIENT_NETWORK, None, "refused, hung up"),
+        (_T.EXTERNAL_API_DOWN, None, "not available, not ready"),
     )
 )
