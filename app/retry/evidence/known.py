@@ -95,7 +95,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         decimal.InvalidOperation binascii.Error csv.Error xml.ParseError xml.SAXParseException
         xml.SAXException xml.ExpatError pyexpat.ExpatError expat.ExpatError yaml.YAMLError zlib.error gzip.BadGzipFile
         zipfile.BadZipFile lzma.LZMAError tarfile.TarError tarfile.ReadError PIL.UnidentifiedImageError
-        email.MessageError struct.error tomllib.TOMLDecodeError
+        email.MessageError struct.error pickle.UnpicklingError _pickle.UnpicklingError tomllib.TOMLDecodeError
         openai.BadRequestError openai.UnprocessableEntityError openai.ContentFilterFinishReasonError
         openai.LengthFinishReasonError openai.APIResponseValidationError openai.InvalidWebhookSignatureError
         anthropic.BadRequestError anthropic.UnprocessableEntityError anthropic.ContentTooLargeError
@@ -178,7 +178,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         TypeError AttributeError NameError UnboundLocalError NotImplementedError AssertionError SyntaxError
         IndentationError ImportError ModuleNotFoundError RecursionError ZeroDivisionError StopIteration
         StopAsyncIteration asyncio.InvalidStateError concurrent.InvalidStateError asyncio.BrokenBarrierError
-        pickle.PicklingError copy.Error dataclasses.FrozenInstanceError attrs.FrozenInstanceError SystemError
+        pickle.PicklingError _pickle.PicklingError copy.Error dataclasses.FrozenInstanceError
+        attrs.FrozenInstanceError SystemError
         httpx.LocalProtocolError httpx.UnsupportedProtocol httpx.InvalidURL httpx.StreamError httpx.CookieConflict
         requests.MissingSchema requests.InvalidURL requests.InvalidSchema requests.InvalidHeader
         requests.URLRequired requests.StreamConsumedError requests.UnrewindableBodyError

@@ -42,7 +42,8 @@ NAMES = Phrasebook(
             _T.CONFIG_MISSING_SETTING,
             None,
             """
-        improperly configured, misconfigured, misconfiguration, not configured, configuration, config, setting,
+        improperly configured, host key, host keys, misconfigured, misconfiguration, not configured, configuration,
+        config, setting,
         settings,
         missing env, environment variable, no credentials, missing credentials, credentials missing,
         credentials not found, missing api key, no api key, missing secret, connection string, missing setting""",
@@ -66,7 +67,7 @@ NAMES = Phrasebook(
             _T.TRANSIENT_DATABASE,
             "contention",
             """
-        deadlock, acquire lock, lock failed, lock held, serialization failure, serialization error,
+        deadlock, locked, acquire lock, lock failed, lock held, serialization failure, serialization error,
         lock not available, lock timeout, lock wait,
         database locked, write conflict, transaction conflict, optimistic lock, stale data, lock error,
         lock acquisition,
@@ -128,7 +129,8 @@ NAMES = Phrasebook(
         socket,
         proxy, stream lost, stream closed, peer, reset, ssl, tls, handshake, remote, no route, hung up,
         channel closed,
-        host down, node not available, refused, lost, hang up, aborted, interrupted, closed, broken resource,
+        host down, node not available, unexpected close, close, refused, lost, hang up, aborted, interrupted,
+        closed, broken resource,
         end of stream""",
         ),
         (_T.TRANSIENT_NETWORK, None, "transient, temporary, try again, retryable, retriable, recoverable"),
@@ -142,7 +144,8 @@ NAMES = Phrasebook(
         wrong,
         illegal, mismatch, incorrect, data error, constraint, serialization, deserialization, not valid,
         unexpected value,
-        checksum, missing, out of bounds, unreadable, not readable, bad, unacceptable, rejected, declined,
+        checksum, key length, overrun, missing, out of bounds, unreadable, not readable, bad, unacceptable,
+        rejected, declined,
         policy violation, content filter, content policy""",
         ),
     )
