@@ -18,6 +18,7 @@ from procrastinate.tasks import Task
 from psycopg import AsyncConnection
 
 from ..config import Settings
+from .defer import DeclaredTask
 from .strategy import ExponentialBackoff, preset
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     """
 
     def declare(func: Callable[..., Any]) -> Task[Any, Any, Any]:
-        declared: Task[Any, Any, Any] = Task(
+        declared = DeclaredTask(
             func,
             blueprint=declarations.blueprint,
             name=name,
