@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import procrastinate
-from procrastinate import utils
+from procrastinate import builtin_tasks, utils
 from procrastinate.app import WorkerOptions
 from procrastinate.connector import BaseConnector
 from procrastinate.tasks import Task
@@ -68,6 +68,14 @@ class Afresh(procrastinate.App):
         task.blueprint = self
         if periodic and periodic.when(self.settings):
             self.periodic_registry.register_task(task=task, cron=periodic.cron, periodic_id="", configure_kwargs={})
+
+    def _register_builtin_tasks(self) -> None:
+        """Undo what an earlier app of this process did: each adds one more prefix to the names, until none fits."""
+        own = {task.full_path: task for task in builtin_tasks.builtin.tasks.values()}
+        for name, task in own.items():
+            task.name, task.aliases = name, []
+        builtin_tasks.builtin.tasks = own
+        super()._register_builtin_tasks()
 
     def own_dependencies(self) -> tuple[list[str], list[str]]:
         """The tasks that rely on something, and on what."""
