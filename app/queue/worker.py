@@ -97,7 +97,7 @@ class AfreshWorker(procrastinate_worker.Worker):
             empty = 0 if claimed else empty + 1
             # Empty-handed twice: other workers who claim at the same moment hide each other's jobs for an instant.
             if empty == 1:
-                await asyncio.sleep(0.01)
+                await self._pause(0.01)
             elif empty:
                 if not self.wait and not self._running_jobs:
                     self.stop()
