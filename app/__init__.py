@@ -12,5 +12,6 @@ Rooms, from the street to the cellar; imports only go down:
     store               our tables, one file per concept; the caller owns the transaction
     postgres            where the database comes from: connect, embedded, migrate
     config · telemetry  settings in small frozen groups; events and emit()
+    redact              masks secrets, wherever something is shown
     retry               pure: classify, decide, explain; standard library only
 """

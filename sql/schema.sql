@@ -53,9 +53,17 @@ CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] D
 #variable_conflict use_column
 DECLARE
     v_ids bigint[];
+    v_more boolean;
+    v_crowded boolean;
+    v_window integer := 2 * p_limit;
 BEGIN
-    v_ids := afresh.runnable(p_limit, p_queues, p_tasks, p_dependencies, p_due_first, true);
-    IF cardinality(v_ids) < p_limit THEN
+    LOOP
+        SELECT o_ids, o_more, o_crowded INTO v_ids, v_more, v_crowded
+        FROM afresh.runnable(p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true);
+        EXIT WHEN cardinality(v_ids) >= p_limit OR NOT v_more OR v_window > 10000;
+        v_window := 16 * v_window;
+    END LOOP;
+    IF v_crowded AND cardinality(v_ids) < p_limit THEN
         v_ids := v_ids || afresh.runnable_lock_heads(
             p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, v_ids);
     END IF;
@@ -66,7 +74,8 @@ BEGIN
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
         WHERE id = ANY (v_ids);
     EXCEPTION WHEN unique_violation THEN
-        v_ids := afresh.runnable(p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
+        SELECT o_ids INTO v_ids
+        FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
         WHERE id = ANY (v_ids);
     END;
@@ -133,11 +142,11 @@ WHERE p_queues IS NULL OR l.queue_name = ANY (p_queues)
 ); END;
 $$;
 
-CREATE FUNCTION afresh.runnable(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean) RETURNS bigint[]
+CREATE FUNCTION afresh.runnable(p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean) RETURNS record
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
-BEGIN RETURN (
+BEGIN
 WITH RECURSIVE
 ready_lane AS (
     (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked
@@ -191,7 +200,6 @@ open_lane AS (
       AND NOT EXISTS (SELECT FROM afresh.hold h
                       WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency))
 ),
--- Twice the limit, so that workers who claim at the same moment find jobs behind each other's locked rows.
 ready AS (
     SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due
     FROM open_lane l
@@ -202,7 +210,7 @@ ready AS (
           AND j.queue_name = l.queue_name AND j.task_name = l.task_name
           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
         ORDER BY (-j.priority), j.id
-        LIMIT CASE WHEN l.locked THEN 4 * p_limit + 16 ELSE 2 * p_limit END
+        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE p_window END
     ) j
     WHERE l.rank IS NULL
 ),
@@ -218,7 +226,7 @@ due AS (
           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
           AND (-j.priority) = l.rank
         ORDER BY j.scheduled_at, j.id
-        LIMIT CASE WHEN l.locked THEN 4 * p_limit + 16 ELSE 2 * p_limit END
+        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE p_window END
     ) j
     WHERE l.rank IS NOT NULL
 ),
@@ -231,7 +239,7 @@ candidate AS (
                     ORDER BY (-f.priority), f.id LIMIT 1)
     )
     ORDER BY turn
-    LIMIT 2 * p_limit
+    LIMIT p_window
 ),
 taken AS (
     SELECT j.id, c.turn
@@ -242,8 +250,12 @@ taken AS (
     LIMIT p_limit
     FOR UPDATE OF j SKIP LOCKED
 )
-SELECT coalesce(array_agg(id ORDER BY turn), '{}') FROM taken
-); END;
+SELECT (SELECT coalesce(array_agg(id ORDER BY turn), '{}') FROM taken),
+       (SELECT count(*) FROM candidate) >= p_window,
+       (SELECT count(*) FROM ready WHERE lock IS NOT NULL) >= 2 * p_window + 16
+       OR (SELECT count(*) FROM due WHERE lock IS NOT NULL) >= 2 * p_window + 16
+INTO o_ids, o_more, o_crowded;
+END;
 $$;
 
 CREATE FUNCTION afresh.runnable_lock_heads(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_besides bigint[]) RETURNS bigint[]
@@ -257,7 +269,7 @@ DECLARE
 BEGIN
     WITH RECURSIVE head AS (
         (SELECT lock, id, 1 AS seen FROM procrastinate_jobs
-         WHERE status = 'todo' AND lock > v_after ORDER BY lock, (-priority), id LIMIT 1)
+         WHERE status = 'todo' AND lock >= v_after ORDER BY lock, (-priority), id LIMIT 1)
         UNION ALL
         SELECT hop.lock, hop.id, h.seen + 1
         FROM head h
@@ -305,8 +317,10 @@ DECLARE
     v_outcomes afresh.outcome[];
     v_ended bigint[];
 BEGIN
-    WITH given AS (
-        SELECT * FROM jsonb_to_recordset(p_runs) AS g (
+    WITH owned AS MATERIALIZED (
+        SELECT g.*, j.task_name, j.queue_name AS from_queue, j.priority AS had_priority, j.args, j.lock AS had_lock,
+               j.queueing_lock, j.abort_requested, j.afresh_dependency, j.worker_id
+        FROM jsonb_to_recordset(p_runs) AS g (
             job_id bigint, attempts integer, claim bigint, outcome afresh.outcome, counted boolean,
             status procrastinate_job_status, started_at timestamptz, ended_at timestamptz,
             exception_type text, message text, traceback text, failure_type text, confidence real, evidence jsonb,
@@ -314,11 +328,6 @@ BEGIN
             next_run_at timestamptz, explanation jsonb, reason text,
             priority integer, queue_name text, lock text, cause afresh.death_cause, waited jsonb
         )
-    ),
-    owned AS MATERIALIZED (
-        SELECT j.id, j.task_name, j.queue_name, j.priority, j.args, j.lock, j.queueing_lock, j.abort_requested,
-               j.afresh_dependency, j.worker_id
-        FROM given g
         JOIN procrastinate_jobs j ON j.id = g.job_id
         LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
         WHERE j.status::text = 'doing' AND j.attempts = g.attempts AND CASE
@@ -328,25 +337,18 @@ BEGIN
         FOR UPDATE OF j
     ),
     -- In one group two runs of one queueing lock can both want to wait: the older goes on.
-    twin AS (
-        SELECT o.id
-        FROM (SELECT o.id, o.queueing_lock, row_number() OVER (PARTITION BY o.queueing_lock ORDER BY o.id) AS place
-              FROM owned o JOIN given g ON g.job_id = o.id
-              WHERE g.status = 'todo' AND o.queueing_lock IS NOT NULL AND NOT o.abort_requested) o
-        WHERE o.place > 1 OR EXISTS (
-            SELECT FROM procrastinate_jobs t WHERE t.queueing_lock = o.queueing_lock AND t.status = 'todo')
-    ),
     ending AS (
-        SELECT o.id, o.task_name, o.queue_name, o.worker_id, o.abort_requested AND g.status = 'todo' AS stopped,
-               t.id IS NOT NULL AS superseded, g.attempts, g.claim, g.outcome, g.counted, g.status, g.decision, g.delay,
-               g.next_run_at, g.cause, g.waited, g.ended_at,
-               coalesce(g.started_at, (SELECT max(e.at) FROM procrastinate_events e
-                                       WHERE e.job_id = o.id AND e.type = 'started'), g.ended_at) AS started_at
-        FROM given g
-        JOIN owned o ON o.id = g.job_id
-        LEFT JOIN twin t ON t.id = g.job_id
+        SELECT o.*, o.abort_requested AND o.status = 'todo' AS stopped,
+               o.status = 'todo' AND o.queueing_lock IS NOT NULL AND NOT o.abort_requested AND (
+                   row_number() OVER (
+                       PARTITION BY o.queueing_lock, o.status = 'todo' AND NOT o.abort_requested ORDER BY o.job_id
+                   ) > 1
+                   OR EXISTS (SELECT FROM procrastinate_jobs t
+                              WHERE t.queueing_lock = o.queueing_lock AND t.status = 'todo')
+               ) AS superseded
+        FROM owned o
     ),
-    final AS (
+    final AS MATERIALIZED (
         SELECT e.*,
                CASE WHEN e.stopped THEN 'aborted' WHEN e.superseded THEN 'coalesced' ELSE e.outcome END
                    ::afresh.outcome AS final_outcome,
@@ -362,18 +364,21 @@ BEGIN
             exception_type, message, traceback, failure_type, confidence, evidence, remediation, fingerprint,
             decision, delay, next_run_at, explanation, reason
         )
-        SELECT f.id, f.attempts + 1, f.final_outcome, f.final_counted, f.task_name, f.queue_name, f.worker_id, f.claim,
-               f.started_at, greatest(f.ended_at, f.started_at), g.exception_type, g.message, g.traceback,
-               g.failure_type, g.confidence, g.evidence, g.remediation, g.fingerprint,
+        SELECT f.job_id, f.attempts + 1, f.final_outcome, f.final_counted, f.task_name, f.from_queue, f.worker_id,
+               f.claim, began.at, greatest(f.ended_at, began.at), f.exception_type, f.message, f.traceback,
+               f.failure_type, f.confidence, f.evidence, f.remediation, f.fingerprint,
                CASE WHEN f.goes_on THEN f.decision END,
                CASE WHEN f.goes_on THEN make_interval(secs => f.delay) END,
-               CASE WHEN f.goes_on THEN f.next_run_at END, g.explanation,
-               CASE WHEN f.stopped THEN concat_ws(' · ', g.reason, 'asked to abort')
-                    WHEN f.superseded THEN concat_ws(' · ', g.reason, 'a waiting twin has the same queueing lock')
-                    ELSE g.reason END
+               CASE WHEN f.goes_on THEN f.next_run_at END, f.explanation,
+               CASE WHEN f.stopped THEN concat_ws(' · ', f.reason, 'asked to abort')
+                    WHEN f.superseded THEN concat_ws(' · ', f.reason, 'a waiting twin has the same queueing lock')
+                    ELSE f.reason END
         FROM final f
-        JOIN given g ON g.job_id = f.id
-        ORDER BY f.id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(f.started_at, (SELECT max(e.at) FROM procrastinate_events e
+                                           WHERE e.job_id = f.job_id AND e.type = 'started'), f.ended_at) AS at
+        ) began
+        ORDER BY f.job_id
     ),
     moved AS (
         UPDATE procrastinate_jobs j
@@ -382,33 +387,31 @@ BEGIN
             abort_requested = false,
             worker_id = CASE WHEN f.final_status <> 'todo' THEN j.worker_id END,
             scheduled_at = CASE WHEN f.final_status = 'todo' THEN f.next_run_at ELSE j.scheduled_at END,
-            priority = coalesce(g.priority, j.priority),
-            queue_name = coalesce(g.queue_name, j.queue_name),
-            lock = coalesce(g.lock, j.lock)
+            priority = coalesce(f.priority, j.priority),
+            queue_name = coalesce(f.queue_name, j.queue_name),
+            lock = coalesce(f.lock, j.lock)
         FROM final f
-        JOIN given g ON g.job_id = f.id
-        WHERE j.id = f.id
+        WHERE j.id = f.job_id
     ),
     cancelled AS (  -- Procrastinate's trigger knows no way from doing to cancelled
-        INSERT INTO procrastinate_events (job_id, type) SELECT id, 'cancelled' FROM final WHERE superseded AND NOT stopped
+        INSERT INTO procrastinate_events (job_id, type)
+        SELECT job_id, 'cancelled' FROM final WHERE superseded AND NOT stopped
     ),
     buried AS (
         INSERT INTO afresh.dead_letter (
             job_id, cause, task_name, queue_name, priority, args, lock, queueing_lock, dependency, attempts,
             failure_type, fingerprint, exception_type, message, remediation, reason, died_at
         )
-        SELECT o.id, f.cause, o.task_name, o.queue_name, o.priority, o.args, o.lock, o.queueing_lock,
-               o.afresh_dependency, f.attempts + f.final_counted::integer,
-               g.failure_type, g.fingerprint, g.exception_type, g.message, g.remediation, g.reason, g.ended_at
+        SELECT f.job_id, f.cause, f.task_name, f.from_queue, f.had_priority, f.args, f.had_lock, f.queueing_lock,
+               f.afresh_dependency, f.attempts + f.final_counted::integer,
+               f.failure_type, f.fingerprint, f.exception_type, f.message, f.remediation, f.reason, f.ended_at
         FROM final f
-        JOIN owned o ON o.id = f.id
-        JOIN given g ON g.job_id = f.id
         WHERE f.cause IS NOT NULL
-        ORDER BY o.id
+        ORDER BY f.job_id
     ),
     waiting AS (
         INSERT INTO afresh.job_option AS o (job_id, waited)
-        SELECT f.id, f.waited FROM final f WHERE f.waited IS NOT NULL AND f.goes_on ORDER BY f.id
+        SELECT f.job_id, f.waited FROM final f WHERE f.waited IS NOT NULL AND f.goes_on ORDER BY f.job_id
         ON CONFLICT ON CONSTRAINT job_option_pkey DO UPDATE SET waited = o.waited || (
             SELECT jsonb_object_agg(key, value::double precision + coalesce((o.waited ->> key)::double precision, 0))
             FROM jsonb_each_text(excluded.waited)
@@ -416,14 +419,14 @@ BEGIN
     ),
     rescued AS (
         INSERT INTO afresh.rescue AS r (job_id, rescues, rescued_at)
-        SELECT f.id, 1, f.ended_at FROM final f WHERE f.outcome = 'lost' ORDER BY f.id
+        SELECT f.job_id, 1, f.ended_at FROM final f WHERE f.outcome = 'lost' ORDER BY f.job_id
         ON CONFLICT ON CONSTRAINT rescue_pkey
         DO UPDATE SET rescues = r.rescues + 1, rescued_at = excluded.rescued_at
     ),
     -- An idle worker sleeps until the next due time it knows of, and knows nothing of locks that were let go.
     woken AS (SELECT count(pg_notify('afresh_wake', '')) FROM (SELECT FROM final LIMIT 1) AS any_run)
-    SELECT coalesce(array_agg(f.id), '{}'), array_agg(f.final_outcome),
-           array_agg(f.id) FILTER (WHERE f.final_status <> 'todo')
+    SELECT coalesce(array_agg(f.job_id), '{}'), array_agg(f.final_outcome),
+           array_agg(f.job_id) FILTER (WHERE f.final_status <> 'todo')
     FROM final f, woken
     INTO v_done, v_outcomes, v_ended;
 
@@ -431,15 +434,18 @@ BEGIN
         DELETE FROM procrastinate_jobs WHERE id = ANY (v_ended);
     END IF;
     RETURN QUERY
-    SELECT g.job_id,
-           CASE WHEN d.outcome = 'coalesced' THEN 'coalesced'
-                WHEN d.id IS NOT NULL THEN 'applied'
-                WHEN EXISTS (SELECT FROM afresh.attempt a
-                             WHERE a.job_id = g.job_id AND a.worker_id = p_worker AND a.claim = g.claim) THEN 'already'
-                ELSE 'lost' END,
-           d.outcome
-    FROM jsonb_to_recordset(p_runs) AS g (job_id bigint, claim bigint)
-    LEFT JOIN unnest(v_done, v_outcomes) AS d (id, outcome) ON d.id = g.job_id;
+    SELECT d.id, CASE WHEN d.outcome = 'coalesced' THEN 'coalesced' ELSE 'applied' END, d.outcome
+    FROM unnest(v_done, v_outcomes) AS d (id, outcome);
+    IF cardinality(v_done) < jsonb_array_length(p_runs) THEN
+        RETURN QUERY
+        SELECT g.job_id,
+               CASE WHEN EXISTS (SELECT FROM afresh.attempt a
+                                 WHERE a.job_id = g.job_id AND a.worker_id = p_worker AND a.claim = g.claim)
+                    THEN 'already' ELSE 'lost' END,
+               NULL::afresh.outcome
+        FROM jsonb_to_recordset(p_runs) AS g (job_id bigint, claim bigint)
+        WHERE g.job_id <> ALL (v_done);
+    END IF;
 END;
 $$;
 
@@ -486,6 +492,10 @@ BEGIN
     END IF;
 END;
 $$;
+
+CREATE FUNCTION afresh.state_statuses(p_state text) RETURNS public.procrastinate_job_status[]
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN (p_state = ANY (ARRAY['ready'::text, 'scheduled'::text, 'retrying'::text])) THEN ARRAY['todo'::public.procrastinate_job_status] WHEN (p_state = 'running'::text) THEN ARRAY['doing'::public.procrastinate_job_status] WHEN (p_state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'aborted'::text])) THEN ARRAY[(p_state)::public.procrastinate_job_status] ELSE ARRAY[]::public.procrastinate_job_status[] END;
 
 CREATE TABLE afresh.attempt (
     id bigint NOT NULL,
@@ -694,7 +704,9 @@ CREATE VIEW afresh.jobs AS
     j.task_name,
     j.queue_name,
     (j.status)::text AS status,
-    afresh.job_state(j.status, j.scheduled_at, ((j.attempts > 0) OR (last.job_id IS NOT NULL))) AS state,
+    afresh.job_state(j.status, j.scheduled_at, ((j.attempts > 0) OR (EXISTS ( SELECT
+           FROM afresh.attempt a
+          WHERE (a.job_id = j.id))))) AS state,
     j.priority,
     j.attempts,
     o.max_retries,
@@ -762,7 +774,7 @@ CREATE VIEW afresh.jobs AS
             a.reason,
             a.ended_at
            FROM afresh.attempt a
-          WHERE (a.job_id = j.id)
+          WHERE ((a.job_id = j.id) AND (a.failure_type IS NOT NULL))
           ORDER BY a.id DESC
          LIMIT 1) last ON (true));
 
@@ -829,3 +841,4 @@ ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
 CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NOT NULL));
 CREATE INDEX afresh_jobs_lock_idx ON public.procrastinate_jobs USING btree (lock, ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (lock IS NOT NULL));
 CREATE INDEX afresh_jobs_ready_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NULL));
+CREATE INDEX afresh_jobs_unsuccessful_idx ON public.procrastinate_jobs USING btree (id) WHERE (status = ANY (ARRAY['failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status]));

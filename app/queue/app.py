@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 
 from ..config import Settings, load_settings
 from ..postgres.connect import Database
+from .catalog import Catalog
 from .claim import own_dependencies
 from .connector import AfreshConnector
 from .decide import engine
@@ -34,6 +35,8 @@ class Afresh(procrastinate.App):
         defaults: WorkerOptions = {
             "concurrency": worker.concurrency,
             "shutdown_graceful_timeout": worker.shutdown_grace.total_seconds(),
+            # Three beats may fail before others take the worker for lost.
+            "update_heartbeat_interval": min(10.0, worker.stalled_after.total_seconds() / 4),
         }
         if worker.queues:
             defaults["queues"] = list(worker.queues)
@@ -44,6 +47,7 @@ class Afresh(procrastinate.App):
         )
         self.settings = settings
         self.engine = engine(settings)
+        self.catalog = Catalog(self.tasks, self.engine.tier_of)
         self.job_manager = AfreshJobManager(self.connector)
         self._own_dependencies: tuple[int, tuple[list[str], list[str]]] = (-1, ([], []))
         declarations.adopt(self)
@@ -71,14 +75,14 @@ class Afresh(procrastinate.App):
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection to the queue's database, from the pool, in autocommit.
+        """A connection to the queue's database, in autocommit, for as long as it is needed.
 
         Raises:
             procrastinate.exceptions.AppNotOpen: Outside of ``open_async``.
         """
         if not isinstance(self.connector, AfreshConnector):
             raise TypeError(f"{type(self.connector).__name__} has no connections of ours")
-        async with self.connector.connection() as conn:
+        async with self.connector.lend() as conn:
             yield conn
 
     def _worker(self, **options: Unpack[WorkerOptions]) -> AfreshWorker:

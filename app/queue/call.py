@@ -1,6 +1,7 @@
 """Calling the task: middleware, context, threads and time limits. What it raises is the caller's business."""
 
 import asyncio
+import contextlib
 import inspect
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from procrastinate.tasks import Task
 from ..retry.policy import Fixed
 from .claim import Claimed
 from .connector import AfreshConnector
-from .settle import SQL
+from .settle import SQL, UNREACHABLE
 from .task import TaskOptions, options_of
 from .threads import DaemonThreads
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from procrastinate.worker import Worker
 
     from .app import Afresh
+    from .worker import AfreshWorker
 
 THREAD_GRACE = timedelta(seconds=60)
 """A thread that outlived its limit cannot be killed; its job's retry waits for it, but not longer than this."""
@@ -31,7 +33,7 @@ class AttemptTimedOut(TimeoutError):  # noqa: N818  Reads as what happened.
 
     Attributes:
         thread: The thread that still runs, for a task that is not asynchronous.
-        retry_at: When the retry was planned before the thread delayed it.
+        planned: When the retry was wanted, and when it was planned because of the thread.
     """
 
     def __init__(self, limit: timedelta, thread: "asyncio.Future[Any] | None" = None) -> None:
@@ -59,7 +61,7 @@ class Prepared:
 class Calls:
     """Calls the tasks of one worker."""
 
-    def __init__(self, app: "Afresh", worker: "Worker") -> None:
+    def __init__(self, app: "Afresh", worker: "AfreshWorker") -> None:
         self._app = app
         self._worker = worker
         self._threads = DaemonThreads(worker.concurrency)
@@ -158,13 +160,17 @@ class Calls:
         await asyncio.wait({timed_out.thread})
         if not timed_out.thread.cancelled():
             timed_out.thread.exception()  # Read, so that it is not reported as never retrieved.
+        if timed_out.planned:
+            await self._bring_forward(claimed.job_id, *timed_out.planned)
+
+    async def _bring_forward(self, job_id: int, wanted: datetime, planned: datetime) -> None:
         connector = self._app.connector
-        if timed_out.planned and isinstance(connector, AfreshConnector):
-            wanted, planned = timed_out.planned
-            at = max(wanted, datetime.now(UTC))
-            if at < planned:
+        at = max(wanted, datetime.now(UTC))
+        if at < planned and isinstance(connector, AfreshConnector):
+            await self._worker.settler.written(job_id)
+            with contextlib.suppress(*UNREACHABLE):  # It then starts as planned.
                 async with connector.connection() as conn:
-                    await conn.execute(SQL["advance_retry"], {"job_id": claimed.job_id, "at": at, "planned": planned})
+                    await conn.execute(SQL["advance_retry"], {"job_id": job_id, "at": at, "planned": planned})
 
 
 def delayed_by_thread(retry_at: datetime, timed_out: AttemptTimedOut, now: datetime) -> datetime:

@@ -84,13 +84,20 @@ class Claims:
             row = await cursor.fetchone()
             return row[0] if row else None
 
-    async def release(self, claimed: list[Claimed]) -> None:
-        """Give jobs that never started back to the queue."""
+    async def release(self, claimed: list[Claimed]) -> set[int]:
+        """Give jobs that never started back to the queue; return the ids of those that had to stay.
+
+        Raises:
+            psycopg.OperationalError: The database is out of reach; nothing is released.
+            psycopg.IntegrityError: Another job took one of their queueing locks at this moment; nothing is released.
+        """
         connector = self._app.connector
-        if claimed and isinstance(connector, AfreshConnector):
-            ids = [each.job_id for each in claimed]
-            async with connector.connection() as conn:
-                await conn.execute(SQL["release_jobs"], {"ids": ids, "worker": self.worker_id})
+        if not (claimed and isinstance(connector, AfreshConnector)):
+            return set()
+        ids = [each.job_id for each in claimed]
+        async with connector.connection() as conn:
+            cursor = await conn.execute(SQL["release_jobs"], {"ids": ids, "worker": self.worker_id})
+            return {row[0] for row in await cursor.fetchall()}
 
     async def _take_one(self) -> list[Claimed]:
         job = await JobManager.fetch_job(self._app.job_manager, self._queues, self.worker_id)

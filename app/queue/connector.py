@@ -30,6 +30,7 @@ class AfreshConnector(PsycopgConnector):
         super().__init__()
         self.database = database
         self._max_size = max_size
+        self._lent: AsyncConnectionPool | None = None
 
     async def open_async(self, pool: AsyncConnectionPool | None = None) -> None:
         """Start or join the database, see to its schema, and fill the pool."""
@@ -49,13 +50,17 @@ class AfreshConnector(PsycopgConnector):
             await asyncio.to_thread(self.database.close)
             raise
         self._async_pool = own
+        self._lent = self.database.pool(min_size=0, max_size=self._max_size, timeout=30)
+        await self._lent.open()
 
     async def close_async(self) -> None:
         """Empty the pool; the last user of an embedded server stops it."""
         if self._async_pool is None or self._pool_externally_set:
             return
+        if self._lent is not None:
+            await self._lent.close()
         await self._async_pool.close()
-        self._async_pool = None
+        self._lent = self._async_pool = None
         await asyncio.to_thread(self.database.close)
 
     def get_sync_connector(self) -> Any:
@@ -68,8 +73,17 @@ class AfreshConnector(PsycopgConnector):
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection from the pool, in autocommit."""
+        """A connection from the pool, in autocommit, for a moment: claims, settlements and heartbeats wait for it."""
         async with self.pool.connection() as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection for as long as a task or a request needs it, in autocommit.
+
+        From a pool of its own: tasks that keep all connections must not silence the heartbeat of their worker.
+        """
+        async with (self._lent or self.pool).connection() as conn:
             yield conn
 
     @wrap_exceptions()  # type: ignore[untyped-decorator]  # Procrastinate's is not annotated.

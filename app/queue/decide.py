@@ -10,7 +10,7 @@ from procrastinate.tasks import Task
 from ..config import RetrySettings, Settings
 from ..retry import explain
 from ..retry.backoff import Jitter
-from ..retry.classify import Context, classify
+from ..retry.classify import Context, classify, from_description
 from ..retry.decide import decide, rng_for, snooze
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
 from ..retry.policy import (
@@ -25,13 +25,17 @@ from ..retry.policy import (
     SnoozeReason,
     Step,
     Tier,
+    schedule,
 )
 from ..retry.presets import NONE, default_policies, overridden
 from ..retry.rules import Rule
 from .call import AttemptTimedOut, delayed_by_thread
 from .record import Run
 from .strategy import ExponentialBackoff, ask, policy_from
-from .task import options_of
+from .task import options_of, rules
+
+LONGEST_SCHEDULE = 100
+"""Waits that are listed of a policy without a limit."""
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=30)
 """Between two looks whether a task has been deployed."""
@@ -44,13 +48,14 @@ class Engine:
     Attributes:
         env: The policy of MAX_RETRIES and RETRY_*.
         by_type: The policies of the failure types.
+        rules: Those of FAILURE_RULES; the ones in code come before them.
     """
 
     settings: RetrySettings
     unknown_task_grace: timedelta
     env: RetryPolicy
     by_type: ByType
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...]
     timeouts: Mapping[str, timedelta] = field(default_factory=dict)
 
     def tier_of(self, task: Task[Any, Any, Any]) -> Tier | None:
@@ -62,6 +67,12 @@ class Engine:
             return None
         return self.by_type if options_of(task).decides_by_type else Fixed(NONE)
 
+    def waits_of(self, kind: FailureType) -> list[timedelta]:
+        """The waits that the policy of a failure's type makes, without jitter, as far as MAX_RETRIES lets it."""
+        bound, policy = self.by_type.max_retries_bound, self.by_type.policies[kind]
+        waits = schedule(policy, LONGEST_SCHEDULE)
+        return waits if bound is None else waits[:bound]
+
     def timeout_of(self, task: Task[Any, Any, Any]) -> timedelta:
         """The longest run of one attempt: TASK_TIMEOUTS by name or slug, the task's own, or JOB_TIMEOUT."""
         options = options_of(task)
@@ -69,7 +80,7 @@ class Engine:
         return named or options.timeout or self.settings.job_timeout
 
 
-def engine(settings: Settings, rules: tuple[Rule, ...] = ()) -> Engine:
+def engine(settings: Settings) -> Engine:
     """The engine of an app."""
     retry = settings.retry
     return Engine(
@@ -77,7 +88,7 @@ def engine(settings: Settings, rules: tuple[Rule, ...] = ()) -> Engine:
         unknown_task_grace=settings.worker.unknown_task_grace,
         env=policy_from(retry),
         by_type=ByType(policies_from(retry), retry.max_retries_bound),
-        rules=rules,
+        rules=tuple(Rule(name, type=kind, exception=name) for name, kind in retry.failure_rules.items()),
         timeouts=retry.task_timeouts,
     )
 
@@ -96,7 +107,7 @@ def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[F
         now=run.ended,
         previous=run.claimed.fingerprints,
         retry_http_500=engine.settings.http_500,
-        rules=engine.rules,
+        rules=(*rules.rules, *engine.rules),
     )
     failure = classify(exception, context)
     task = run.prepared.task if run.prepared else None
@@ -118,6 +129,38 @@ def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[F
     return failure, decision
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Who decides about the failures of a task: the failure's type, the policy shown, or a foreign strategy by name."""
+
+    task: str
+    decided_by: str
+    policy: RetryPolicy | None = None
+    waits: list[timedelta] = field(default_factory=list)
+
+
+def ruling(engine: Engine, task: Task[Any, Any, Any]) -> Ruling:
+    """Who decides about the failures of `task`."""
+    match engine.tier_of(task):
+        case Fixed(policy):
+            return Ruling(task.name, "policy", policy, schedule(policy, LONGEST_SCHEDULE))
+        case None:
+            return Ruling(task.name, type(task.retry_strategy).__name__)
+        case _:
+            return Ruling(task.name, "failure type")
+
+
+def describe(
+    engine: Engine, *, exception_type: str | None, message: str, status: int | None, sqlstate: str | None
+) -> tuple[Failure, list[timedelta]]:
+    """What a failure that is only described would be, and the waits that its type's policy would make of it."""
+    context = Context(retry_http_500=engine.settings.http_500, rules=(*rules.rules, *engine.rules))
+    failure = from_description(
+        exception_type=exception_type, message=message, status=status, sqlstate=sqlstate, context=context
+    )
+    return failure, engine.waits_of(failure.type) if failure.retryable else []
+
+
 def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
     """A job whose task no code here knows waits for a deploy, and is buried when that does not come."""
     name = run.claimed.job.task_name
@@ -130,6 +173,13 @@ def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
     if pause:
         decision = snooze(SnoozeReason.UNKNOWN_TASK, pause, because, limits=limits, now=run.ended, max_wait=grace)
     return _unknown_task(name), decision
+
+
+def after_own_fault(error: Exception) -> tuple[Failure, Decision]:
+    """No decision could be drawn, by a fault of this code: the job is kept where an operator sees it."""
+    failure = classify(error)
+    because = Step("fault", f"no decision could be drawn: {failure.exception_type}: {failure.message[:200]}", {})
+    return failure, DeadLetter(DeathCause.BROKEN_STRATEGY, (because,))
 
 
 def line(decision: Decision) -> str:

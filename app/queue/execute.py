@@ -20,6 +20,7 @@ from procrastinate import exceptions
 from procrastinate.job_context import AbortReason, JobContext
 
 from .. import telemetry
+from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Decision, Retry, Snooze
 from . import decide, record
 from .call import AttemptTimedOut, Calls, Prepared
@@ -81,11 +82,18 @@ class Executor:
         telemetry.emit(telemetry.AttemptStarted(attempt))
         outcome = await self._run(claimed, prepared, context, worker)
         ended = max(began, datetime.now(UTC))
-        self._settle(self._conclude(outcome, record.Run(claimed, attempt, began, ended, prepared)))
+        run = record.Run(claimed, attempt, began, ended, prepared)
+        try:
+            settlement = self._conclude(outcome, run)
+        except Exception as error:  # noqa: BLE001  Our own fault: without a settlement the job would run for ever.
+            settlement = _followed(run, *decide.after_own_fault(error))
+        self._settle(settlement)
         if isinstance(outcome, Raised) and isinstance(outcome.exception, AttemptTimedOut):
             await self._calls.wait_for_thread(outcome.exception, claimed)
 
     async def _run(self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker") -> Outcome:
+        if context.abort_reason():  # Asked for before it began.
+            return _ended_on_request(context)
         if prepared is None:
             return Missing()
         token = _current.set(RunningJob(self._app, claimed.job_id, claimed.job.task_name, claimed.job.attempts + 1))
@@ -113,22 +121,13 @@ class Executor:
             case Released():
                 return run.settlement(record.released(run), telemetry.JobReleased(run.attempt))
             case Missing():
-                return self._missing(run)
+                return _followed(run, *decide.after_missing_task(self._app.engine, run))
             case _:
                 assert_never(outcome)
 
     def _failure(self, run: record.Run, exception: BaseException) -> Settlement:
         failure, decision = decide.after_failure(self._app.engine, run, exception)
-        reason = decide.line(decision)
-        ending = record.failed(run, failure, decision, reason, record.traceback_of(exception))
-        return run.settlement(ending, *_told(run, failure, decision, reason))
-
-    def _missing(self, run: record.Run) -> Settlement:
-        failure, decision = decide.after_missing_task(self._app.engine, run)
-        reason = decide.line(decision)
-        return run.settlement(
-            record.failed(run, failure, decision, reason, None), *_told(run, failure, decision, reason)
-        )
+        return _followed(run, failure, decision, record.traceback_of(exception))
 
 
 def _ended_on_request(context: JobContext) -> Stopped | Released:
@@ -140,7 +139,12 @@ def _success(run: record.Run, value: Any) -> Settlement:
     return run.settlement(None, event, result=None if value is None else encoded(value))
 
 
-def _told(run: record.Run, failure: Any, decision: Decision, reason: str) -> tuple[telemetry.Event, ...]:
+def _followed(run: record.Run, failure: Failure, decision: Decision, trace: str | None = None) -> Settlement:
+    reason = decide.line(decision)
+    return run.settlement(record.failed(run, failure, decision, reason, trace), *_told(run, failure, decision, reason))
+
+
+def _told(run: record.Run, failure: Failure, decision: Decision, reason: str) -> tuple[telemetry.Event, ...]:
     match decision:
         case Snooze():
             return (telemetry.AttemptSnoozed(run.attempt, run.seconds, decision, reason, failure),)

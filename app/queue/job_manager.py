@@ -1,5 +1,6 @@
 """Procrastinate's JobManager where a statement of ours is better; on a foreign connector it is Procrastinate's own."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -89,7 +90,7 @@ def _insertion(new: list[jobs.Job]) -> tuple[Any, dict[str, Any]]:
             "priority": job.priority,
             "lock": job.lock,
             "queueing_lock": job.queueing_lock,
-            "args": orjson.dumps(job.task_kwargs).decode(),
+            "args": _json(job.task_kwargs),
             "scheduled_at": job.scheduled_at,
         }
     rows = [
@@ -104,7 +105,19 @@ def _insertion(new: list[jobs.Job]) -> tuple[Any, dict[str, Any]]:
         }
         for job in new
     ]
-    return SQL["insert_jobs"], {"jobs": orjson.dumps(rows).decode()}
+    return SQL["insert_jobs"], {"jobs": _json(rows)}
+
+
+def _json(value: Any) -> str:
+    """As JSON; what orjson refuses, such as keys that are no text and large integers, as Procrastinate writes it.
+
+    Raises:
+        TypeError: It is no JSON.
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value)
 
 
 def _with_ids(new: list[jobs.Job], ids: list[int]) -> list[jobs.Job]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .connector import AfreshConnector
 from .rescue import rescue_stalled
-from .settle import SQL
+from .settle import SQL, UNREACHABLE
 
 if TYPE_CHECKING:
     from .worker import AfreshWorker
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 RESCUE_SECONDS = 5.0
 """Between two looks for jobs of lost workers."""
 
-LONGEST_RESTART = 30.0
-"""Seconds between two starts of a loop that keeps failing."""
+FIRST_RESTART, LONGEST_RESTART = 0.5, 10.0
+"""Seconds between two starts of a loop that keeps failing, from the first to the longest: much less than STALLED_AFTER,
+because the heartbeat is one of them."""
 
 _logger = logging.getLogger(__name__)
 
@@ -41,12 +42,15 @@ def side_loops(worker: "AfreshWorker") -> list[asyncio.Task[Any]]:
 
 async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
     """Run a loop, and again after an error, until it returns or is cancelled."""
-    pause = 0.5
+    pause = FIRST_RESTART
     while True:
+        began = asyncio.get_running_loop().time()
         try:
             await loop()
         except Exception as error:  # noqa: BLE001  The supervisor: no loop's trouble may end the worker or the others.
             _logger.warning("%s stopped (%s: %s) and is started again", name, type(error).__name__, error)
+            if asyncio.get_running_loop().time() - began > LONGEST_RESTART:  # It worked meanwhile.
+                pause = FIRST_RESTART
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  Spreads load; no secret.
             pause = min(2 * pause, LONGEST_RESTART)
         else:
@@ -64,12 +68,17 @@ async def beat(worker: "AfreshWorker") -> None:
         async with connector.connection() as conn:
             cursor = await conn.execute(SQL["beat_heart"], (worker.worker_id,))
             if await cursor.fetchone() is None:
-                worker.registered_again(await worker.app.job_manager.register_worker())
+                await worker.register_again()
 
 
 async def rescue(worker: "AfreshWorker") -> None:
-    """Take over the jobs of lost workers, out of step with the other workers."""
+    """Take over the jobs of lost workers, out of step with the other workers.
+
+    After an outage every heartbeat looks old: nobody is judged before all have had the time to beat again.
+    """
     while True:
         await asyncio.sleep(RESCUE_SECONDS * random.uniform(0.8, 1.0))  # noqa: S311  Spreads load; no secret.
-        if isinstance(worker.app.connector, AfreshConnector):
+        try:
             await rescue_stalled(worker.app)
+        except UNREACHABLE:
+            await asyncio.sleep(worker.app.settings.worker.stalled_after.total_seconds())

@@ -15,6 +15,7 @@ from ..retry import explain
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
 from ..retry.policy import DeadLetter, DeathCause, Snooze, SnoozeReason, Step
 from ..telemetry import Attempt, JobBuried, JobRescued, emit
+from .connector import AfreshConnector
 from .settle import SQL
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def delay_before(rescue: int) -> timedelta:
 async def rescue_stalled(app: "Afresh") -> RescueReport:
     """Put back, or bury, every job whose worker is gone or silent for STALLED_AFTER.
 
+    Nothing on a connector that is not ours.
+
     Raises:
         psycopg.OperationalError: The database is out of reach.
     """
@@ -54,7 +57,10 @@ async def rescue_stalled(app: "Afresh") -> RescueReport:
     rescued: list[int] = []
     buried: list[int] = []
     failed: list[tuple[int, str]] = []
-    async with app.connection() as conn:
+    connector = app.connector
+    if not isinstance(connector, AfreshConnector):
+        return RescueReport()
+    async with connector.connection() as conn:
         cursor = await conn.execute(SQL["find_stalled"], {"stalled_after": stalled_after})
         for row in await cursor.fetchall():
             lost = _Lost(*row)

@@ -37,6 +37,7 @@ LONGEST_PAUSE = 5.0
 """Seconds between two tries while the database is out of reach."""
 
 TEXTS = ("exception_type", "message", "traceback", "fingerprint", "reason")
+CHANGES = ("priority", "queue_name", "lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Settler:
     _flying: dict[int, Settlement] = field(default_factory=dict)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _flushed: asyncio.Event = field(default_factory=asyncio.Event)
     _put_off: int = 0
     _lost_at: float | None = None
     landed: int = 0
@@ -88,6 +90,11 @@ class Settler:
         for job_id in job_ids:
             self._pending.pop(job_id, None)
             self._flying.pop(job_id, None)
+
+    async def written(self, job_id: int) -> None:
+        """Return when the job's settlement is confirmed, refused or forgotten."""
+        while job_id in self._pending or job_id in self._flying:
+            await self._flushed.wait()
 
     async def drained(self) -> None:
         """Return when every settlement is confirmed."""
@@ -130,7 +137,10 @@ class Settler:
             emit(DatabaseLost(str(error)))
 
     def _confirm(self) -> None:
+        self.landed += len(self._flying)
         self._flying = {}
+        self._flushed.set()
+        self._flushed = asyncio.Event()
         if not (self._pending or self._put_off):
             self._idle.set()
         if self._lost_at is not None:
@@ -154,21 +164,24 @@ class Settler:
         """Write a group; if the database refuses it, one by one, so that one bad row does not hold up the others."""
         try:
             self._announce(part, await self._execute(conn, part))
-        except UNREACHABLE:
-            raise
-        except psycopg.Error as error:
+        except (psycopg.Error, TypeError) as error:  # orjson raises TypeError for what is no JSON.
+            if isinstance(error, UNREACHABLE) and not isinstance(error, psycopg.errors.ProgramLimitExceeded):
+                raise
             if len(part) == 1:
                 self._try_differently(part[0], error)
                 return
             for each in part:
                 await self._write_part(conn, [each])
 
-    def _try_differently(self, settlement: Settlement, error: psycopg.Error) -> None:
-        """For a row refused alone: a race over a queueing lock passes, a text that cannot be stored is replaced."""
+    def _try_differently(self, settlement: Settlement, error: psycopg.Error | TypeError) -> None:
+        """For a row refused alone: a race over a queueing lock passes, a text that cannot be stored is replaced, and
+        what a strategy wanted changed about the job is dropped if that is not enough.
+        """  # noqa: D205  One sentence.
         ending = settlement.ending
         if ending is not None and not isinstance(error, psycopg.IntegrityError):
             plain = {name: ascii(ending[name]) for name in TEXTS if ending.get(name) is not None}
-            ending = {**ending, **plain, "evidence": None, "explanation": None}
+            unchanged = dict.fromkeys(CHANGES) if settlement.tries else {}
+            ending = {**ending, **plain, **unchanged, "evidence": None, "explanation": None}
         later = replace(settlement, ending=ending, result=None, tries=settlement.tries + 1)
         delay = min(60.0, 0.05 * 2.0**settlement.tries)
         self._put_off += 1
@@ -202,7 +215,6 @@ class Settler:
         for job_id, verdict, *outcome in verdicts:
             for event in told(by_id[job_id], verdict, outcome[0] if outcome else None):
                 emit(event)
-        self.landed += len(part)
 
     async def _write_through_procrastinate(self, settlement: Settlement) -> None:
         """On a connector that is not ours, by Procrastinate's own functions; `afresh` has no tables there."""

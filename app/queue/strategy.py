@@ -46,16 +46,26 @@ class ExponentialBackoff(BaseRetryStrategy):
 
     @classmethod
     def from_env(cls, **fields: Any) -> "ExponentialBackoff":
-        """The policy of MAX_RETRIES and RETRY_* as the app that runs the task has read them, with `fields` changed."""
+        """The policy of MAX_RETRIES and RETRY_* as the app that runs the task has read them, with `fields` changed.
+
+        Raises:
+            ValueError: A field is out of its range.
+            TypeError: `RetryPolicy` has no such field.
+        """
         return cls._derived(lambda env: replace(env, **fields))
 
     @classmethod
     def preset(cls, name: Preset, **fields: Any) -> "ExponentialBackoff":
-        """One of lightweight, standard, complex, critical and api, with `fields` changed."""
+        """One of lightweight, standard, complex, critical and api, with `fields` changed.
+
+        Raises:
+            ValueError, TypeError: As `from_env`.
+        """
         return cls._derived(lambda env: replace(preset_policy(name, from_env=env), **fields))
 
     @classmethod
     def _derived(cls, made_from: Callable[[RetryPolicy], RetryPolicy]) -> "ExponentialBackoff":
+        made_from(RetryPolicy(name="env"))  # A field that is out of its range is told where it is written.
         strategy = cls()
         strategy._made_from = made_from
         return strategy

@@ -18,13 +18,23 @@ from procrastinate.tasks import Task
 from psycopg import AsyncConnection
 
 from ..config import Settings
+from ..retry.rules import RuleBook
 from .defer import DeclaredTask
 from .strategy import ExponentialBackoff, preset
 
 if TYPE_CHECKING:
     from .app import Afresh
 
-__all__ = ["ExponentialBackoff", "RetryStrategy", "TaskOptions", "connection", "current_job", "preset", "task"]
+__all__ = [
+    "ExponentialBackoff",
+    "RetryStrategy",
+    "TaskOptions",
+    "connection",
+    "current_job",
+    "failure_rule",
+    "preset",
+    "task",
+]
 
 
 class SlugTaken(Exception):  # noqa: N818  Reads as what happened, as Procrastinate's own TaskAlreadyRegistered does.
@@ -79,7 +89,8 @@ def options_of(task: Task[Any, Any, Any]) -> TaskOptions:
         return options
     # A plain task with a strategy has said how it wants to be retried; Procrastinate keeps no trace of an explicit
     # `retry=False` apart from none at all, so a plain task without a strategy has said nothing.
-    return TaskOptions(slug=kebab(task.func.__name__), decides_by_type=task.retry_strategy is None)
+    name = getattr(task.func, "__name__", task.name)  # What is callable need not have a name.
+    return TaskOptions(slug=kebab(name), decides_by_type=task.retry_strategy is None)
 
 
 @dataclass(slots=True)
@@ -111,6 +122,11 @@ class Declarations:
 
 
 declarations = Declarations()
+
+rules = RuleBook()
+"""The failure rules of the user's code."""
+
+failure_rule = rules.failure_rule
 
 
 def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten of them.

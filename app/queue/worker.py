@@ -6,11 +6,13 @@ Procrastinate fetches one job per round trip, stops its heartbeat before it drai
 
 import asyncio
 import contextlib
+import inspect
 import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from procrastinate import signals
 from procrastinate import worker as procrastinate_worker
 from procrastinate.job_context import AbortReason, JobContext
@@ -33,6 +35,9 @@ LONGEST_LOOK_AHEAD = 200
 
 STALE_AHEAD = 0.2
 """A job claimed ahead that has not started after so many seconds goes back for other workers."""
+
+RELEASE_FAILED = (*UNREACHABLE, psycopg.IntegrityError)
+"""Nothing was released: out of reach, or another job took a queueing lock in that instant."""
 
 
 class AfreshWorker(procrastinate_worker.Worker):
@@ -90,6 +95,7 @@ class AfreshWorker(procrastinate_worker.Worker):
             if room == 0:
                 await self._new_job_event.wait()
                 continue
+            landed = self.settler.landed
             claimed = await self._claim(room)
             if claimed is None:
                 continue
@@ -99,11 +105,20 @@ class AfreshWorker(procrastinate_worker.Worker):
             if empty == 1:
                 await self._pause(0.01)
             elif empty:
-                if not self.wait and not self._running_jobs:
-                    self.stop()
-                    return
-                await self._sleep_until_work()
-                empty = 0 if self.wait else 1
+                empty = await self._rest(landed)
+
+    async def _rest(self, landed: int) -> int:
+        """Wait until there may be work again, or stop where all is done; return how often it was looked for already."""
+        if self.wait:
+            await self._sleep_until_work()
+            return 0
+        if self._running_jobs:
+            await self._sleep_until_work()
+            return 1
+        await self.settler.drained()
+        if self.settler.landed == landed:
+            self.stop()
+        return 0  # What landed since may let others run: a lock, a retry without delay.
 
     def _room(self) -> int:
         """How many jobs to claim now: none until half of what was in hand is gone, so that claims stay large."""
@@ -118,7 +133,9 @@ class AfreshWorker(procrastinate_worker.Worker):
             return await self.claims.take(room)
         except UNREACHABLE:
             await self._pause(1.0)
-            return None
+        except psycopg.errors.ForeignKeyViolation:  # Pruned: somebody took this worker for lost.
+            await self.register_again()
+        return None
 
     def _accept(self, claimed: list[Claimed]) -> None:
         self.settler.forget(each.job_id for each in claimed)
@@ -160,11 +177,11 @@ class AfreshWorker(procrastinate_worker.Worker):
             abort_reason=lambda: self._job_ids_to_abort.get(job_id),
             start_timestamp=time.time(),
         )
+        if claimed.job.abort_requested:
+            self._job_ids_to_abort[job_id] = AbortReason.USER_REQUEST
         run = asyncio.create_task(self._executor.execute(claimed, context, self))
         self._running_jobs[run] = context
         run.add_done_callback(self._ended)
-        if claimed.job.abort_requested or job_id in self._job_ids_to_abort:
-            self._abort_job(run, context, AbortReason.USER_REQUEST)
 
     def _ended(self, run: asyncio.Task[Any]) -> None:
         context = self._running_jobs.pop(run)
@@ -177,23 +194,35 @@ class AfreshWorker(procrastinate_worker.Worker):
     def _release_stale(self) -> None:
         """Jobs that were to start within an instant and could not: others may have room for them."""
         late = time.monotonic() - STALE_AHEAD / 2
-        if self._ahead and self._ahead[0][1] <= late and not self.stopping:
-            self._average = max(self._average, LOOK_AHEAD * self.concurrency)
+        idle = self._releasing is None or self._releasing.done()
+        if idle and self._ahead and self._ahead[0][1] <= late and not self.stopping:
+            self._average = max(self._average, 2 * LOOK_AHEAD * self.concurrency)  # Nothing ahead until jobs end.
             self._releasing = asyncio.create_task(self.release_ahead())
 
     async def release_ahead(self) -> None:
-        """Give back what was claimed ahead and has not started."""
-        claimed = [each for each, _ in self._ahead]
-        self._ahead.clear()
-        if claimed:
-            await self.claims.release(claimed)
+        """Give back what was claimed ahead and has not started.
 
-    def registered_again(self, worker_id: int) -> None:
-        """Go on under a new registration: the old one was pruned, and its jobs are others' by now."""
+        What cannot go back is kept, and starts here when there is room: a job that was asked to abort, one whose
+        queueing lock another job waits with, and all of them while the database is out of reach.
+        """
+        ahead = list(self._ahead)
         self._ahead.clear()
-        self.worker_id = worker_id
-        self.settler.worker_id = worker_id
-        self.claims.worker_id = worker_id
+        kept = {each.job_id for each, _ in ahead}
+        try:
+            kept = await self.claims.release([each for each, _ in ahead])
+        except RELEASE_FAILED:
+            return
+        finally:
+            self._ahead.extendleft(reversed([each for each in ahead if each[0].job_id in kept]))
+
+    async def register_again(self) -> None:
+        """Go on under a new registration: the old one was pruned, and its jobs are others' by now."""
+        with contextlib.suppress(*UNREACHABLE):  # The next claim or heartbeat tries again.
+            worker_id = await self.app.job_manager.register_worker()
+            self._ahead.clear()
+            self.worker_id = worker_id
+            self.settler.worker_id = worker_id
+            self.claims.worker_id = worker_id
 
     async def _handle_notification(self, *, channel: str, notification: Any) -> None:
         if notification["type"] == "held":  # A job claimed ahead may belong to what is held back now.
@@ -208,12 +237,22 @@ class AfreshWorker(procrastinate_worker.Worker):
                 self._job_ids_to_abort[claimed.job_id] = AbortReason.USER_REQUEST
         super()._handle_abort_jobs_requested(wanted)
 
+    def _abort_job(self, process_job_task: asyncio.Task[Any], context: JobContext, reason: AbortReason) -> None:
+        self._job_ids_to_abort[context.job.id or 0] = reason
+        task = self.app.tasks.get(context.job.task_name)
+        if task is not None and inspect.iscoroutinefunction(task.func):  # Others ask ``context.should_abort()``.
+            self._cancel(process_job_task)
+
+    @staticmethod
+    def _cancel(run: asyncio.Task[Any]) -> None:
+        """Cancel a run behind its first step: cancelled before, it would end without a settlement."""
+        asyncio.get_running_loop().call_soon(run.cancel)
+
     # Letting go
 
     async def _shutdown(self, side_tasks: list[asyncio.Task[Any]]) -> None:
         """Drain while the heart still beats; what does not end in time goes back to the queue."""
-        with contextlib.suppress(*UNREACHABLE):
-            await self.release_ahead()
+        await self.release_ahead()
         if self._running_jobs:
             await asyncio.wait(self._running_jobs, timeout=self.shutdown_graceful_timeout)
         await self._release_running()
@@ -229,9 +268,13 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.worker_id = None
 
     async def _release_running(self) -> None:
+        for claimed, _ in self._ahead:  # Those that could not go back go the way of those that run.
+            self._job_ids_to_abort.setdefault(claimed.job_id, AbortReason.SHUTDOWN)
+            self._start(claimed)
+        self._ahead.clear()
         running = dict(self._running_jobs)
         for run, context in running.items():
             self._job_ids_to_abort.setdefault(context.job.id or 0, AbortReason.SHUTDOWN)
-            run.cancel()
+            self._cancel(run)
         if running:
             await asyncio.gather(*running, return_exceptions=True)

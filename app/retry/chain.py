@@ -1,10 +1,10 @@
 """The walk over causes and groups, and the choice among their verdicts. The outermost specific one wins."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from .evidence import brokers, cloud, databases, grpc, hints, http, python, smtp, sqlstate, system, words
+from .evidence import brokers, cloud, databases, grpc, hints, http, names, python, smtp, sqlstate, system, texts
 from .failure import FailureType
 from .look import Look, exceptions_in
 from .markers import Permanent, RetryLater
@@ -32,9 +32,13 @@ _READERS = (
     system.read,
 )
 
+# For exceptions without any telling attribute: their class, arguments and frames.
+_MUTE_READERS = (python.read, databases.read, brokers.read, system.read)
+
 # Where libraries keep the exception they wrap.
 _CARRIERS = ("orig", "reason", "os_error", "certificate_error", "exc", "error", "cause", "original_exception",
-             "original_error", "inner_exception", "inner", "original", "wrapped", "errors", "last_attempt", "kwargs")  # fmt: skip
+             "original_error", "inner_exception", "inner", "original", "wrapped", "errors", "last_attempt",
+             "kwargs")  # fmt: skip
 # The text of a traceback from another process, hung on as a cause: it is no exception of its own.
 _NOISE = frozenset({"concurrent._RemoteTraceback", "multiprocessing.RemoteTraceback", "billiard.RemoteTraceback"})
 
@@ -48,8 +52,7 @@ _RANK = (
 _UNKNOWN = Verdict(type=_T.UNKNOWN, rule="unknown", detail="no rule matched", strength=Strength.GENERIC, confidence=0.2)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A verdict and the link it was read from."""
 
     look: Look
@@ -107,17 +110,17 @@ def _judged(links: list[Look], rules: tuple[Rule, ...]) -> list[Finding]:
 
 def judge(look: Look) -> Verdict | None:
     """The verdict on one link alone: structure before names before words."""
-    by_class = words.verdict_of_class(look.facts)
+    by_class = names.verdict_of_class(look.facts)
     if by_class is not None and by_class.reason == "billing":
         return by_class
-    for reader in _READERS:
+    for reader in _READERS if look.tells else _MUTE_READERS:
         verdict = reader(look)
         if verdict is not None:
             return _demoted(look, verdict)
     if by_class is None or by_class.strength is Strength.GENERIC:
-        spoken = cloud.read_symbolic(look) or words.verdict_of_text(look)
+        spoken = (cloud.read_symbolic(look) if look.tells else None) or texts.verdict_of_text(look)
         return spoken or by_class
-    hint = hints.from_attributes(look) if by_class.type is _T.TRANSIENT_RATE_LIMIT else None
+    hint = hints.from_attributes(look) if look.tells and by_class.type is _T.TRANSIENT_RATE_LIMIT else None
     return _demoted(look, hints.applied(by_class, hint, wanted=None))
 
 
@@ -173,7 +176,7 @@ def _leaves(look: Look) -> Iterator[Look]:
             continue
         seen.add(id(exc))
         if issubclass(type(exc), BaseExceptionGroup):
-            inner: Any = look.attempt(BaseExceptionGroup.exceptions.__get__, exc)  # type: ignore[attr-defined]  # a slot
+            inner: Any = look.attempt(BaseExceptionGroup.exceptions.__get__, exc)
             waiting.extend(reversed(inner[:_LEAVES_LIMIT] if type(inner) is tuple else ()))
         else:
             leaves += 1
@@ -212,7 +215,7 @@ def _below(look: Look, exc: BaseException, *, implicit: bool) -> Look:
 def _carried(look: Look) -> list[BaseException]:
     args = look.exc.args
     found = exceptions_in(args[:2]) if type(args) is tuple else []
-    for name in _CARRIERS:
+    for name in _CARRIERS if look.tells else ():
         value = look.read(name)
         if value is not None and type(value) is not str:
             found += _exceptions_of(look, name, value)

@@ -63,7 +63,7 @@ def from_description(
     sqlstate: str | None = None,
     context: Context = _NOTHING,
 ) -> Failure:
-    """Classify from words: `exception_type` qualified (``httpx.ConnectError``), HTTP `status`, five-character SQLSTATE."""
+    """Classify from words: `exception_type` qualified (``httpx.ConnectError``), HTTP `status`, SQLSTATE."""
     described = _Described(message)
     described.sqlstate, described.status_code = sqlstate, status
     facts = facts_of_name(exception_type or "Exception")
@@ -101,7 +101,7 @@ def _type(verdict: Verdict, repeats: int) -> FailureType:
 
 
 def _confidence(verdict: Verdict, kind: FailureType, repeats: int) -> float:
-    """Repetition speaks against a transient cause and for a permanent one: 10 % for the second time, 20 % from the third."""
+    """Repetition speaks against a transient cause and for a permanent one: 10 %, from the third time 20 %."""
     shift = 0.1 * min(repeats, _THIRD)
     if kind is FailureType.TRANSIENT_RATE_LIMIT or verdict.confidence >= 1.0:
         shift = 0.0

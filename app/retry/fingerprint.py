@@ -1,6 +1,5 @@
 """One name for failures of one cause: equal when only numbers, ids, quoted values or line numbers differ."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 
@@ -23,6 +22,8 @@ def normalise(message: str) -> str:
 
 def fingerprint(causes: Sequence[tuple[str, str]], frames: Sequence[str]) -> str:
     """16 hex digits of the (exception type, message) pairs, outermost first, and the user's frames."""
+    import hashlib  # Two milliseconds that a process which never fails does not pay.
+
     lines = [f"{name}|{normalise(message)}" for name, message in causes]
     digest = hashlib.blake2b("\n".join([*lines, "--", *frames]).encode("utf-8", "replace"), digest_size=8)
     return digest.hexdigest()

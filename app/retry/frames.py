@@ -12,7 +12,7 @@ _INSTALLED = ("/site-packages/", "/dist-packages/", "\\site-packages\\")
 
 def frames_of(traceback: TracebackType | None) -> list[FrameType]:
     """Outermost first, at most `_FRAMES_LIMIT`."""
-    frames = []
+    frames: list[FrameType] = []
     while traceback is not None and len(frames) < _FRAMES_LIMIT:
         frames.append(traceback.tb_frame)
         traceback = traceback.tb_next

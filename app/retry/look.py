@@ -6,31 +6,42 @@ Nothing here imports the library that raised it, and no attribute it reads can m
 import builtins
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 MESSAGE_LIMIT = 4000
 _STRIKES = 3
+# Attributes that carry a code, an answer or a wrapped exception. One with none of them needs no such reader.
+TELLING = frozenset({
+    "sqlstate", "pgcode", "status_code", "http_status", "http_status_code", "status", "http_code", "statuscode", "code",
+    "error_code", "errcode", "response_code", "response_status", "http_error_code", "response", "resp", "meta",
+    "headers",
+    "grpc_status_code", "details", "body", "type", "error", "orig", "reason", "os_error", "certificate_error", "exc",
+    "cause", "original_exception", "original_error", "inner_exception", "inner", "original", "wrapped", "errors",
+    "last_attempt", "kwargs", "retry_after", "retry_after_seconds", "retry_in", "retry_delay", "recipients",
+    "smtp_code",
+})  # fmt: skip
+_ANSWERING = ("__getattr__", "__getattribute__")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 # Forks and successors that kept their class names.
 _ALIASES = {"httpx2": "httpx", "httpcore2": "httpcore", "psycopg2": "psycopg", "exceptiongroup": "builtins"}
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What the class alone tells.
 
     Attributes:
         name: Qualified name, such as ``httpx.ConnectError``; builtins without their module.
         keys: For each class of the MRO, most derived first, ``package.Class``: stable when libraries move modules.
         roots: Top-level packages of the MRO.
+        telling: Whether the class defines one of `TELLING`, or answers for names it does not define.
     """
 
     name: str
     keys: tuple[str, ...]
     roots: frozenset[str]
+    telling: bool
 
     def is_a(self, key: str) -> bool:
         """Whether a class of this key is in the MRO."""
@@ -46,7 +57,7 @@ def _key(module: str, name: str) -> str:
 
 def _named(cls: type) -> tuple[str, str]:
     module, name = cls.__module__, cls.__qualname__
-    return (module if isinstance(module, str) else "?"), name
+    return (module if type(module) is str else "?"), name
 
 
 @lru_cache(maxsize=1024)
@@ -56,21 +67,29 @@ def facts_of(cls: type) -> Facts:
     keys = tuple(_key(module, name) for module, name in named)
     module, name = named[0]
     full = name if module == "builtins" else f"{module}.{name}"
-    return Facts(full[:300], keys, frozenset(key.rpartition(".")[0] for key in keys if "." in key))
+    roots = frozenset(key.rpartition(".")[0] for key in keys if "." in key)
+    return Facts(full[:300], keys, roots, _is_telling(cls))
+
+
+def _is_telling(cls: type) -> bool:
+    for klass in cls.__mro__:
+        names = vars(klass)
+        if not TELLING.isdisjoint(names) or (klass.__module__ != "builtins" and any(n in names for n in _ANSWERING)):
+            return True
+    return False
 
 
 def facts_of_name(name: str) -> Facts:
     """Facts of a class that is only known by its qualified name; builtins keep their bases."""
     known = getattr(builtins, name.removeprefix("builtins."), None)
     if isinstance(known, type) and issubclass(known, BaseException):
-        return facts_of(known)
+        return facts_of(known)  # type: ignore[arg-type]  # A class is hashable.
     module, _, short = name.rpartition(".")
     key = _key(module, short) if module else short
-    return Facts(name[:300], (key, "Exception"), frozenset({module.partition(".")[0]} - {""}))
+    return Facts(name[:300], (key, "Exception"), frozenset({module.partition(".")[0]} - {""}), telling=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What readers may know beside the exception: see `classify.Context`."""
 
     task_name: str | None = None
@@ -100,7 +119,7 @@ class Look:
         self.around = around
         self.depth = depth
         self.implicit = implicit
-        self.facts = facts or facts_of(type(exc))
+        self.facts = facts or facts_of(type(exc))  # type: ignore[arg-type]  # A class is hashable.
         self._text: str | None = None
         self._strikes = 0
 
@@ -129,6 +148,11 @@ class Look:
     def string(self, name: str, *, of: Any = None) -> str | None:
         """An attribute that truly is text."""
         return as_str(self.read(name, of=of))
+
+    @property
+    def tells(self) -> bool:
+        """Whether it has any attribute worth reading."""
+        return self.facts.telling or not TELLING.isdisjoint(self.attempt(vars, self.exc) or ())
 
     @property
     def text(self) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .failure import FailureType
 
@@ -14,8 +14,7 @@ _SCAN_LIMIT = 1000
 _MANY_WORDS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(NamedTuple):
     """What a phrase stands for; the lower rank wins over the higher."""
 
     rank: int

@@ -9,7 +9,7 @@ from .look import Look
 from .verdict import Verdict
 
 _SCAN_LIMIT = 2000
-_LINE = re.compile(r"\s*(?P<match>[^=\s][^=]*?)\s*=\s*(?P<type>[A-Z_]+)\s*")
+_LINE = r"\s*(?P<match>[^=\s][^=]*?)\s*=\s*(?P<type>[A-Z_]+)\s*"
 
 Judge = Callable[[BaseException], FailureType | None]
 
@@ -120,7 +120,7 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
 
 
 def _parse(line: str) -> Rule:
-    match = _LINE.fullmatch(line)
+    match = re.fullmatch(_LINE, line)
     if match is None or match["type"] not in FailureType.__members__:
         raise RuleError(f'failure rule {line!r}: expected class=TYPE or "text"=TYPE, TYPE one of {_types()}')
     name, quote, rest = match["match"].partition('"')

@@ -1,8 +1,8 @@
 """What each failure type means, what helps, and whether trying again can help. Data, no behaviour."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .failure import FailureType, Remediation
 
@@ -10,8 +10,7 @@ _T = FailureType
 _R = Remediation
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(NamedTuple):
     """What an operator needs to know about a type.
 
     Attributes:
@@ -25,8 +24,7 @@ class Meaning:
     retryable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Refinement:
+class Refinement(NamedTuple):
     """A finer cause within a type: its own words, and its own first action where that differs."""
 
     sentence: str
@@ -36,64 +34,78 @@ class Refinement:
 TAXONOMY: Mapping[FailureType, Meaning] = MappingProxyType(
     {
         _T.TRANSIENT_DATABASE: Meaning(
-            "the database could not serve this now; a later try usually works", (_R.AUTO_RETRY, _R.ALERT_TEAM), True
+            "the database could not serve this now; a later try usually works",
+            (_R.AUTO_RETRY, _R.ALERT_TEAM),
+            retryable=True,
         ),
         _T.TRANSIENT_NETWORK: Meaning(
-            "the connection failed on its way; a later try usually works", (_R.AUTO_RETRY, _R.CHECK_EXTERNAL), True
+            "the connection failed on its way; a later try usually works",
+            (_R.AUTO_RETRY, _R.CHECK_EXTERNAL),
+            retryable=True,
         ),
         _T.TRANSIENT_RATE_LIMIT: Meaning(
-            "the other side works and asks us to slow down", (_R.AUTO_RETRY, _R.SCALE_RESOURCES), True
+            "the other side works and asks us to slow down", (_R.AUTO_RETRY, _R.SCALE_RESOURCES), retryable=True
         ),
         _T.TRANSIENT_TIMEOUT: Meaning(
-            "no answer came in time; it may or may not have taken effect", (_R.AUTO_RETRY, _R.INVESTIGATE), True
+            "no answer came in time; it may or may not have taken effect",
+            (_R.AUTO_RETRY, _R.INVESTIGATE),
+            retryable=True,
         ),
         _T.TRANSIENT_RESOURCE: Meaning(
             "something on our side is used up for the moment; less load relieves it",
             (_R.AUTO_RETRY, _R.SCALE_RESOURCES),
-            True,
+            retryable=True,
         ),
         _T.EXTERNAL_API_DOWN: Meaning(
             "the other service is down or failing; it passes when they recover",
             (_R.CHECK_EXTERNAL, _R.AUTO_RETRY),
-            True,
+            retryable=True,
         ),
         _T.PERMANENT_VALIDATION: Meaning(
             "the data was refused and will be refused again; correct it, then replay",
             (_R.FIX_DATA, _R.MANUAL_RETRY),
-            False,
+            retryable=False,
         ),
         _T.PERMANENT_NOT_FOUND: Meaning(
             "what the job needs does not exist; create it or correct the reference, then replay",
             (_R.FIX_DATA, _R.INVESTIGATE),
-            False,
+            retryable=False,
         ),
         _T.PERMANENT_CONFLICT: Meaning(
-            "it contradicts what is already there; perhaps it was done before", (_R.INVESTIGATE, _R.MANUAL_RETRY), False
+            "it contradicts what is already there; perhaps it was done before",
+            (_R.INVESTIGATE, _R.MANUAL_RETRY),
+            retryable=False,
         ),
         _T.PERMANENT_AUTH: Meaning(
             "we are not allowed to; mend the credentials or the permission, then replay",
             (_R.FIX_CONFIG, _R.ALERT_TEAM),
-            False,
+            retryable=False,
         ),
         _T.CONFIG_MISSING_SETTING: Meaning(
-            "a setting is missing or wrong; correct it, then replay", (_R.FIX_CONFIG, _R.ALERT_TEAM), False
+            "a setting is missing or wrong; correct it, then replay", (_R.FIX_CONFIG, _R.ALERT_TEAM), retryable=False
         ),
         _T.PERMANENT_CODE_BUG: Meaning(
-            "the code is wrong, not the moment; it needs a change and a deploy", (_R.ALERT_TEAM, _R.INVESTIGATE), False
+            "the code is wrong, not the moment; it needs a change and a deploy",
+            (_R.ALERT_TEAM, _R.INVESTIGATE),
+            retryable=False,
         ),
         _T.SYSTEM_OUT_OF_MEMORY: Meaning(
-            "memory ran out; fewer jobs at once or a larger machine", (_R.SCALE_RESOURCES, _R.INVESTIGATE), True
+            "memory ran out; fewer jobs at once or a larger machine",
+            (_R.SCALE_RESOURCES, _R.INVESTIGATE),
+            retryable=True,
         ),
         _T.SYSTEM_DISK_FULL: Meaning(
-            "nothing more can be written there; free space first", (_R.SCALE_RESOURCES, _R.ALERT_TEAM), True
+            "nothing more can be written there; free space first", (_R.SCALE_RESOURCES, _R.ALERT_TEAM), retryable=True
         ),
         _T.SYSTEM_WORKER_LOST: Meaning(
             "the process that ran it died; a job that does this again and again is a poison job",
             (_R.SCALE_RESOURCES, _R.INVESTIGATE),
-            True,
+            retryable=True,
         ),
         _T.UNKNOWN: Meaning(
-            "no rule knows this error; it is tried again, and worth a rule", (_R.INVESTIGATE, _R.MANUAL_RETRY), True
+            "no rule knows this error; it is tried again, and worth a rule",
+            (_R.INVESTIGATE, _R.MANUAL_RETRY),
+            retryable=True,
         ),
     }
 )

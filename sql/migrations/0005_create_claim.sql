@@ -34,13 +34,18 @@ CREATE TABLE afresh.hold (
 );
 
 -- The next runnable jobs in the order in which they should run, locked until the transaction ends.
+--
+--   p_window    how many jobs of a lane are looked at, and how many of all lanes are tried to be locked
+--   o_more      as many were tried as the window holds, so there may be others behind them
+--   o_crowded   so many jobs with locks were looked at that those of other locks may lie behind them
 CREATE FUNCTION afresh.runnable(
-    p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean
-) RETURNS bigint[]
+    p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean,
+    p_locks boolean, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean
+)
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
-BEGIN RETURN (
+BEGIN
 WITH RECURSIVE
 ready_lane AS (
     (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked
@@ -94,7 +99,6 @@ open_lane AS (
       AND NOT EXISTS (SELECT FROM afresh.hold h
                       WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency))
 ),
--- Twice the limit, so that workers who claim at the same moment find jobs behind each other's locked rows.
 ready AS (
     SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due
     FROM open_lane l
@@ -105,7 +109,7 @@ ready AS (
           AND j.queue_name = l.queue_name AND j.task_name = l.task_name
           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
         ORDER BY (-j.priority), j.id
-        LIMIT CASE WHEN l.locked THEN 4 * p_limit + 16 ELSE 2 * p_limit END
+        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE p_window END
     ) j
     WHERE l.rank IS NULL
 ),
@@ -121,7 +125,7 @@ due AS (
           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
           AND (-j.priority) = l.rank
         ORDER BY j.scheduled_at, j.id
-        LIMIT CASE WHEN l.locked THEN 4 * p_limit + 16 ELSE 2 * p_limit END
+        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE p_window END
     ) j
     WHERE l.rank IS NOT NULL
 ),
@@ -134,7 +138,7 @@ candidate AS (
                     ORDER BY (-f.priority), f.id LIMIT 1)
     )
     ORDER BY turn
-    LIMIT 2 * p_limit
+    LIMIT p_window
 ),
 taken AS (
     SELECT j.id, c.turn
@@ -145,8 +149,12 @@ taken AS (
     LIMIT p_limit
     FOR UPDATE OF j SKIP LOCKED
 )
-SELECT coalesce(array_agg(id ORDER BY turn), '{}') FROM taken
-); END;
+SELECT (SELECT coalesce(array_agg(id ORDER BY turn), '{}') FROM taken),
+       (SELECT count(*) FROM candidate) >= p_window,
+       (SELECT count(*) FROM ready WHERE lock IS NOT NULL) >= 2 * p_window + 16
+       OR (SELECT count(*) FROM due WHERE lock IS NOT NULL) >= 2 * p_window + 16
+INTO o_ids, o_more, o_crowded;
+END;
 $$;
 
 -- Runnable jobs found by hopping from lock to lock, at most 256 locks a call.
@@ -163,7 +171,7 @@ DECLARE
 BEGIN
     WITH RECURSIVE head AS (
         (SELECT lock, id, 1 AS seen FROM procrastinate_jobs
-         WHERE status = 'todo' AND lock > v_after ORDER BY lock, (-priority), id LIMIT 1)
+         WHERE status = 'todo' AND lock >= v_after ORDER BY lock, (-priority), id LIMIT 1)
         UNION ALL
         SELECT hop.lock, hop.id, h.seen + 1
         FROM head h
@@ -207,9 +215,12 @@ $$;
 --   p_due_first     whose turn it is when a job without a time and a due one tie. Both kinds take turns within one
 --                   priority; a worker that claims one at a time alternates this, so that neither starves the other.
 --
--- Of the jobs that share a lock only the first may run, and only when none of them does. Blocked jobs are looked at
--- in order up to a window; when a crowd behind one lock fills the window, a second look hops from lock to lock,
--- going on where the last one of this session stopped.
+-- Jobs are looked at in order up to a window, twice the limit at first, so that workers who claim at the same moment
+-- find jobs behind each other's locked rows. Where others hold all of them, such as a transaction that changes many
+-- jobs, the window grows.
+--
+-- Of the jobs that share a lock only the first may run, and only when none of them does. When a crowd behind one lock
+-- fills the window, a second look hops from lock to lock, going on where the last one of this session stopped.
 --
 -- Locks rows of procrastinate_jobs with SKIP LOCKED only, and no other table: it never waits, save for the
 -- unique index of running locks, where a claim that loses the race takes jobs without a lock instead.
@@ -254,9 +265,17 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_ids bigint[];
+    v_more boolean;
+    v_crowded boolean;
+    v_window integer := 2 * p_limit;
 BEGIN
-    v_ids := afresh.runnable(p_limit, p_queues, p_tasks, p_dependencies, p_due_first, true);
-    IF cardinality(v_ids) < p_limit THEN
+    LOOP
+        SELECT o_ids, o_more, o_crowded INTO v_ids, v_more, v_crowded
+        FROM afresh.runnable(p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true);
+        EXIT WHEN cardinality(v_ids) >= p_limit OR NOT v_more OR v_window > 10000;
+        v_window := 16 * v_window;
+    END LOOP;
+    IF v_crowded AND cardinality(v_ids) < p_limit THEN
         v_ids := v_ids || afresh.runnable_lock_heads(
             p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, v_ids);
     END IF;
@@ -267,7 +286,8 @@ BEGIN
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
         WHERE id = ANY (v_ids);
     EXCEPTION WHEN unique_violation THEN
-        v_ids := afresh.runnable(p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
+        SELECT o_ids INTO v_ids
+        FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
         WHERE id = ANY (v_ids);
     END;

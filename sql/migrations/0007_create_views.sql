@@ -12,6 +12,16 @@ RETURN CASE
     WHEN p_status IN ('doing', 'aborting') THEN 'running'
     ELSE p_status::text END;
 
+-- The statuses in which a job can have a state, so that a search by state can begin with a partial index. No job is
+-- 'aborting' since Procrastinate 3.0.
+CREATE FUNCTION afresh.state_statuses(p_state text) RETURNS procrastinate_job_status[]
+LANGUAGE sql IMMUTABLE
+RETURN CASE
+    WHEN p_state IN ('ready', 'scheduled', 'retrying') THEN ARRAY['todo'::procrastinate_job_status]
+    WHEN p_state = 'running' THEN ARRAY['doing'::procrastinate_job_status]
+    WHEN p_state IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN ARRAY[p_state::procrastinate_job_status]
+    ELSE ARRAY[]::procrastinate_job_status[] END;
+
 -- Every ended run of every job: ours as recorded, successes as Procrastinate's events tell them.
 CREATE VIEW afresh.attempts AS
 SELECT a.job_id, a.attempt, a.outcome::text AS outcome, a.counted, a.task_name, a.queue_name, a.worker_id,
@@ -32,7 +42,9 @@ WHERE e.type = 'succeeded';
 
 CREATE VIEW afresh.jobs AS
 SELECT j.id, j.task_name, j.queue_name, j.status::text AS status,
-       afresh.job_state(j.status, j.scheduled_at, j.attempts > 0 OR last.job_id IS NOT NULL) AS state,
+       afresh.job_state(
+           j.status, j.scheduled_at, j.attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id)
+       ) AS state,
        j.priority, j.attempts, o.max_retries, o.timeout, o.deadline,
        CASE WHEN j.status <> 'todo' THEN NULL
             WHEN EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = j.queue_name) THEN 'queue_paused'
@@ -64,5 +76,5 @@ LEFT JOIN LATERAL (
 ) ended ON true
 LEFT JOIN LATERAL (
     SELECT a.job_id, a.exception_type, a.message, a.failure_type, a.reason, a.ended_at
-    FROM afresh.attempt a WHERE a.job_id = j.id ORDER BY a.id DESC LIMIT 1
+    FROM afresh.attempt a WHERE a.job_id = j.id AND a.failure_type IS NOT NULL ORDER BY a.id DESC LIMIT 1
 ) last ON true;

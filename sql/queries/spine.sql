@@ -17,11 +17,25 @@ SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s);
 SELECT * FROM afresh.settle_endings(%s, %s::jsonb, %s, %s);
 
 -- name: release_jobs
--- Give claimed jobs that never started back to the queue, without a trace in their history.
-UPDATE procrastinate_jobs
-SET status = 'todo', worker_id = NULL
-WHERE id = ANY (%(ids)s) AND status = 'doing' AND worker_id = %(worker)s AND NOT abort_requested
-RETURNING id;
+-- Give claimed jobs that never started back to the queue; the rows are those that stay with the worker.
+WITH mine AS (
+    SELECT id, queueing_lock, abort_requested, row_number() OVER (PARTITION BY queueing_lock ORDER BY id) AS place
+    FROM procrastinate_jobs
+    WHERE id = ANY (%(ids)s) AND status = 'doing' AND worker_id = %(worker)s
+),
+released AS (
+    UPDATE procrastinate_jobs j
+    SET status = 'todo', worker_id = NULL
+    FROM mine
+    WHERE j.id = mine.id AND j.status = 'doing' AND j.worker_id = %(worker)s AND NOT j.abort_requested
+      AND (mine.queueing_lock IS NULL OR mine.place = 1 AND NOT EXISTS (
+          SELECT FROM procrastinate_jobs t WHERE t.queueing_lock = mine.queueing_lock AND t.status = 'todo'))
+    RETURNING j.id
+),
+woken AS (
+    SELECT pg_notify('afresh_wake', '') FROM released LIMIT 1
+)
+SELECT mine.id FROM mine, (SELECT count(*) FROM woken) AS w WHERE mine.id NOT IN (SELECT id FROM released);
 
 -- name: find_stalled
 -- Jobs whose worker is gone, or silent for too long, with how often they were rescued before.
@@ -41,7 +55,7 @@ WITH job AS (
     RETURNING id
 )
 UPDATE afresh.attempt a SET next_run_at = %(at)s, delay = %(at)s - a.ended_at
-FROM job
+FROM job, pg_notify('afresh_wake', '')
 WHERE a.job_id = job.id AND a.next_run_at = %(planned)s;
 
 -- name: beat_heart

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ..failure import Effect, FailureType
 from ..look import Look, as_int
 from ..verdict import Strength, Verdict
-from . import words
+from . import names
 from .known import KNOWN
 
 _T = FailureType
@@ -64,7 +64,7 @@ def _amqp(look: Look) -> Verdict | None:
 
 
 def _kafka(look: Look) -> Verdict | None:
-    known = words.verdict_of_class(look.facts)
+    known = names.verdict_of_class(look.facts)
     specific = (
         known is not None and known.rule == f"class.{look.facts.keys[0]}" and known.strength is not Strength.CARRIER
     )

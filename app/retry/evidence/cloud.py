@@ -6,7 +6,7 @@ from typing import Any
 from ..failure import Effect, FailureType
 from ..look import Look, as_int, as_str
 from ..verdict import Verdict
-from . import grpc, hints, http, words
+from . import grpc, hints, http, names
 
 _T = FailureType
 
@@ -19,7 +19,8 @@ def _codes(*rows: tuple[FailureType, str]) -> Mapping[str, FailureType]:
 _AWS = _codes(
     (_T.TRANSIENT_RATE_LIMIT, """
         Throttling ThrottlingException ThrottledException RequestThrottledException TooManyRequestsException
-        ProvisionedThroughputExceededException TransactionInProgressException RequestLimitExceeded BandwidthLimitExceeded
+        ProvisionedThroughputExceededException TransactionInProgressException RequestLimitExceeded
+        BandwidthLimitExceeded
         LimitExceededException RequestThrottled SlowDown PriorRequestNotComplete EC2ThrottledException
         ServiceQuotaExceededException MaxMessagesPerSecondExceeded Throttled TooManyRequests
         KMSThrottlingException"""),
@@ -44,10 +45,12 @@ _AWS = _codes(
         OperationAborted DependencyViolation ConflictException BucketNotEmpty InvalidBucketState
         IdempotentParameterMismatch DuplicateTransactionException"""),
     (_T.PERMANENT_VALIDATION, """
-        ValidationException ValidationError InvalidParameterValue InvalidParameterValueException InvalidParameterCombination
+        ValidationException ValidationError InvalidParameterValue InvalidParameterValueException
+        InvalidParameterCombination
         InvalidParameterException MissingParameter MalformedXML InvalidArgument EntityTooLarge EntityTooSmall BadDigest
         InvalidRequest InvalidDigest KeyTooLongError MessageRejected InvalidBucketName RequestEntityTooLargeException
-        ItemCollectionSizeLimitExceededException SerializationException InvalidInput InvalidRange MalformedPolicyDocument
+        ItemCollectionSizeLimitExceededException SerializationException InvalidInput InvalidRange
+        MalformedPolicyDocument
         InvalidMessageContents MalformedQueryString"""),
     (_T.PERMANENT_CODE_BUG, """
         InvalidAction UnknownOperationException NotImplemented MethodNotAllowed UnsupportedOperation
@@ -84,7 +87,7 @@ def _aws_verdict(look: Look, code: str | None, status: int | None) -> Verdict | 
     known = status is not None and 300 <= status < 600  # noqa: PLR2004 - what HTTP calls an error
     if known and status != 400 and status is not None:  # noqa: PLR2004 - AWS puts everything into 400
         return http.verdict_of_status(status, look)
-    by_words = words.verdict_of_code("aws", code) if code else None
+    by_words = names.verdict_of_code("aws", code) if code else None
     return by_words or (http.verdict_of_status(status, look) if known and status is not None else None)
 
 
@@ -138,7 +141,7 @@ def read_symbolic(look: Look) -> Verdict | None:
         kind = _MODEL_APIS.get(code)
         if kind is not None:
             return Verdict(type=kind, rule=f"code.{code}", detail=f"error code {code}", confidence=0.95)
-        by_words = words.verdict_of_code("code", code)
+        by_words = names.verdict_of_code("code", code)
         if by_words is not None:
             return hints.applied(by_words, hints.from_attributes(look), wanted=None)
     return None

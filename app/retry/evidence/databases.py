@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from ..failure import Effect, FailureType
 from ..look import Look, as_int, as_str
 from ..verdict import Strength, Verdict
-from . import sqlstate, words
+from . import sqlstate, texts
 from .known import KNOWN
 
 _T = FailureType
@@ -25,15 +25,18 @@ _MYSQL = _codes(
         2006 2013 2055 3032 3100 3101"""),
     (_T.TRANSIENT_TIMEOUT, None, "1028 1317 1969 3024"),
     (_T.TRANSIENT_NETWORK, "resolution", "2005"),
-    (_T.PERMANENT_AUTH, None, "1044 1045 1095 1130 1131 1132 1142 1143 1227 1251 1370 1396 1410 1698 1820 1862 1873 3118 4151 2058 2059"),
+    (_T.PERMANENT_AUTH, None,
+     "1044 1045 1095 1130 1131 1132 1142 1143 1227 1251 1370 1396 1410 1698 1820 1862 1873 3118 4151 2058 2059"),
     (_T.CONFIG_MISSING_SETTING, None, "1049 1193 2026"),
     (_T.PERMANENT_CONFLICT, None, "1022 1062 1169 1586 1050 1007 1008"),
     (_T.PERMANENT_CONFLICT, "foreign_key", "1216 1217 1451 1452"),
     (_T.PERMANENT_VALIDATION, None, """
-        1048 1138 1153 1171 1242 1261 1262 1263 1264 1265 1292 1300 1364 1366 1367 1406 1411 1416 1441 1644 1690 3140 3141
+        1048 1138 1153 1171 1242 1261 1262 1263 1264 1265 1292 1300 1364 1366 1367 1406 1411 1416 1441 1644 1690 3140
+        3141
         3819 4025 1118 1301"""),
     (_T.PERMANENT_CODE_BUG, "schema", "1051 1054 1109 1146 1305 1360"),
-    (_T.PERMANENT_CODE_BUG, None, "1060 1061 1063 1064 1065 1066 1052 1055 1111 1136 1149 1210 1222 1235 1318 2014 2030"),
+    (_T.PERMANENT_CODE_BUG, None,
+     "1060 1061 1063 1064 1065 1066 1052 1055 1111 1136 1149 1210 1222 1235 1318 2014 2030"),
     (_T.SYSTEM_OUT_OF_MEMORY, "server_memory", "1037 1038 1135 2008"),
     (_T.SYSTEM_DISK_FULL, None, "1021 1114 3675"),
     (_T.UNKNOWN, "corruption", "1030 1033 1034 1035 1194 1195"),
@@ -43,9 +46,10 @@ _MYSQL = _codes(
 _MONGO = _codes(
     (_T.TRANSIENT_DATABASE, "contention", "24 46 112 117 225 244 251"),
     (_T.TRANSIENT_DATABASE, None, """
-        6 7 43 63 64 70 74 75 89 91 100 133 134 136 150 189 202 203 216 234 237 246 262 317 358 384 402 9001 10107 11600 11602
+        6 7 43 63 70 74 75 89 91 100 133 134 136 150 189 202 203 216 234 237 246 262 317 358 384 402 9001 10107
+        11600 11602
         13388 13435 13436"""),
-    (_T.TRANSIENT_TIMEOUT, None, "50 290"),
+    (_T.TRANSIENT_TIMEOUT, None, "50 64 290"),
     (_T.TRANSIENT_RATE_LIMIT, None, "16500"),
     (_T.PERMANENT_AUTH, None, "11 13 18 31 32 33 334 391 8000"),
     (_T.PERMANENT_VALIDATION, None, "2 3 4 9 14 15 16 22 52 53 54 56 57 121 10334 17280 241"),
@@ -78,7 +82,8 @@ _SQL_SERVER = _codes(
 _ORACLE = _codes(
     (_T.TRANSIENT_DATABASE, "contention", "54 60 8177 30006"),
     (_T.TRANSIENT_DATABASE, None, """
-        18 20 28 1012 1033 1034 1035 1089 1090 1092 1109 1555 3113 3114 3135 12153 12514 12516 12518 12519 12520 12526 12527 12528
+        18 20 28 1012 1033 1034 1035 1089 1090 1092 1109 1555 3113 3114 3135 12153 12514 12516 12518 12519 12520
+        12526 12527 12528
         12537 12541 12547 12570 12571 12757 16456 25402 25403 25408 25409"""),
     (_T.TRANSIENT_TIMEOUT, None, "1013 3136 12170 12535 12606 12609 51"),
     (_T.TRANSIENT_NETWORK, "resolution", "12545"),
@@ -159,7 +164,8 @@ _DB_API = {
     "NotSupportedError": _T.PERMANENT_CODE_BUG, "DatabaseError": _T.TRANSIENT_DATABASE,
 }  # fmt: skip
 _DRIVERS = frozenset({
-    "psycopg", "psycopg2", "pg8000", "asyncpg", "aiopg", "sqlite3", "aiosqlite", "_sqlite3", "pymysql", "MySQLdb", "mysql",
+    "psycopg", "psycopg2", "pg8000", "asyncpg", "aiopg", "sqlite3", "aiosqlite", "_sqlite3", "pymysql", "MySQLdb",
+    "mysql",
     "aiomysql", "asyncmy", "mariadb", "_mysql_connector", "pymssql", "_mssql", "pyodbc", "oracledb", "cx_Oracle",
     "snowflake", "duckdb", "_duckdb", "ibm_db_dbi", "pyhive", "trino", "clickhouse_driver", "clickhouse_connect",
     "hdbcli", "firebird", "teradatasql", "databricks", "vertica_python", "redshift_connector", "apsw",
@@ -167,7 +173,7 @@ _DRIVERS = frozenset({
 _MYSQL_ROOTS = ("pymysql", "MySQLdb", "mysql", "aiomysql", "asyncmy", "mariadb", "_mysql_connector")
 _SQL_SERVER_ROOTS = ("pymssql", "_mssql")
 _ORACLE_ROOTS = ("oracledb", "cx_Oracle")
-_ORACLE_CODE = re.compile(r"\bORA-(\d{5})\b")
+_ORACLE_CODE = r"\bORA-(\d{5})\b"
 _DPY_KINDS = {
     "DPY-6005": _T.TRANSIENT_DATABASE, "DPY-4011": _T.TRANSIENT_DATABASE, "DPY-6001": _T.CONFIG_MISSING_SETTING,
     "DPY-6000": _T.TRANSIENT_DATABASE, "DPY-4005": _T.TRANSIENT_RESOURCE, "DPY-4024": _T.TRANSIENT_TIMEOUT,
@@ -217,7 +223,7 @@ def _oracle(look: Look) -> Verdict | None:
     kind = _DPY_KINDS.get(look.text[:8])
     if kind is not None:
         return Verdict(type=kind, rule=f"oracle.{look.text[:8]}", detail=look.text[:8])
-    match = _ORACLE_CODE.search(look.text[:1000])
+    match = re.search(_ORACLE_CODE, look.text[:1000])
     return _numbered(_ORACLE, "oracle", int(match[1])) if match else None
 
 
@@ -272,7 +278,7 @@ def _by_db_api(look: Look) -> Verdict | None:
         kind = _DB_API.get(key.rpartition(".")[2])
         if kind is None:
             continue
-        spoken = words.read_text(look.text, look) if kind is _T.TRANSIENT_DATABASE else None
+        spoken = texts.read_text(look.text, look) if kind is _T.TRANSIENT_DATABASE else None
         if spoken is not None and spoken.type is not _T.TRANSIENT_NETWORK:
             kind, rule, detail, reason = spoken.type, spoken.rule, spoken.detail, spoken.reason
         else:

@@ -90,7 +90,7 @@ def verdict_of_code(name: str, look: Look) -> Verdict:
 
 
 def _with_pushback(look: Look, verdict: Verdict) -> Verdict:
-    """gRFC A6: milliseconds; a negative or unreadable value means do not retry."""
+    """The A6 proposal: milliseconds; a negative or unreadable value means do not retry."""
     metadata = look.call(look.read("trailing_metadata"))
     for pair in list(metadata)[:_MANY] if issubclass(type(metadata), tuple | list) else ():
         if issubclass(type(pair), tuple) and len(pair) == 2 and as_str(pair[0]) == _PUSHBACK:  # noqa: PLR2004 - key and value

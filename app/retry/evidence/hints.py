@@ -10,13 +10,17 @@ from ..failure import Hint
 from ..look import Look, as_int, as_str
 from ..verdict import Verdict
 
-_MONTHS = {name: n for n, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = {
+    name: n
+    for n, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
 # RFC 9110, 5.6.7: IMF-fixdate, RFC 850 and asctime.
-_DATE = re.compile(
-    r"[A-Za-z]{3,9},? (?:(?P<day>\d{1,2})[ -](?P<month>[A-Za-z]{3})[ -](?P<year>\d{4}|\d\d) (?P<time>\d\d:\d\d:\d\d) GMT"
+_DATE = (
+    r"[A-Za-z]{3,9},? (?:(?P<day>\d{1,2})[ -](?P<month>[A-Za-z]{3})[ -](?P<year>\d{4}|\d\d) "
+    r"(?P<time>\d\d:\d\d:\d\d) GMT"
     r"|(?P<month2>[A-Za-z]{3}) (?P<day2>[ \d]\d) (?P<time2>\d\d:\d\d:\d\d) (?P<year2>\d{4}))"
 )
-_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+_NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
 _LENGTH_LIMIT = 100
 _EPOCH_SECONDS = 1_000_000_000
 _HEADERS_LIMIT = 200
@@ -53,7 +57,7 @@ def from_headers(look: Look, headers: Any, status: int | None = None) -> Hint | 
 
 def _scaled(value: str, unit: float, name: str) -> Hint | None:
     text = value.strip()
-    return _hint(float(text) * unit, name) if len(text) < _LENGTH_LIMIT and _NUMBER.fullmatch(text) else None
+    return _hint(float(text) * unit, name) if len(text) < _LENGTH_LIMIT and re.fullmatch(_NUMBER, text) else None
 
 
 def _until(look: Look, headers: Any, value: str) -> Hint | None:
@@ -72,7 +76,7 @@ def _now(look: Look, headers: Any) -> datetime | None:
 def _reset(look: Look, headers: Any) -> Hint | None:
     for name in ("x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"):
         text = (header(look, headers, name) or "").strip()
-        if not _NUMBER.fullmatch(text):
+        if not re.fullmatch(_NUMBER, text):
             continue
         seconds = float(text)
         if seconds > _EPOCH_SECONDS:
@@ -105,7 +109,7 @@ def duration(look: Look, value: Any) -> float | None:
         return float(number) if abs(number) < 1e12 else None  # noqa: PLR2004 - beyond any wait
     text = as_str(value)
     if text is not None:
-        return float(text) if _NUMBER.fullmatch(text.strip()) else None
+        return float(text) if re.fullmatch(_NUMBER, text.strip()) else None
     seconds = look.integer("seconds", of=value)
     return None if seconds is None else seconds + (look.integer("nanos", of=value) or 0) / 1e9
 
@@ -134,7 +138,7 @@ def _hint(seconds: float, source: str) -> Hint | None:
 
 def parse_date(text: str) -> datetime | None:
     """An HTTP-date as an aware UTC datetime; independent of the locale, which `strptime` is not."""
-    match = _DATE.fullmatch(text.strip()) if len(text) < _LENGTH_LIMIT else None
+    match = re.fullmatch(_DATE, text.strip()) if len(text) < _LENGTH_LIMIT else None
     if match is None:
         return None
     day, year = int(match["day"] or match["day2"]), int(match["year"] or match["year2"])

@@ -1,12 +1,11 @@
 """HTTP statuses on the errors of any client library, and what servers say beside the status."""
 
-import re
 from typing import Any
 
 from ..failure import Effect, FailureType
 from ..look import Look, as_int, as_str
 from ..verdict import Verdict
-from . import hints
+from . import hints, names
 
 _T = FailureType
 
@@ -35,7 +34,8 @@ _INTERNAL_ERROR, _CLIENT, _SERVER, _END = 500, 400, 500, 600
 _SPEAKING = frozenset({400, 402, 403, 413, 429})
 
 _ON_RESPONSE = ("status_code", "status", "status_int", "code")
-_ON_ERROR = ("status_code", "http_status", "http_status_code", "status", "http_code", "statuscode", "code", "error_code",
+_ON_ERROR = ("status_code", "http_status", "http_status_code", "status", "http_code", "statuscode", "code",
+"error_code",
              "errcode", "response_code", "response_status", "http_error_code")  # fmt: skip
 # Their numbers are their own, whatever they look like.
 _NOT_HTTP = frozenset({
@@ -51,15 +51,21 @@ _BILLING = frozenset({
     "billing_not_active", "payment_required", "insufficient_credits", "insufficient_funds_on_account",
     "account_deactivated", "access_terminated",
 })  # fmt: skip
-_BILLING_TEXT = re.compile(
-    r"insufficient_quota|credit balance is too low|exceeded your current quota|billing_hard_limit|billing_not_active"
-    r"|spend_limit|insufficient_credits|insufficient balance"
-)
-_RATE_TEXT = re.compile(
-    r"rate.?limit|ratelimitexceeded|userratelimit|too many requests|quotaexceeded|quota exceeded|throttl|slow.?down"
-    r"|dailylimitexceeded|abuse detection"
-)
+_BILLING_TEXT = (
+    "insufficient_quota", "credit balance is too low", "exceeded your current quota", "billing_hard_limit",
+    "billing_not_active", "spend_limit", "insufficient_credits", "insufficient balance", "credit_balance_exhausted",
+    "organization_usage_limit_exceeded",
+)  # fmt: skip
+_RATE_TEXT = (
+    "rate limit", "rate_limit", "ratelimit", "rate-limit", "too many requests", "quotaexceeded", "quota exceeded",
+    "throttl",
+    "slow down", "slowdown", "dailylimitexceeded", "abuse detection",
+)  # fmt: skip
 _BODY_LIMIT = 4096
+_TELLING = frozenset({
+    _T.PERMANENT_AUTH, _T.TRANSIENT_RATE_LIMIT, _T.EXTERNAL_API_DOWN, _T.TRANSIENT_TIMEOUT, _T.PERMANENT_NOT_FOUND,
+    _T.PERMANENT_CONFLICT,
+})  # fmt: skip
 
 
 def read(look: Look) -> Verdict | None:
@@ -70,8 +76,22 @@ def read(look: Look) -> Verdict | None:
     headers = _headers(look, response)
     said = _said(look, response) if status in _SPEAKING else ""
     hint = hints.from_headers(look, headers, status) or hints.from_attributes(look)
-    verdict = verdict_of_status(status, look, said=said, told_to_wait=_told_to_wait(look, headers, said))
+    verdict = _symbolic(status, look) or verdict_of_status(
+        status, look, said=said, told_to_wait=_told_to_wait(look, headers, said)
+    )
     return hints.applied(verdict, hint, hints.should_retry(look, headers))
+
+
+def _symbolic(status: int, look: Look) -> Verdict | None:
+    """400 and 402 are buckets: a code such as ``invalid_grant`` or ``card_declined`` says what is in them."""
+    if status not in (400, 402):
+        return None
+    for name in ("code", "error", "error_code"):
+        code = look.string(name)
+        verdict = names.verdict_of_code("code", code) if code and len(code) <= 64 and " " not in code else None  # noqa: PLR2004 - longer is a sentence
+        if verdict is not None and (verdict.type in _TELLING or "declined" in verdict.rule):
+            return verdict
+    return None
 
 
 def status_of(look: Look) -> tuple[int | None, Any]:
@@ -105,10 +125,10 @@ def _as_status(value: Any) -> int | None:
 
 
 def verdict_of_status(status: int, look: Look, *, said: str = "", told_to_wait: bool = False) -> Verdict:
-    """The verdict of a status. `said`: lower-case codes and text of the body; `told_to_wait`: a rate limit's headers."""
+    """The verdict of a status; `said`: the body, lower case; `told_to_wait`: a rate limit's headers."""
     kind, reason = _kind(status), None
     detail = f"HTTP {status} {_PHRASES.get(status, '')}".rstrip()
-    if status == 402 or (status in _SPEAKING and _BILLING_TEXT.search(said)):  # noqa: PLR2004 - Payment Required
+    if status == 402 or (status in _SPEAKING and any(part in said for part in _BILLING_TEXT)):  # noqa: PLR2004 - Payment Required
         kind, reason, told_to_wait = _T.PERMANENT_AUTH, "billing", False
     if told_to_wait and status in (403, 413):
         kind, detail = (_T.TRANSIENT_RATE_LIMIT, f"{detail} with a rate limit")
@@ -157,7 +177,7 @@ def _strings(body: dict[Any, Any]) -> list[str]:
 
 
 def _told_to_wait(look: Look, headers: Any, said: str) -> bool:
-    if said and _RATE_TEXT.search(said):
+    if any(part in said for part in _RATE_TEXT):
         return True
     if headers is None:
         return False

@@ -47,7 +47,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         """
         openai.RateLimitError anthropic.RateLimitError anthropic.RampLimitExceededError
         google.TooManyRequests google.ResourceExhausted kafka.ThrottlingQuotaExceededError
-         pyrate_limiter.BucketFullException 
+         pyrate_limiter.BucketFullException
         github.RateLimitExceededException""",
     ),
     (
@@ -82,8 +82,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         aiohttp.ContentTypeError requests.JSONDecodeError httpx.DecodingError requests.ContentDecodingError
         urllib3.DecodeError google.ServiceUnavailable google.BadGateway
         google.GatewayTimeout google.Unknown botocore.CapacityNotAvailableError pybreaker.CircuitBreakerError
-        circuitbreaker.CircuitBreakerError kafka.NoBrokersAvailable urllib3.ResponseError requests.RetryError
-        google.TransportError google.MissingStatusHeaderError google.TransferStalledError""",
+        circuitbreaker.CircuitBreakerError kafka.NoBrokersAvailable
+        google.MissingStatusHeaderError google.TransferStalledError""",
     ),
     (
         _T.PERMANENT_VALIDATION,
@@ -95,8 +95,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         decimal.InvalidOperation binascii.Error csv.Error xml.ParseError xml.SAXParseException
         xml.SAXException xml.ExpatError pyexpat.ExpatError expat.ExpatError yaml.YAMLError zlib.error gzip.BadGzipFile
         zipfile.BadZipFile lzma.LZMAError tarfile.TarError tarfile.ReadError PIL.UnidentifiedImageError
-        email.MessageError struct.error tomllib.TOMLDecodeError
-        
+        email.MessageError struct.error pickle.UnpicklingError _pickle.UnpicklingError tomllib.TOMLDecodeError
         openai.BadRequestError openai.UnprocessableEntityError openai.ContentFilterFinishReasonError
         openai.LengthFinishReasonError openai.APIResponseValidationError openai.InvalidWebhookSignatureError
         anthropic.BadRequestError anthropic.UnprocessableEntityError anthropic.ContentTooLargeError
@@ -108,7 +107,10 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         kombu.EncodeError botocore.ParamValidationError botocore.ValidationError kafka.MessageSizeTooLargeError
         requests.InvalidJSONError elasticsearch.SerializationError elastic_transport.SerializationError
         jwt.DecodeError dateutil.ParserError phonenumbers.NumberParseException asn1crypto.ParserError
-        pika.BodyTooLongError pika.ShortStringTooLong amqp.ContentTooLarge pika.UnroutableError pika.NackError
+        pyasn1.PyAsn1Error pypdf.PyPdfError pypdf.PdfReadError PyPDF2.PdfReadError
+        elasticsearch.BulkIndexError opensearchpy.BulkIndexError pika.BodyTooLongError pika.ShortStringTooLong
+        amqp.ContentTooLarge pika.UnroutableError
+        pika.NackError
         amqp.MessageNacked google.DecodeError google.EncodeError fastjsonschema.JsonSchemaException
         email_validator.EmailNotValidError cerberus.DocumentError voluptuous.Invalid schema.SchemaError
         lxml.XMLSyntaxError lxml.ParserError avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
@@ -116,7 +118,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
     (
         _T.PERMANENT_NOT_FOUND,
         """
-        FileNotFoundError sqlalchemy.NoResultFound sqlalchemy.ObjectDeletedError django.ObjectDoesNotExist
+        FileNotFoundError hvac.InvalidPath sqlalchemy.NoResultFound sqlalchemy.ObjectDeletedError
+        django.ObjectDoesNotExist
         django.Http404 openai.NotFoundError anthropic.NotFoundError google.NotFound peewee.DoesNotExist
         mongoengine.DoesNotExist botocore.DataNotFoundError kafka.UnknownTopicOrPartitionError jinja2.TemplateNotFound
         zoneinfo.ZoneInfoNotFoundError dns.NXDOMAIN ldap.NO_SUCH_OBJECT ldap3.LDAPNoSuchObjectResult
@@ -175,7 +178,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         TypeError AttributeError NameError UnboundLocalError NotImplementedError AssertionError SyntaxError
         IndentationError ImportError ModuleNotFoundError RecursionError ZeroDivisionError StopIteration
         StopAsyncIteration asyncio.InvalidStateError concurrent.InvalidStateError asyncio.BrokenBarrierError
-        pickle.PicklingError copy.Error dataclasses.FrozenInstanceError attrs.FrozenInstanceError SystemError
+        pickle.PicklingError _pickle.PicklingError copy.Error dataclasses.FrozenInstanceError
+        attrs.FrozenInstanceError SystemError
         httpx.LocalProtocolError httpx.UnsupportedProtocol httpx.InvalidURL httpx.StreamError httpx.CookieConflict
         requests.MissingSchema requests.InvalidURL requests.InvalidSchema requests.InvalidHeader
         requests.URLRequired requests.StreamConsumedError requests.UnrewindableBodyError
@@ -220,18 +224,19 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         _T.TRANSIENT_NETWORK,
         """
         ConnectionError httpx.NetworkError httpx.TransportError httpx.RequestError httpx.ProxyError
-        httpcore.NetworkError httpcore.ProxyError requests.ConnectionError 
-        urllib3.NewConnectionError urllib3.ProxyError urllib3.MaxRetryError
+        httpcore.NetworkError httpcore.ProxyError requests.ConnectionError
+        urllib3.NewConnectionError urllib3.ProxyError
         aiohttp.ClientOSError aiohttp.ClientConnectionError aiohttp.ClientConnectorError
         aiohttp.ClientSSLError aiohttp.ClientHttpProxyError
         openai.APIConnectionError anthropic.APIConnectionError redis.ConnectionError
         botocore.HTTPClientError botocore.ConnectionError botocore.EndpointConnectionError
         botocore.ProxyConnectionError kombu.OperationalError amqp.ConnectionError pika.AMQPConnectionError
         pika.AMQPError aiormq.AMQPError aio_pika.AMQPException kombu.InconsistencyError
-        urllib.URLError socket.gaierror socket.herror smtplib.SMTPConnectError smtplib.SMTPHeloError
+        socket.gaierror socket.herror smtplib.SMTPConnectError smtplib.SMTPHeloError
         aiosmtplib.SMTPConnectError elastic_transport.ConnectionError elasticsearch.ConnectionError
         opensearchpy.ConnectionError ftplib.error_temp imaplib.abort poplib.error_proto nntplib.NNTPTemporaryError
-        websockets.WebSocketException paramiko.SSHException asyncssh.Error grpc.RpcError kafka.KafkaConnectionError
+        websockets.WebSocketException paramiko.SSHException asyncssh.Error grpc.RpcError google.TransportError
+        kafka.KafkaConnectionError
         botocore.MetadataRetrievalError ldap3.LDAPCommunicationError ssl.SSLError""",
     ),
     (
@@ -243,7 +248,8 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
     (
         _T.TRANSIENT_DATABASE,
         """
-        sqlalchemy.OperationalError sqlalchemy.InterfaceError django.OperationalError cassandra.NoHostAvailable peewee.OperationalError
+        sqlalchemy.OperationalError sqlalchemy.InterfaceError django.OperationalError cassandra.NoHostAvailable
+        peewee.OperationalError
         tortoise.OperationalError databases.OperationalError""",
     ),
     (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError sqlalchemy.StatementError"),
@@ -263,6 +269,8 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
 # True, and saying little: anything more specific inside wins.
 _GENERIC: tuple[tuple[FailureType, str], ...] = (
     (_T.PERMANENT_VALIDATION, "ValueError"),
+    (_T.TRANSIENT_NETWORK, "urllib.URLError urllib3.MaxRetryError"),
+    (_T.EXTERNAL_API_DOWN, "urllib3.ResponseError requests.RetryError"),
     (_T.PERMANENT_CODE_BUG, "KeyError IndexError LookupError ArithmeticError OverflowError BufferError Warning"),
 )
 

@@ -34,7 +34,8 @@ _NOT_JSON = Verdict(
     type=_T.EXTERNAL_API_DOWN, rule="python.not_json", detail="the server's answer is not JSON", confidence=0.85
 )
 _ARGUMENTS = Verdict(
-    type=_T.PERMANENT_VALIDATION, rule="python.arguments", detail="the arguments do not fit the task", reason="arguments",
+    type=_T.PERMANENT_VALIDATION, rule="python.arguments", detail="the arguments do not fit the task",
+    reason="arguments",
     confidence=0.9,
 )  # fmt: skip
 _MISSING_KEY = Verdict(
@@ -95,7 +96,7 @@ def _lacks_key(frame: FrameType, args: tuple[object, ...]) -> bool:
 
 
 def _is_settings(look: Look) -> bool:
-    """pydantic raises one class for bad data and for missing settings: the frames and the model's name differ."""
+    """Pydantic raises one class for bad data and for missing settings: the frames and the model's name differ."""
     if any(module_of(frame).startswith("pydantic_settings") for frame in _frames(look)):
         return True
     title = as_str(look.read("title")) or ""

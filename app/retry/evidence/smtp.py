@@ -1,4 +1,4 @@
-"""SMTP replies on errors of smtplib and aiosmtplib: the enhanced code (RFC 3463) wins over the three digits (RFC 5321)."""
+"""SMTP replies of smtplib and aiosmtplib: the enhanced code (RFC 3463) wins over the three digits (RFC 5321)."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ from ..look import Look, as_int, as_str
 from ..verdict import Verdict
 
 _T = FailureType
-_ENHANCED = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
+_ENHANCED = r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])"
 _LIBRARIES = frozenset({"smtplib", "aiosmtplib"})
 _MANY = 1000
 _LOWEST, _HIGHEST = 200, 599
@@ -43,7 +43,7 @@ def verdict_of_reply(code: int, said: str) -> Verdict | None:
     """The verdict of one reply."""
     if not _LOWEST <= code <= _HIGHEST:
         return None
-    enhanced = _ENHANCED.search(said[:300])
+    enhanced = re.search(_ENHANCED, said[:300])
     text = said[:300].lower()
     kind = (_by_enhanced(enhanced, code, text) if enhanced else None) or _by_reply(code, text)
     shown = f"{code} {enhanced[0]}" if enhanced else str(code)

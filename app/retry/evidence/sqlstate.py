@@ -38,19 +38,21 @@ _ROWS: tuple[_Row, ...] = (
         58P01 undefined_file"""),
     (_T.PERMANENT_VALIDATION, None, None, Effect.REJECTED, """
         21000 cardinality_violation; 23502 not_null_violation; 23514 check_violation;
-        44000 with_check_option_violation; P0001 raise_exception; P0003 too_many_rows; 27000 triggered_data_change_violation;
+        44000 with_check_option_violation; P0001 raise_exception; P0003 too_many_rows;
+        27000 triggered_data_change_violation;
         10608 invalid_argument_for_xquery; 2200L not_an_xml_document"""),
     (_T.PERMANENT_AUTH, None, None, Effect.REJECTED, """
         28000 invalid_authorization_specification; 28P01 invalid_password; 42501 insufficient_privilege;
         0L000 invalid_grantor; 0LP01 invalid_grant_operation; 0P000 invalid_role_specification"""),
     (_T.CONFIG_MISSING_SETTING, None, None, Effect.NOT_SENT, """
-        3D000 invalid_catalog_name; F0000 config_file_error; F0001 lock_file_exists; 2F000 sql_routine_exception_config"""),
+        3D000 invalid_catalog_name; F0000 config_file_error; F0001 lock_file_exists"""),
     (_T.PERMANENT_CODE_BUG, "schema", None, Effect.REJECTED, """
         3F000 invalid_schema_name; 42P01 undefined_table; 42703 undefined_column; 42883 undefined_function;
         42704 undefined_object; 58P02 duplicate_file"""),
     (_T.PERMANENT_CODE_BUG, None, None, Effect.REJECTED, """
         08P01 protocol_violation; 25000 invalid_transaction_state; 25001 active_sql_transaction;
-        25P01 no_active_sql_transaction; 25P02 in_failed_sql_transaction; 0A000 feature_not_supported; 55P02 cant_change_runtime_param;
+        25P01 no_active_sql_transaction; 25P02 in_failed_sql_transaction; 0A000 feature_not_supported;
+        55P02 cant_change_runtime_param;
         55P04 unsafe_new_enum_value_usage"""),
     (_T.SYSTEM_DISK_FULL, None, None, Effect.REJECTED, "53100 disk_full"),
     (_T.SYSTEM_OUT_OF_MEMORY, "server_memory", None, Effect.REJECTED, "53200 out_of_memory"),

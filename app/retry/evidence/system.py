@@ -1,71 +1,11 @@
 """The operating system's word: errno, resolver codes, TLS verification, exit codes of child processes."""
 
-import errno
-
 from ..failure import Effect, FailureType
 from ..look import Look
 from ..verdict import Strength, Verdict
-from . import words
+from . import errnos, texts
 
 _T = FailureType
-
-_ERRNO_ROWS: tuple[tuple[FailureType, str | None, Effect | None, str], ...] = (
-    (_T.TRANSIENT_NETWORK, None, Effect.NOT_SENT, "ECONNREFUSED EHOSTUNREACH ENETUNREACH ENETDOWN EHOSTDOWN"),
-    (
-        _T.TRANSIENT_NETWORK,
-        None,
-        Effect.UNKNOWN,
-        """
-        ECONNRESET EPIPE ECONNABORTED ENOTCONN ENETRESET ESHUTDOWN ENONET ECOMM EREMOTEIO EPROTO ENOLINK
-        EISCONN EALREADY EINPROGRESS""",
-    ),
-    (_T.TRANSIENT_TIMEOUT, None, Effect.UNKNOWN, "ETIMEDOUT ETIME"),
-    (
-        _T.TRANSIENT_RESOURCE,
-        None,
-        None,
-        """
-        EMFILE ENFILE EAGAIN EWOULDBLOCK ENOBUFS EADDRNOTAVAIL EADDRINUSE EBUSY ESTALE ENOLCK EUSERS ETXTBSY EINTR EDEADLK EMLINK""",
-    ),
-    (_T.SYSTEM_OUT_OF_MEMORY, None, None, "ENOMEM"),
-    (_T.SYSTEM_DISK_FULL, None, None, "ENOSPC EDQUOT EROFS"),
-    (_T.PERMANENT_NOT_FOUND, None, None, "ENOENT ENXIO ENODEV ESRCH ECHILD"),
-    (_T.PERMANENT_AUTH, None, None, "EACCES EPERM EKEYEXPIRED EKEYREVOKED EKEYREJECTED ENOKEY"),
-    (_T.PERMANENT_CONFLICT, None, None, "EEXIST ENOTEMPTY"),
-    (
-        _T.PERMANENT_VALIDATION,
-        None,
-        None,
-        """
-        EINVAL ENAMETOOLONG EISDIR ENOTDIR EFBIG EILSEQ ELOOP E2BIG EMSGSIZE ERANGE EDOM EOVERFLOW EBADMSG EXDEV""",
-    ),
-    (
-        _T.PERMANENT_CODE_BUG,
-        None,
-        None,
-        """
-        EBADF ENOSYS ENOTTY EOPNOTSUPP ENOTSUP ENOTSOCK EDESTADDRREQ EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT ESPIPE EFAULT
-        EAFNOSUPPORT EPFNOSUPPORT ENOEXEC ESOCKTNOSUPPORT""",
-    ),
-    (_T.UNKNOWN, "corruption", None, "EIO EUCLEAN"),
-)
-
-
-def _errno_table() -> dict[int, Verdict]:
-    table: dict[int, Verdict] = {}
-    for kind, reason, effect, names in _ERRNO_ROWS:
-        for name in names.split():
-            number = getattr(errno, name, None)
-            if number is None:
-                continue
-            table[number] = Verdict(
-                type=kind, rule=f"errno.{name}", detail=name, confidence=0.95, reason=reason, effect=effect,
-                retryable=False if reason == "corruption" else None,
-            )  # fmt: skip
-    return table
-
-
-_ERRNO = _errno_table()
 
 # <netdb.h> of Linux (negative) and of BSD and macOS (positive).
 _RESOLVER: dict[int, tuple[str, FailureType, FailureType | None]] = {
@@ -88,11 +28,6 @@ _TLS_ROAD = ("EOF", "ZERO_RETURN", "SYSCALL", "CONNECTION_RESET", "BAD_LENGTH", 
              "SHUTDOWN", "DECRYPTION_FAILED", "TIMED_OUT", "TIMEOUT")  # fmt: skip
 
 
-def verdict_of_errno(number: int) -> Verdict | None:
-    """The verdict of an errno, also of one found in a text."""
-    return _ERRNO.get(number)
-
-
 def read(look: Look) -> Verdict | None:
     """TLS, resolver and errno on an OSError; exit codes on a failed child process."""
     keys = look.facts.keys
@@ -105,7 +40,7 @@ def read(look: Look) -> Verdict | None:
     if "socket.gaierror" in keys or "socket.herror" in keys:
         return _resolver(look)
     number = look.integer("errno")
-    return None if number is None else _ERRNO.get(number)
+    return None if number is None else errnos.verdict_of_errno(number)
 
 
 def _resolver_only(look: Look) -> Verdict | None:
@@ -186,7 +121,7 @@ def _child(look: Look) -> Verdict | None:
         return verdict
     for name in ("stderr", "output"):
         said = look.string(name)
-        spoken = words.read_text(said, look) if said else None
+        spoken = texts.read_text(said, look) if said else None
         if spoken is not None:
             return spoken
     return Verdict(

@@ -1,0 +1,59 @@
+"""`/docs` and `/openapi.json`: the API for people who have never seen it, with every asset from here."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+from ..web.problem import FieldFault, Problem
+
+router = APIRouter(include_in_schema=False)
+
+# Swagger UI starts from a file of ours, because no page may carry inline code.
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Afresh API</title>
+<link rel="stylesheet" href="/docs/swagger/swagger-ui.css">
+<link rel="icon" href="data:,">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<noscript>This page needs JavaScript; <a href="/openapi.json">openapi.json</a> says the same.</noscript>
+<script src="/docs/swagger/swagger-ui-bundle.js"></script>
+<script src="/docs/start/start.js"></script>
+</body>
+</html>
+"""
+
+
+@router.get("/docs")
+async def show_documentation() -> HTMLResponse:
+    """Swagger UI, on the API's own description."""
+    return HTMLResponse(_PAGE)
+
+
+def mount_assets(app: FastAPI) -> None:
+    """Serve Swagger UI's files, which the package fastapi-offline carries."""
+    app.mount("/docs/swagger", StaticFiles(directory=Path(str(files("fastapi_offline"))) / "static"))
+    app.mount("/docs/start", StaticFiles(directory=Path(__file__).parent / "static"))
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI description, with the problem that every error is."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        components = schema.setdefault("components", {}).setdefault("schemas", {})
+        reference = "#/components/schemas/{model}"
+        for model in (FieldFault, Problem):
+            described = model.model_json_schema(ref_template=reference)
+            described.pop("$defs", None)
+            components[model.__name__] = described
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,89 @@
+"""The words in which clients say priority, time and names, and what each accepts."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
+
+from ..config.values import LONGEST, parse_duration
+
+PRIORITIES = {"low": 3, "normal": 5, "high": 8, "critical": 10}
+MAX_METADATA_BYTES = 16_384
+BIGGEST_ID = 2**63 - 1
+BIGGEST_INTEGER = 2**31 - 1
+
+
+def _named_priority(value: object) -> object:
+    if isinstance(value, str):
+        if value not in PRIORITIES:
+            raise ValueError(f"a whole number from 1 to 10, or one of {', '.join(PRIORITIES)}")
+        return PRIORITIES[value]
+    return value
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("a duration: seconds, or 30s, 5m, 2h, 7d")  # noqa: TRY004 - pydantic reports only ValueError.
+    try:
+        duration = parse_duration(str(value))
+    except ValueError as error:
+        raise ValueError("a duration: seconds, or 30s, 5m, 2h, 7d; at most a century") from error
+    if duration == timedelta():
+        raise ValueError("a duration above 0")
+    return duration
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a time in ISO 8601, such as 2030-01-31T12:00:00Z")  # noqa: TRY004 - as above.
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("a time needs its offset from UTC, such as Z or +02:00")
+        moment = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time that no calendar has") from error
+    if moment > datetime.now(UTC) + LONGEST:
+        raise ValueError("a time within a century")
+    return moment
+
+
+def _storable(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("contains a NUL character")
+    return value
+
+
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    if len(orjson.dumps(value)) > MAX_METADATA_BYTES:
+        raise ValueError(f"larger than {MAX_METADATA_BYTES:,} bytes")
+    return value
+
+
+def _in_utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Priority = Annotated[
+    int,
+    BeforeValidator(_named_priority),
+    Strict(),
+    Field(ge=1, le=10),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10}, {"enum": list(PRIORITIES)}]}),
+]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}], "examples": ["5m"]}),
+]
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A time that a client gives."""
+Time = Annotated[datetime, PlainSerializer(_in_utc)]
+"""A time that we give: ISO 8601 in UTC."""
+Text = Annotated[str, Strict(), AfterValidator(_storable), Field(min_length=1, max_length=255)]
+QueueName = Annotated[str, Strict(), AfterValidator(_storable), Field(min_length=1, max_length=128)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
+JobId = Annotated[int, Field(ge=1, le=BIGGEST_ID)]
+State = Literal["ready", "scheduled", "retrying", "running", "succeeded", "failed", "cancelled", "aborted"]
+Status = Literal["todo", "doing", "succeeded", "failed", "cancelled", "aborted"]

@@ -1,0 +1,197 @@
+"""Jobs over HTTP: what became of them, attempt by attempt."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ..queue.app import Afresh
+from ..redact import redact
+from ..store.jobs import JobFilter, Row, find_job, list_attempts
+from ..store.jobs import list_jobs as page_of_jobs
+from ..web.errors import InvalidInput, UnknownJob
+from ..web.limits import StrictRoute
+from ..web.problem import responses
+from ..web.reading import Queue, ReadingConnection
+from .fields import BIGGEST_ID, BIGGEST_INTEGER, JobId, QueueName, State, Status, Time
+
+router = APIRouter(tags=["jobs"], route_class=StrictRoute)
+
+Redacted = AfterValidator(redact)
+
+
+class LastFailure(BaseModel):
+    """What went wrong last."""
+
+    failure_type: str = Field(examples=["TRANSIENT_NETWORK"])
+    exception_type: str | None = Field(examples=["httpx.ConnectError"])
+    message: str | None
+    reason: str | None = Field(description="What followed from it, in one line.")
+    failed_at: Time
+
+
+class JobSummary(BaseModel):
+    """A job. Values of arguments and metadata whose key names a secret are masked."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    job_id: int = Field(examples=[1])
+    task_name: str = Field(examples=["app.tasks.jokes.fetch_and_cache_joke"])
+    queue: str = Field(examples=["api_calls"])
+    status: str = Field(description="As Procrastinate has it.", examples=["succeeded"])
+    state: State = Field(examples=["succeeded"])
+    waiting_for: str | None = Field(description="dependency, queue_paused, lock, or null.")
+    attempts: int = Field(description="Runs that ended and counted.", examples=[3])
+    max_attempts: int | None = Field(description="Null: no limit, or one that depends on the failure.", examples=[6])
+    rescues: int = Field(description="How often it lost its worker.", examples=[0])
+    priority: int = Field(examples=[5])
+    created_at: Time | None
+    scheduled_at: Time | None
+    started_at: Time | None = Field(description="Of its last attempt.")
+    ended_at: Time | None
+    task_type: str | None
+    dependency: str | None
+    lock: str | None
+    queueing_lock: str | None
+    abort_requested: bool
+    correlation_id: str | None
+    args: Annotated[dict[str, Any], Redacted] = Field(examples=[{"joke_id": 42}])
+    metadata: Annotated[dict[str, Any], Redacted] = Field(examples=[{}])
+    last_failure: LastFailure | None
+
+
+class Job(JobSummary):
+    """A job with its result."""
+
+    result: Annotated[Any, Redacted] = None
+
+
+class JobPage(BaseModel):
+    """Some jobs, newest first."""
+
+    items: list[JobSummary]
+    total: int = Field(description="All that the filter lets through.", examples=[150])
+    total_is_exact: bool = Field(description="False: an estimate, for there are very many.")
+    next_cursor: str | None = Field(description="As `cursor`, it brings the next page; null at the end.")
+
+
+class Attempt(BaseModel):
+    """One run of a job that has ended."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    attempt: int = Field(description="From 1. A run that is not counted has the number of the next one.", examples=[1])
+    started_at: Time | None
+    ended_at: Time
+    duration_seconds: float | None = Field(examples=[0.215])
+    worker: int | None = Field(validation_alias="worker_id", description="Id of the worker that ran it.")
+    outcome: str = Field(
+        description="succeeded, failed, snoozed, lost, released, aborted or coalesced.", examples=["failed"]
+    )
+    counted: bool = Field(description="Whether it counts as an attempt.")
+    exception_type: str | None = Field(examples=["httpx.ConnectError"])
+    message: str | None = Field(examples=["All connection attempts failed"])
+    traceback: str | None
+    failure_type: str | None = Field(examples=["TRANSIENT_NETWORK"])
+    confidence: float | None = Field(examples=[0.97])
+    evidence: list[dict[str, Any]] | None
+    remediation: str | None = Field(examples=["AUTO_RETRY"])
+    fingerprint: str | None
+    decision: str | None = Field(description="retry, snooze or dead_letter.", examples=["retry"])
+    delay_seconds: float | None = Field(examples=[2.0])
+    next_run_at: Time | None
+    explanation: list[dict[str, Any]] | None = Field(description="Each step that shaped the decision.")
+    reason: str | None = Field(description="The same in one line.")
+
+
+class AttemptList(BaseModel):
+    """Every run of a job that has ended, in order."""
+
+    items: list[Attempt]
+    total: int = Field(examples=[3])
+    total_is_exact: bool = True
+    next_cursor: str | None = None
+
+
+class JobQuery(BaseModel):
+    """Which jobs, and which part of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: State | None = None
+    status: Status | None = None
+    task: QueueName | None = Field(None, description="Slug or full name.")
+    queue: QueueName | None = None
+    limit: int = Field(100, ge=1, le=1000)
+    offset: int = Field(0, ge=0, le=BIGGEST_INTEGER)
+    cursor: str | None = Field(None, max_length=20, description="`next_cursor` of the page before.")
+
+    @property
+    def before(self) -> int | None:
+        """The job that the page before ended with.
+
+        Raises:
+            InvalidInput: The cursor is not one of ours.
+        """
+        if self.cursor is None:
+            return None
+        if not (self.cursor.isascii() and self.cursor.isdecimal() and int(self.cursor) <= BIGGEST_ID):
+            raise InvalidInput("cursor", "not a next_cursor of ours")
+        return int(self.cursor)
+
+
+@router.get("/jobs", summary="List jobs", responses=responses(422, 503))
+async def list_jobs(wanted: Annotated[JobQuery, Query()], conn: ReadingConnection, queue: Queue) -> JobPage:
+    """Return one page of the jobs that fit, newest first."""
+    info = queue.catalog.find(wanted.task) if wanted.task else None
+    chosen = JobFilter(
+        state=wanted.state,
+        status=wanted.status,
+        task_name=info.name if info else wanted.task,
+        queue=wanted.queue,
+    )
+    page = await page_of_jobs(conn, chosen, limit=wanted.limit, before=wanted.before, offset=wanted.offset)
+    return JobPage(
+        items=[JobSummary.model_validate(shape(row, queue)) for row in page.items],
+        total=page.total,
+        total_is_exact=page.total_is_exact,
+        next_cursor=None if page.next_before is None else str(page.next_before),
+    )
+
+
+@router.get("/jobs/{job_id}", summary="Show a job", responses=responses(404, 422, 503))
+async def show_job(job_id: JobId, conn: ReadingConnection, queue: Queue) -> Job:
+    """Return one job."""
+    return Job.model_validate(shape(await _existing(conn, job_id), queue))
+
+
+@router.get("/jobs/{job_id}/attempts", summary="Show why each attempt ended", responses=responses(404, 422, 503))
+async def show_attempts(job_id: JobId, conn: ReadingConnection) -> AttemptList:
+    """Return every attempt of one job, with its failure, the decision and what made it so."""
+    rows = (await list_attempts(conn, [job_id]))[job_id]
+    if not rows:
+        await _existing(conn, job_id)
+    return AttemptList(items=[Attempt.model_validate(row) for row in rows], total=len(rows))
+
+
+def shape(row: Row, queue: Afresh) -> Row:
+    """Turn a row of the store into what clients rely on."""
+    info = queue.catalog.find(row["task_name"])
+    retries = row["max_retries"] if row["max_retries"] is not None else info.max_retries if info else None
+    failure = None
+    if row["last_failure_type"] is not None:
+        failure = {name: row[f"last_{name}"] for name in ("failure_type", "exception_type", "message", "reason")}
+        failure["failed_at"] = row["last_failed_at"]
+    return row | {
+        "max_attempts": None if retries is None else retries + 1,
+        "task_type": row["task_type"] or (info.task_type if info else None),
+        "dependency": row["dependency"] or (info.depends_on if info else None),
+        "last_failure": failure,
+    }
+
+
+async def _existing(conn: ReadingConnection, job_id: int) -> Row:
+    row = await find_job(conn, job_id)
+    if row is None:
+        raise UnknownJob(job_id)
+    return row

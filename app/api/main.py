@@ -1,0 +1,94 @@
+"""The HTTP server's composition root: ``uvicorn app.api.main:app``."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from ..dashboard import pages
+from ..postgres.errors import PostgresError
+from ..queue import app as queue_app
+from ..queue.app import Afresh
+from ..queue.connector import AfreshConnector
+from ..web import problem
+from ..web.bind import OpenBind, bind_host, refuse_open_bind
+from ..web.headers import SecurityHeaders
+from ..web.limits import BodyLimit
+from ..web.origin import OriginGuard
+from . import documentation, failures, jobs, monitoring, retry, tasks
+
+VERSION = "0.1.0"
+DESCRIPTION = """Background jobs on Postgres that know why they failed, when to try again, and say so in words.
+
+`POST /tasks/{task}` puts a job into its queue; `GET /jobs/{job_id}` says what became of it, and
+`GET /jobs/{job_id}/attempts` why. Every error is a problem+json (RFC 9457)."""
+
+
+def create_app(queue: Afresh) -> FastAPI:
+    """Return the HTTP server in front of `queue`, which it opens and closes."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with queue.open_async():
+            yield
+
+    queue.perform_import_paths()  # type: ignore[no-untyped-call]  # Procrastinate's is not annotated.
+    app = FastAPI(
+        title="Afresh", version=VERSION, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.queue = queue
+    app.openapi = lambda: documentation.describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it.
+    for router in (
+        tasks.router,
+        jobs.router,
+        failures.router,
+        retry.router,
+        monitoring.router,
+        documentation.router,
+        pages.router,
+    ):
+        app.include_router(router)
+    documentation.mount_assets(app)
+    pages.mount_assets(app)
+    app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False)
+    problem.install(app)
+    # The one added last looks at a request first.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(OriginGuard, allowed_hosts=queue.settings.api.allowed_hosts)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _fit_to_serve(queue: Afresh) -> Afresh:
+    """Return `queue`, or print one line and exit with code 2.
+
+    That is where this process is about to serve the network, or where a database that is not ours to migrate is
+    behind. One that does not answer may do so by the time the server starts.
+    """
+    try:
+        refuse_open_bind(bind_host(queue.settings.api.host))
+        if isinstance(queue.connector, AfreshConnector) and not queue.connector.database.embedded:
+            queue.connector.database.ensure_schema()
+    except psycopg.OperationalError:
+        return queue
+    except (OpenBind, PostgresError) as refusal:
+        print(refusal, file=sys.stderr)  # noqa: T201 - for the person who has just started it.
+        raise SystemExit(2) from None
+    return queue
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when a server first asks for it: then settings are read and the address is judged.
+
+    Raises:
+        SystemExit: A setting is wrong, the address is open to other machines, or the schema is behind; the line that
+            says so is printed.
+    """
+    if name == "app":
+        made = globals()["app"] = create_app(_fit_to_serve(queue_app.app))
+        return made
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

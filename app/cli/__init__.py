@@ -1,0 +1,1 @@
+"""What the commands do; the command line itself is in `__main__`."""

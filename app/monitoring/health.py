@@ -1,0 +1,102 @@
+"""Whether jobs get done: healthy, degraded or unhealthy, and why."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from ..postgres.migrate import read_steps
+from ..store.health import count_workers, schema_version
+
+ANSWER_SECONDS = 3.0
+"""Who asks for health wants an answer while nothing else answers."""
+
+Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
+
+
+class Status(StrEnum):
+    """How things stand; each is worse than the one before."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `reason` says what was found, also where that is well."""
+
+    name: str
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The worst of all checks, and the reasons of those that are not well."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def status(self) -> Status:
+        """The worst."""
+        return max((check.status for check in self.checks), key=list(Status).index)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is not well."""
+        return [check.reason for check in self.checks if check.status is not Status.HEALTHY]
+
+
+async def examine(connect: Connect, *, stalled_after: timedelta) -> Health:
+    """Look at the database, its schema and the workers. Never raises for what is wrong with them."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), connect() as conn:
+            checks = [check async for check in _look(conn, stalled_after)]
+    except TimeoutError:
+        reason = f"the database does not answer within {ANSWER_SECONDS:g} s"
+        return Health((Check("database", Status.UNHEALTHY, reason),))
+    except psycopg.Error as error:
+        return Health((Check("database", Status.UNHEALTHY, f"the database does not answer ({_line(error)})"),))
+    return Health((Check("database", Status.HEALTHY, "the database answers"), *checks))
+
+
+async def _look(conn: AsyncConnection[Any], stalled_after: timedelta) -> AsyncIterator[Check]:
+    yield judge_schema(await schema_version(conn), _newest())
+    alive, silent = await count_workers(conn, stalled_after=stalled_after)
+    yield judge_workers(alive, silent, stalled_after)
+
+
+def judge_schema(found: int, needed: int) -> Check:
+    """A schema that is ahead is well: during a deploy the older code still runs."""
+    if found < needed:
+        reason = f"the schema is at migration {found} of {needed}: run afresh migrate"
+        return Check("schema", Status.UNHEALTHY, reason)
+    return Check("schema", Status.HEALTHY, f"the schema is at migration {found}")
+
+
+def judge_workers(alive: int, silent: int, stalled_after: timedelta) -> Check:
+    """Without a worker jobs wait, which is no reason to restart what takes them in."""
+    if alive == 0:
+        return Check("workers", Status.DEGRADED, "no worker is alive: jobs wait")
+    if silent:
+        reason = f"{silent} of {alive + silent} workers silent for over {stalled_after.total_seconds():g} s"
+        return Check("workers", Status.DEGRADED, reason)
+    return Check("workers", Status.HEALTHY, f"{alive} {'worker is' if alive == 1 else 'workers are'} alive")
+
+
+@cache
+def _newest() -> int:
+    return read_steps()[-1].number
+
+
+def _line(error: psycopg.Error) -> str:
+    """The first line of an error without what it says of addresses and users."""
+    return error.diag.message_primary or type(error).__name__

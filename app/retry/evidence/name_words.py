@@ -1,0 +1,152 @@
+"""The words that class names and error codes are made of, the most telling first. Data."""
+
+from ..failure import FailureType
+from ..phrases import Phrasebook
+
+_T = FailureType
+
+# Words of a class name or of an error code (``RateLimitExceeded``, ``rate_limit_exceeded``).
+NAMES = Phrasebook(
+    (
+        (_T.SYSTEM_OUT_OF_MEMORY, None, "out of memory, memory limit, memory exhausted, oom, outofmemory"),
+        (_T.SYSTEM_DISK_FULL, None, "disk full, no space, disk quota, storage full, out of disk, disk space"),
+        (_T.SYSTEM_WORKER_LOST, "worker_lost", "worker lost, worker died, worker terminated, broken process pool"),
+        (
+            _T.PERMANENT_AUTH,
+            "billing",
+            """
+        insufficient quota, payment required, spend limit, billing, credit balance, insufficient credits,
+        out of credits, usage limit reached, account suspended""",
+        ),
+        (
+            _T.TRANSIENT_RESOURCE,
+            None,
+            """
+        pool timeout, pool exhausted, pool empty, too many connections, max connections, queue full, pool full,
+        connection limit, too many open files, insufficient capacity, capacity exceeded, no free, resource busy,
+        exhausted, no available, overflow,
+        insufficient resources, back pressure, backpressure, concurrency limit, too many concurrent""",
+        ),
+        (_T.EXTERNAL_API_DOWN, None, "gateway timeout, bad gateway, circuit breaker, circuit open, breaker open"),
+        (_T.TRANSIENT_TIMEOUT, None, "time limit"),
+        (
+            _T.TRANSIENT_RATE_LIMIT,
+            None,
+            """
+        rate limit, rate limited, rate limiting, ratelimit, ratelimited, too many requests, throttled, throttling,
+        throttle, slow down, slowdown, flood wait, flood, retry after, quota exceeded, quota exhausted, over quota,
+        requests exceeded, request limit, api limit, daily limit, limit exceeded, limit reached, too many""",
+        ),
+        (_T.CONFIG_MISSING_SETTING, "certificate", "certificate, cert"),
+        (
+            _T.CONFIG_MISSING_SETTING,
+            None,
+            """
+        improperly configured, host key, host keys, misconfigured, misconfiguration, not configured, configuration,
+        config, setting,
+        settings,
+        missing env, environment variable, no credentials, missing credentials, credentials missing,
+        credentials not found, missing api key, no api key, missing secret, connection string, missing setting""",
+        ),
+        (_T.PERMANENT_CONFLICT, None, "already exists, already in use, already registered"),
+        (
+            _T.PERMANENT_AUTH,
+            None,
+            """
+        authentication, authenticate, auth, unauthorized, unauthorised, unauthenticated, permission, permissions,
+        access denied, forbidden, not authorized, authorization, credentials, credential, invalid token,
+        expired token,
+        token expired, token invalid, invalid api key, api key, login, bad credentials, invalid grant, invalid client,
+        expired signature, invalid signature, bad signature, signature, signature mismatch, signature does not match,
+        access refused,
+        not permitted, not allowed user, security token, access token, invalid access key, denied, account inactive,
+        token revoked, session expired, banned, not logged in, invalid auth, not authed""",
+        ),
+        (_T.TRANSIENT_NETWORK, None, "name resolution, host not found, unknown host, dns"),
+        (
+            _T.TRANSIENT_DATABASE,
+            "contention",
+            """
+        deadlock, locked, acquire lock, lock failed, lock held, serialization failure, serialization error,
+        lock not available, lock timeout, lock wait,
+        database locked, write conflict, transaction conflict, optimistic lock, stale data, lock error,
+        lock acquisition,
+        transaction aborted, transaction rollback, could not serialize, lock not acquired""",
+        ),
+        (
+            _T.TRANSIENT_TIMEOUT,
+            None,
+            "timeout, timed out, timedout, deadline exceeded, time out, took too long, timeouts",
+        ),
+        (
+            _T.TRANSIENT_DATABASE,
+            None,
+            """
+        not primary, not master, not leader, leader not available, no leader, master down, cluster down, read only,
+        replica, failover, not coordinator, coordinator, stale metadata, stepped down, not enough replicas,
+        database unavailable, database connection, rebalance, stale read""",
+        ),
+        (
+            _T.PERMANENT_NOT_FOUND,
+            None,
+            """
+        not found, notfound, does not exist, doesnt exist, doesn exist, not exist, no such, nosuch, no result,
+        no results, not exists, gone, missing record, unknown topic, no match, object deleted, does not exists""",
+        ),
+        (
+            _T.PERMANENT_CONFLICT,
+            None,
+            """
+        already, conflict, duplicate, duplicated, unique, integrity, precondition, concurrent modification,
+        version mismatch, in use, exists, stale, conditional check failed, invalid state,
+        conditional request conflict""",
+        ),
+        (
+            _T.PERMANENT_CODE_BUG,
+            None,
+            """
+        not implemented, unsupported operation, not supported, unsupported, method not allowed, programming error,
+        programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
+        unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
+        busy resource""",
+        ),
+        (
+            _T.EXTERNAL_API_DOWN,
+            None,
+            """
+        service unavailable, unavailable, not available, not ready, provider down, server down, down, no responders,
+        bad response, invalid response, unexpected response, server error, internal error, internal failure,
+        internal server, internal,
+        overloaded, overload, maintenance, service down, api down, upstream, server busy, backend, temporarily,
+        service error, no brokers, broker not available, brokers""",
+        ),
+        (_T.PERMANENT_VALIDATION, None, "validation"),
+        (
+            _T.TRANSIENT_NETWORK,
+            None,
+            """
+        connection, connect, connecting, disconnected, disconnect, network, unreachable, broken pipe, transport,
+        socket,
+        proxy, stream lost, stream closed, peer, reset, ssl, tls, handshake, remote, no route, hung up,
+        channel closed,
+        host down, node not available, unexpected close, close, refused, lost, hang up, aborted, interrupted,
+        closed, broken resource,
+        end of stream""",
+        ),
+        (_T.TRANSIENT_NETWORK, None, "transient, temporary, try again, retryable, retriable, recoverable"),
+        (
+            _T.PERMANENT_VALIDATION,
+            None,
+            """
+        invalid, malformed, parse, parser, parsing, decode, decoder, decoding, encode, encoding, schema, bad request,
+        bad data, bad value, unprocessable, missing field, missing argument, missing parameter, missing required,
+        required, format, out of range, too large, too long, too short, too big, unrecognized, corrupt, corrupted,
+        wrong,
+        illegal, mismatch, incorrect, data error, constraint, serialization, deserialization, not valid,
+        unexpected value,
+        checksum, key length, overrun, missing, out of bounds, unreadable, not readable, bad, unacceptable,
+        rejected, declined,
+        policy violation, content filter, content policy""",
+        ),
+    )
+)

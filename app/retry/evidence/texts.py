@@ -1,0 +1,65 @@
+"""What a message says. Read only where neither code nor class speaks."""
+
+import re
+
+from ..failure import FailureType
+from ..look import Look
+from ..phrases import words_of_text
+from ..verdict import Strength, Verdict
+from . import errnos, http
+from .names import COARSE
+from .text_words import TEXTS
+
+# Their text quotes the data they refused: it proves nothing about the world.
+_QUOTING = frozenset({"ValueError", "LookupError", "TypeError", "ArithmeticError", "AttributeError", "SyntaxError"})
+_STATUS = (
+    r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|too many|responded with|answered with|returned)"
+    r"[ :=(\[]{0,3}(?:error|code|status|with|is|of|http)?[ :=(\[]{0,3}([345]\d\d)\b(?!\.\d)"
+)
+_ERRNO = r"\[errno (\d{1,3})\]"
+
+
+def verdict_of_text(look: Look) -> Verdict | None:
+    """A verdict from the message, unless the class is one that quotes data."""
+    if not _QUOTING.isdisjoint(look.facts.keys):
+        return None
+    return read_text(look.text, look)
+
+
+def read_text(text: str, look: Look) -> Verdict | None:
+    """A verdict from running text: a status or errno it spells out, else the most telling phrase."""
+    head = text[:1000].lower()
+    if "[errno " in head and (match := re.search(_ERRNO, head)):
+        known = errnos.verdict_of_errno(int(match[1]))
+        if known is not None:
+            return known
+    words = words_of_text(text)
+    phrase = TEXTS.find(words)
+    if phrase is None or phrase.type in COARSE:
+        match = re.search(_STATUS, head)
+        if match:
+            return _spoken(http.verdict_of_status(int(match[1]), look))
+    return None if phrase is None else _of_phrase(phrase.type, phrase.text, phrase.reason)
+
+
+def _spoken(verdict: Verdict) -> Verdict:
+    return Verdict(
+        type=verdict.type,
+        rule=f"text.{verdict.rule}",
+        detail=verdict.detail,
+        strength=Strength.WORDS,
+        confidence=0.7,
+        retryable=verdict.retryable,
+        reason=verdict.reason,
+    )
+
+
+def _of_phrase(kind: FailureType, phrase: str, reason: str | None) -> Verdict:
+    return Verdict(
+        type=kind,
+        rule=f"text.{phrase.replace(' ', '_')}",
+        detail=f'the message says "{phrase}"',
+        strength=Strength.WORDS,
+        confidence=0.6,
+        reason=reason,
+    )

@@ -1,0 +1,28 @@
+"""What the queue does for itself from time to time. None of it can be asked for over HTTP."""
+
+from dataclasses import asdict
+from typing import Any
+
+from ..queue.rescue import rescue_stalled
+from ..queue.task import current_job, task
+
+
+@task(
+    name="app.tasks.maintenance.retry_stalled_jobs",
+    queue="maintenance",
+    priority=10,
+    http=False,
+    # One round at a time, and one waiting: a worker that was away for an hour has not missed six of them.
+    lock="retry_stalled_jobs",
+    queueing_lock="retry_stalled_jobs",
+    periodic="*/10 * * * *",
+)
+async def retry_stalled_jobs(timestamp: int) -> dict[str, Any]:
+    """Take over the jobs of lost workers; a safety net under the workers' own rescue loops.
+
+    Returns:
+        Ids of the jobs put back and of those buried, and the errors of those whose rescue failed. One that fails
+        stops none of the others, and its turn comes again in the next round.
+    """
+    del timestamp  # Procrastinate passes the tick.
+    return asdict(await rescue_stalled(current_job().app))

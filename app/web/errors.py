@@ -1,0 +1,62 @@
+"""What a request can be refused for. The text of each is for the person who sent it."""
+
+from starlette.exceptions import HTTPException
+
+
+class RequestRefused(Exception):  # noqa: N818  A refusal, and each below reads as its reason.
+    """The request is not carried out, and changed nothing."""
+
+
+class ForeignHost(RequestRefused):
+    """The Host header names no host of ours: a page may have pointed its own name at this address."""
+
+
+class ForeignOrigin(RequestRefused):
+    """A page of another site sent it."""
+
+
+class RemoteAddress(RequestRefused):
+    """It came in by an address that is not the loopback one, while nobody has to sign in."""
+
+
+class NotOverHttp(RequestRefused):
+    """The task is for the server's own use."""
+
+
+class NotJson(RequestRefused):
+    """There is a body, and it does not say that it is JSON."""
+
+
+class MalformedBody(RequestRefused):
+    """The body says that it is JSON, and is not."""
+
+
+class UnknownJob(RequestRefused):
+    """No job has this id."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"there is no job {job_id}")
+
+
+class InvalidInput(RequestRefused):
+    """One field is wrong in a way that its type does not say.
+
+    Attributes:
+        field: Dotted path into the body, or the parameter's name.
+        fault: What is wrong with it.
+    """
+
+    def __init__(self, field: str, fault: str) -> None:
+        super().__init__(f"{field}: {fault}")
+        self.field = field
+        self.fault = fault
+
+
+class BodyTooLarge(HTTPException):
+    """More than the limit was sent. An HTTPException: FastAPI lets only those through while it reads a body."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"a body may have {limit:,} bytes")
+
+    def __str__(self) -> str:
+        return self.detail

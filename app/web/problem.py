@@ -1,0 +1,173 @@
+"""Errors as problem+json (RFC 9457): one table says what becomes of each typed error.
+
+Never tells what only the server's log should hold: an error that is not in the table is "internal" and no more.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from ..queue.catalog import InvalidArguments, UnknownTask
+from ..queue.submit import AlreadyQueued
+from .errors import (
+    BodyTooLarge,
+    ForeignHost,
+    ForeignOrigin,
+    InvalidInput,
+    MalformedBody,
+    NotJson,
+    NotOverHttp,
+    RemoteAddress,
+    UnknownJob,
+)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+
+class FieldFault(BaseModel):
+    """One field of the request that is wrong."""
+
+    field: str = Field(description="Dotted path into the body, or the parameter's name.", examples=["args.joke_id"])
+    message: str = Field(examples=["Input should be a valid integer"])
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Names the kind of error, for programs.", examples=["urn:afresh:invalid-input"])
+    title: str = Field(description="The kind of error, for people.", examples=["The request is not valid"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="What is wrong with this request.", examples=["args.joke_id: missing"])
+    errors: list[FieldFault] | None = Field(None, description="The fields that are wrong, where it is about fields.")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an error becomes: `type`, `status` and `title` of its problem, and what it adds to it."""
+
+    type: str
+    status: int
+    title: str
+    detail: Callable[[Any], str] = str
+    members: Callable[[Any], Mapping[str, Any]] = lambda _: {}
+    headers: Mapping[str, str] | None = None
+
+
+def _faults(pairs: Mapping[str, str]) -> dict[str, Any]:
+    return {"errors": [{"field": field, "message": message} for field, message in pairs.items()]}
+
+
+def _summary(pairs: Mapping[str, str]) -> str:
+    return "; ".join(f"{field}: {message}" for field, message in pairs.items())
+
+
+def _argument_faults(error: InvalidArguments) -> dict[str, str]:
+    return {f"args.{name}" if name else "args": fault for name, fault in error.faults.items()}
+
+
+def _request_faults(error: RequestValidationError) -> dict[str, str]:
+    """FastAPI's findings by field. Its messages are kept; its copy of the input is not, for it may be a secret."""
+    faults = {}
+    for found in error.errors():
+        where, *path = map(str, found["loc"])
+        message = "unknown field" if found["type"] == "extra_forbidden" else found["msg"]
+        faults[".".join(path) or where] = message.removeprefix("Value error, ")
+    return faults
+
+
+_INVALID = "The request is not valid"
+_UNREACHABLE = Kind(
+    "database-unreachable",
+    503,
+    "The database does not answer",
+    detail=lambda _: "The database cannot be reached at the moment; try again.",
+    headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+)
+
+TABLE: Mapping[type[Exception], Kind] = {
+    UnknownTask: Kind("unknown-task", 404, "No such task", members=lambda error: {"close_matches": error.close}),
+    UnknownJob: Kind("unknown-job", 404, "No such job"),
+    InvalidArguments: Kind(
+        "invalid-arguments",
+        422,
+        "The arguments do not fit the task",
+        detail=lambda error: _summary(_argument_faults(error)),
+        members=lambda error: _faults(_argument_faults(error)),
+    ),
+    RequestValidationError: Kind(
+        "invalid-input",
+        422,
+        _INVALID,
+        detail=lambda error: _summary(_request_faults(error)),
+        members=lambda error: _faults(_request_faults(error)),
+    ),
+    InvalidInput: Kind("invalid-input", 422, _INVALID, members=lambda error: _faults({error.field: error.fault})),
+    MalformedBody: Kind("malformed-body", 400, "The body is not JSON"),
+    NotJson: Kind("not-json", 415, "A body must be JSON"),
+    BodyTooLarge: Kind("body-too-large", 413, "The body is too large"),
+    AlreadyQueued: Kind(
+        "already-queued",
+        409,
+        "A job with this queueing lock waits already",
+        members=lambda error: {"queueing_lock": error.queueing_lock, "job_id": error.job_id},
+    ),
+    NotOverHttp: Kind("not-over-http", 403, "This task cannot be deferred over HTTP"),
+    ForeignHost: Kind("foreign-host", 400, "This is not a host name of this server"),
+    ForeignOrigin: Kind("foreign-origin", 403, "A request from another site cannot change anything here"),
+    RemoteAddress: Kind("remote-address", 403, "Only this machine is served"),
+    ClientDisconnect: Kind("disconnected", 400, "The body did not arrive whole"),
+    psycopg.OperationalError: _UNREACHABLE,
+    psycopg.InterfaceError: _UNREACHABLE,
+}
+_INTERNAL = Kind("internal", 500, "Something went wrong here", detail=lambda _: "The server's log has the details.")
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of `app` leave it as problem+json."""
+    for error_type in (*TABLE, HTTPException, Exception):
+        app.add_exception_handler(error_type, _handle)
+
+
+async def _handle(_: Request, error: Exception) -> JSONResponse:
+    return response_to(error)
+
+
+def response_to(error: Exception) -> JSONResponse:
+    """Return what the caller gets to read about `error`."""
+    if isinstance(error, HTTPException) and not isinstance(error, BodyTooLarge):
+        kind = _plain(error)
+    else:
+        kind = next((TABLE[base] for base in type(error).__mro__ if base in TABLE), _INTERNAL)
+    content = {
+        "type": f"urn:afresh:{kind.type}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.detail(error),
+        **kind.members(error),
+    }
+    return JSONResponse(content, kind.status, dict(kind.headers or {}), media_type=MEDIA_TYPE)
+
+
+def _plain(error: HTTPException) -> Kind:
+    """What the framework itself refuses: no such page, no such method."""
+    phrase = HTTPStatus(error.status_code).phrase
+    name = phrase.lower().replace(" ", "-")
+    return Kind(name, error.status_code, phrase, detail=lambda _: str(error.detail), headers=error.headers)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the problems of a route for OpenAPI."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}

@@ -1,0 +1,72 @@
+-- Jobs and attempts, as the API and the dashboard show them. Filters that are null let everything through.
+
+-- name: find_job
+-- One job with everything that is known of it.
+SELECT id AS job_id, task_name, queue_name AS queue, status, state, waiting_for, priority, attempts, max_retries,
+       timeout, deadline, created_at, scheduled_at, started_at, ended_at, lock, queueing_lock, dependency,
+       abort_requested, worker_id, task_type, correlation_id, rescues, args, metadata, result,
+       last_exception_type, last_message, last_failure_type, last_reason, last_failed_at
+FROM afresh.jobs
+WHERE id = %(job_id)s;
+
+-- name: list_jobs
+-- One page, newest first. The page is found in the bare table, and only its jobs are looked at closely: OFFSET 0
+-- keeps the planner from looking at all of them first.
+WITH page AS MATERIALIZED (
+    SELECT j.id
+    FROM procrastinate_jobs j
+    WHERE (%(before)s::bigint IS NULL OR j.id < %(before)s::bigint)
+      AND (%(status)s::text IS NULL OR j.status = %(status)s::procrastinate_job_status)
+      AND (%(task_name)s::text IS NULL OR j.task_name = %(task_name)s::text)
+      AND (%(queue)s::text IS NULL OR j.queue_name = %(queue)s::text)
+      AND (%(state)s::text IS NULL OR j.status = ANY (afresh.state_statuses(%(state)s::text)))
+      AND (%(state)s::text IS NULL OR %(state)s::text = afresh.job_state(
+              j.status, j.scheduled_at,
+              j.attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id)))
+    ORDER BY j.id DESC
+    LIMIT %(limit)s::integer OFFSET %(offset)s::integer
+)
+SELECT v.id AS job_id, v.task_name, v.queue_name AS queue, v.status, v.state, v.waiting_for, v.priority, v.attempts,
+       v.max_retries, v.timeout, v.deadline, v.created_at, v.scheduled_at, v.started_at, v.ended_at, v.lock,
+       v.queueing_lock, v.dependency, v.abort_requested, v.worker_id, v.task_type, v.correlation_id, v.rescues, v.args,
+       v.metadata, v.last_exception_type, v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
+FROM page
+CROSS JOIN LATERAL (SELECT * FROM afresh.jobs v WHERE v.id = page.id OFFSET 0) v
+ORDER BY v.id DESC;
+
+-- name: count_jobs
+-- How many jobs a filter lets through, counted up to a limit.
+SELECT count(*) AS total
+FROM (
+    SELECT
+    FROM procrastinate_jobs j
+    WHERE (%(status)s::text IS NULL OR j.status = %(status)s::procrastinate_job_status)
+      AND (%(task_name)s::text IS NULL OR j.task_name = %(task_name)s::text)
+      AND (%(queue)s::text IS NULL OR j.queue_name = %(queue)s::text)
+      AND (%(state)s::text IS NULL OR j.status = ANY (afresh.state_statuses(%(state)s::text)))
+      AND (%(state)s::text IS NULL OR %(state)s::text = afresh.job_state(
+              j.status, j.scheduled_at,
+              j.attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id)))
+    LIMIT %(most)s::integer
+) AS counted;
+
+-- name: estimate_jobs
+-- How many jobs the planner expects; its first node says so. The state is estimated by its statuses.
+EXPLAIN (FORMAT JSON)
+SELECT
+FROM procrastinate_jobs j
+WHERE (%(status)s::text IS NULL OR j.status = %(status)s::procrastinate_job_status)
+  AND (%(task_name)s::text IS NULL OR j.task_name = %(task_name)s::text)
+  AND (%(queue)s::text IS NULL OR j.queue_name = %(queue)s::text)
+  AND (%(state)s::text IS NULL OR j.status = ANY (afresh.state_statuses(%(state)s::text)));
+
+-- name: list_attempts
+-- Every ended run of some jobs. One that is not counted has the number of the next that is, and came before it.
+-- OFFSET 0, as above.
+SELECT t.job_id, t.attempt, t.outcome, t.counted, t.worker_id, t.started_at, t.ended_at,
+       extract(epoch FROM t.duration)::double precision AS duration_seconds,
+       t.exception_type, t.message, t.traceback, t.failure_type, t.confidence, t.evidence, t.remediation, t.fingerprint,
+       t.decision, extract(epoch FROM t.delay)::double precision AS delay_seconds, t.next_run_at, t.explanation, t.reason
+FROM unnest(%(job_ids)s::bigint[]) AS wanted (id)
+CROSS JOIN LATERAL (SELECT * FROM afresh.attempts a WHERE a.job_id = wanted.id OFFSET 0) t
+ORDER BY t.job_id, t.ended_at, t.attempt_id NULLS LAST;

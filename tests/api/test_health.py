@@ -1,0 +1,69 @@
+from datetime import timedelta
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.monitoring.health import Status, judge_schema, judge_workers
+from app.queue.app import create
+
+from ..application import client_of, settings_for
+
+pytestmark = pytest.mark.anyio
+
+SILENCE = timedelta(seconds=30)
+
+
+async def test_healthy(client: httpx.AsyncClient, conn: AsyncConnection):
+    """With a database, its schema and a worker all is well."""
+    await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+    response = await client.get("/monitoring/health")
+    report = response.json()
+    assert (response.status_code, report["status"], report["reasons"]) == (200, "healthy", [])
+    assert report["database"] == "external"
+    assert {check["name"]: check["status"] for check in report["checks"]} == {
+        "database": "healthy",
+        "schema": "healthy",
+        "workers": "healthy",
+    }
+
+
+async def test_no_worker(client: httpx.AsyncClient):
+    """Without a worker it is degraded, and still takes jobs in."""
+    response = await client.get("/monitoring/health")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["reasons"] == ["no worker is alive: jobs wait"]
+
+
+async def test_schema_behind(client: httpx.AsyncClient, conn: AsyncConnection):
+    """A schema that is behind is unhealthy, and the reason says what to run."""
+    await conn.execute("DELETE FROM afresh.migration WHERE number > 7")
+    response = await client.get("/monitoring/health")
+    assert (response.status_code, response.json()["status"]) == (503, "unhealthy")
+    assert "afresh migrate" in response.json()["reasons"][0]
+
+
+async def test_no_database(anyio_backend: str):  # noqa: ARG001 - it makes the test async
+    """Without a database it is unhealthy, and says so within a moment."""
+    from psycopg_pool import AsyncConnectionPool
+
+    from app.api.main import create_app
+
+    queue = create(settings_for("postgresql://nobody@127.0.0.1:9/nothing"))
+    async with AsyncConnectionPool(
+        "postgresql://nobody@127.0.0.1:9/nothing", min_size=0, max_size=1, open=False
+    ) as pool:
+        await queue.connector.open_async(pool)
+        async with client_of(create_app(queue)) as client:
+            response = await client.get("/monitoring/health")
+    assert (response.status_code, response.json()["status"]) == (503, "unhealthy")
+    assert "does not answer" in response.json()["reasons"][0]
+
+
+def test_judging_workers():
+    """Silent workers degrade; a schema ahead of the code is well."""
+    assert judge_workers(2, 0, SILENCE).status is Status.HEALTHY
+    assert judge_workers(2, 1, SILENCE).reason == "1 of 3 workers silent for over 30 s"
+    assert judge_workers(0, 1, SILENCE).status is Status.DEGRADED
+    assert judge_schema(9, 8).status is Status.HEALTHY
+    assert judge_schema(7, 8).status is Status.UNHEALTHY

@@ -1,0 +1,66 @@
+import pytest
+
+from app.retry.failure import FailureType
+
+from ..application import run_waiting_jobs, serving, settings_for
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_policies_of_all_types(database_url: str):
+    """Every failure type has its policy, with its meaning and the waits it makes."""
+    async with serving(settings_for(database_url)) as (_, client):
+        answer = (await client.get("/retry/policies")).json()
+    network = next(each for each in answer["types"] if each["type"] == "TRANSIENT_NETWORK")
+    assert {each["type"] for each in answer["types"]} == set(FailureType)
+    assert network["policy"]["delays_seconds"] == [60.0, 120.0, 240.0]
+    assert network["remediations"][0] == "AUTO_RETRY"
+
+
+async def test_who_decides_for_a_task(database_url: str):
+    """A task with a policy of ours shows it; one that said nothing is left to the failure's type."""
+    async with serving(settings_for(database_url)) as (queue, client):
+        answer = (await client.get("/retry/policies")).json()
+    ruled = {each["task"]: each for each in answer["tasks"]}
+    assert ruled["app.tasks.jokes.fetch_and_cache_joke"]["policy"]["max_retries"] == queue.settings.retry.max_retries
+    assert {each["decided_by"] for each in ruled.values()} >= {"policy", "failure type"}
+
+
+@pytest.mark.parametrize(
+    ("described", "expected", "delays"),
+    [
+        ({"status": 503}, "EXTERNAL_API_DOWN", [900.0, 900.0]),
+        ({"status": 404}, "PERMANENT_NOT_FOUND", []),
+        ({"status": 500}, "EXTERNAL_API_DOWN", []),
+        ({"sqlstate": "40P01"}, "TRANSIENT_DATABASE", [30.0, 60.0, 120.0, 240.0, 480.0]),
+        ({"exception_type": "httpx.ConnectError"}, "TRANSIENT_NETWORK", [60.0, 120.0, 240.0]),
+        ({}, "UNKNOWN", [120.0, 360.0]),
+    ],
+)
+async def test_a_described_failure(database_url: str, described: dict[str, object], expected: str, delays: list[float]):
+    """A failure in words is classified by the same engine, and the waits that would follow are told."""
+    async with serving(settings_for(database_url)) as (_, client):
+        answer = (await client.post("/retry/classify", json=described)).json()
+    assert (answer["failure_type"], answer["delays_seconds"]) == (expected, delays)
+    assert answer["evidence"]
+
+
+async def test_a_wrong_description_names_its_field(database_url: str):
+    """A status that is none is refused by name."""
+    async with serving(settings_for(database_url)) as (_, client):
+        answer = await client.post("/retry/classify", json={"status": 42})
+    assert answer.status_code == 422
+    assert "status" in answer.text
+
+
+async def test_types_are_counted(database_url: str):
+    """Every type is listed, and those that were met lately with their counts."""
+    async with serving(settings_for(database_url)) as (queue, client):
+        await client.post("/tasks/fetch-joke")  # Its API is a port where nobody listens.
+        await run_waiting_jobs(queue)
+        answer = (await client.get("/failures/types?hours=1")).json()
+    counted = {each["type"]: each for each in answer["items"]}
+    assert set(counted) == set(FailureType)
+    assert counted["TRANSIENT_NETWORK"]["failures"] >= 1
+    assert counted["TRANSIENT_NETWORK"]["jobs"] == 1
+    assert counted["UNKNOWN"]["last_seen"] is None

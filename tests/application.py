@@ -1,0 +1,58 @@
+"""The application on a test's own database: its queue, its HTTP server, and a worker that ends when nothing is left."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
+
+from app.api.main import create_app
+from app.config import (
+    ApiSettings,
+    DatabaseSettings,
+    JokeSettings,
+    LogSettings,
+    RetrySettings,
+    Settings,
+    WorkerSettings,
+)
+from app.queue.app import Afresh, create
+
+from . import sample_tasks
+
+
+def settings_for(
+    url: str, *, joke_api: str = "http://127.0.0.1:9", joke_schedule: bool = False, allowed_hosts: tuple[str, ...] = ()
+) -> Settings:
+    """Settings for a database, with retries that come at once; port 9 answers nobody."""
+    soon = timedelta(milliseconds=1)
+    return Settings(
+        database=DatabaseSettings(url=url),
+        api=ApiSettings(allowed_hosts=allowed_hosts),
+        worker=WorkerSettings(),
+        retry=RetrySettings(base_delay=soon, max_delay=soon, jitter="none"),
+        joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
+        log=LogSettings(level="ERROR"),
+    )
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[tuple[Afresh, httpx.AsyncClient]]:
+    """The queue, open, and a client of its HTTP server."""
+    queue = create(settings)
+    app = create_app(queue)
+    assert sample_tasks.add.name in queue.tasks  # Importing them declared them, to every app made from then on.
+    queue.periodic_registry.periodic_tasks.clear()  # Else the clock, too, would make jobs.
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        yield queue, client
+
+
+def client_of(app: object) -> httpx.AsyncClient:
+    """A client that calls `app` without a socket between them."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]  # An ASGI app.
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
+
+
+async def run_waiting_jobs(queue: Afresh) -> None:
+    """Run a worker until nothing can run."""
+    await queue.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)

@@ -1,0 +1,153 @@
+"""What a claim costs does not grow with what lies in front of the jobs that can run.
+
+Counted in buffers and not in milliseconds: the same on every machine. EXPLAIN of a call counts what the statements
+inside the function touch.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from ..servers import Server
+
+FRONTS = {
+    "future": """
+        INSERT INTO procrastinate_jobs (task_name, queue_name, priority, scheduled_at)
+        SELECT 't', 'q', 9, now() + interval '1 day' + make_interval(secs => n) FROM generate_series(1, 50000) n
+    """,
+    "future locks": """
+        INSERT INTO procrastinate_jobs (task_name, queue_name, priority, lock, scheduled_at)
+        SELECT 't', 'q', 9, 'l' || n, now() + interval '1 day' FROM generate_series(1, 20000) n
+    """,
+    "paused": """
+        INSERT INTO procrastinate_jobs (task_name, queue_name, priority)
+        SELECT 't', 'paused', 9 FROM generate_series(1, 50000) n
+    """,
+    "one lock": """
+        INSERT INTO procrastinate_jobs (task_name, queue_name, priority, lock, status)
+        SELECT 't', 'q', 9, 'busy', CASE n WHEN 1 THEN 'doing' ELSE 'todo' END::procrastinate_job_status
+        FROM generate_series(1, 5000) n
+    """,
+}
+RUNNABLE = """
+    INSERT INTO procrastinate_jobs (task_name, queue_name, lock)
+    SELECT 't', 'q', CASE WHEN n % 10 = 0 THEN 'k' || n END FROM generate_series(1, 300) n
+"""
+PAUSE = "INSERT INTO afresh.hold (kind, name, reason, held_by) VALUES ('queue', 'paused', 'why', 'me')"
+
+LIMIT = 50
+ENOUGH = 3000
+"""Buffers for a claim of 50, all their index entries and events included: 60 a job. Usual are 2 100 on 18."""
+
+ENOUGH_FOR_NOTHING = 200
+"""Buffers for a claim that finds nothing to run. Usual are 14 to 60."""
+
+
+def load(conn: psycopg.Connection[Any], front: str) -> None:
+    """Put in what lies in front, and behind it what can run; without triggers, which only take time here."""
+    conn.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
+    conn.execute(PAUSE)
+    if front != "nothing":
+        conn.execute(FRONTS[front])
+    conn.execute(RUNNABLE)
+    conn.execute("ALTER TABLE procrastinate_jobs ENABLE TRIGGER USER")
+
+
+@contextmanager
+def database(server: Server, name: str, template: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a database of this name, for as long as it lasts."""
+    with psycopg.connect(server.create(name, template=template), autocommit=True) as conn:
+        yield conn
+    server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def loaded(server: Server, template: str) -> Iterator[dict[str, str]]:
+    """A database to copy for each front, and one without: filled once."""
+    names = {front: f"afresh_front_{number}_{os.getpid()}" for number, front in enumerate(["nothing", *FRONTS])}
+    for front, name in names.items():
+        with psycopg.connect(server.create(name, template=template), autocommit=True) as conn:
+            load(conn, front)
+    yield names
+    for name in names.values():
+        server.drop(name)
+
+
+@pytest.fixture
+def conn(request: pytest.FixtureRequest, server: Server, loaded: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a copy of the database with the front that the test names."""
+    with database(server, f"afresh_copy_{os.getpid()}", loaded[request.param]) as conn:
+        yield conn
+
+
+@pytest.fixture(scope="session")
+def usual(server: Server, loaded: dict[str, str]) -> int:
+    """What a claim costs with nothing in front."""
+    with database(server, f"afresh_usual_{os.getpid()}", loaded["nothing"]) as conn:
+        return warm_cost(conn)
+
+
+def cost(conn: psycopg.Connection[Any], limit: int = LIMIT) -> tuple[int, int]:
+    """Buffers that a claim touches, and how many jobs it takes."""
+    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM afresh.claim(%s, %s)"
+    worker = conn.execute("SELECT worker_id FROM procrastinate_register_worker_v1()").fetchone()
+    assert worker
+    row = conn.execute(explain, [worker[0], limit]).fetchone()
+    assert row
+    plan = row[0][0]["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], int(plan["Actual Rows"])
+
+
+def warm_cost(conn: psycopg.Connection[Any]) -> int:
+    """Buffers of a full claim in a session that has claimed before: the first one also reads the catalogue."""
+    cost(conn)
+    buffers, taken = cost(conn)
+    assert taken == LIMIT
+    return buffers
+
+
+@pytest.mark.parametrize("conn", FRONTS, indirect=True)
+def test_what_lies_in_front_costs_nothing(conn: psycopg.Connection[Any], usual: int):
+    """A claim costs about the same whatever lies in front of the jobs that can run."""
+    assert warm_cost(conn) < min(ENOUGH, 1.5 * usual)
+
+
+@pytest.mark.parametrize("conn", FRONTS, indirect=True)
+def test_finding_nothing_costs_nothing(conn: psycopg.Connection[Any]):
+    """An idle worker's claim costs next to nothing, whatever waits that cannot run."""
+    conn.execute("DELETE FROM procrastinate_jobs WHERE lock LIKE 'k%' OR (lock IS NULL AND priority = 0)")
+    conn.execute("VACUUM procrastinate_jobs")
+    cost(conn)
+    buffers, taken = cost(conn)
+    assert taken == 0
+    assert buffers < ENOUGH_FOR_NOTHING
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["", "analyzed"])
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_plan_made_for_an_empty_table_stays_good(
+    server: Server, template: str, usual: int, front: str, *, analyzed: bool
+):
+    """A session that planned its claims while nothing waited claims as cheaply when much does."""
+    with database(server, f"afresh_plan_{os.getpid()}", template) as conn:
+        conn.execute("ANALYZE procrastinate_jobs")
+        for _ in range(6):
+            assert cost(conn)[1] == 0
+        with psycopg.connect(server.database(conn.info.dbname), autocommit=True) as other:
+            load(other, front)
+            if analyzed:
+                other.execute("ANALYZE procrastinate_jobs")
+        assert warm_cost(conn) < min(ENOUGH, 1.5 * usual)
+
+
+@pytest.mark.parametrize("conn", ["future"], indirect=True)
+def test_next_due_costs_nothing(conn: psycopg.Connection[Any]):
+    """To know when the next job falls due costs the number of lanes, not of jobs."""
+    conn.execute("SELECT afresh.next_due()")
+    row = conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT afresh.next_due()").fetchone()
+    assert row
+    assert row[0][0]["Plan"]["Shared Hit Blocks"] < ENOUGH_FOR_NOTHING

@@ -1,0 +1,33 @@
+"""What the guide says in tables is what the code does."""
+
+import re
+from pathlib import Path
+
+from app.retry.policy import RetryPolicy
+from app.retry.presets import default_policies
+from app.retry.taxonomy import TAXONOMY
+from app.retry.words import duration
+
+GUIDE = Path(__file__).parents[1] / "docs" / "guide"
+
+
+def block(page: str, name: str) -> str:
+    """The text between ``<!-- name -->`` and ``<!-- /name -->``."""
+    text = (GUIDE / page).read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", text, re.DOTALL)
+    assert found, f"{page} has no block {name}"
+    return found[1]
+
+
+def waits(policy: RetryPolicy) -> str:
+    """The waits of a policy without jitter, or a dash."""
+    return ", ".join(duration(policy.wait_seconds(n)) for n in range(1, (policy.max_retries or 0) + 1)) or "—"
+
+
+def test_the_table_of_types():
+    """The guide's table of failure types is made of the taxonomy and the default policies."""
+    rows = ["| type | what it means | first helps | retries | waits, without jitter |", "|---|---|---|---|---|"]
+    for kind, policy in default_policies().items():
+        meaning = TAXONOMY[kind]
+        rows.append(f"| {kind} | {meaning.sentence} | {meaning.actions[0]} | {policy.max_retries} | {waits(policy)} |")
+    assert block("failures.md", "types") == "\n".join(rows)
