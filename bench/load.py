@@ -2,7 +2,6 @@
 
 import psycopg
 
-
 LIVED_IN = 10_000
 
 
