@@ -62,14 +62,6 @@ def install(wanted: dict[str, str]) -> None:
         stamp_of(group).write_text(digest(text), encoding="utf-8")
 
 
-def put_on_path() -> None:
-    """Let the programs in .venv/bin import this checkout, as `procrastinate --app=app.queue.app.app` has to."""
-    for packages in (VENV / "lib").glob("python3*/site-packages"):
-        pointer = packages / "afresh-checkout.pth"
-        if not pointer.is_file() or pointer.read_text(encoding="utf-8") != f"{ROOT}\n":
-            pointer.write_text(f"{ROOT}\n", encoding="utf-8")
-
-
 def digest(section: str) -> str:
     """Return what a stamp holds: it changes with the section."""
     return hashlib.sha256(section.encode()).hexdigest()
@@ -120,7 +112,6 @@ def main(groups: list[str]) -> None:
     missing = {group: known[group] for group in groups if not is_installed(group, known[group])}
     if missing:
         install(missing)
-    put_on_path()
 
 
 if __name__ == "__main__":
