@@ -121,7 +121,8 @@ def test_what_is_replaced_or_built_on_is_what_was_read(seam: Any):
 OVERRIDES = [
     *((AfreshWorker, worker.Worker, name) for name in ("run", "stop", "_run_loop", "_shutdown", "_abort_job")),
     *((AfreshWorker, worker.Worker, name) for name in ("_handle_notification", "_handle_abort_jobs_requested")),
-    *((Afresh, procrastinate.App, name) for name in ("_worker", "run_worker_async", "_register_builtin_tasks")),
+    *((Afresh, procrastinate.App, name) for name in ("_worker", "run_worker_async", "open_async")),
+    (Afresh, procrastinate.App, "_register_builtin_tasks"),
     *((AfreshJobManager, manager.JobManager, name) for name in ("batch_defer_jobs_async", "batch_defer_jobs")),
     *((AfreshJobManager, manager.JobManager, name) for name in ("listen_for_jobs", "prune_stalled_workers")),
     *((AfreshConnector, psycopg_connector.PsycopgConnector, name) for name in ("open_async", "close_async")),
