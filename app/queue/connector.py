@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from procrastinate import PsycopgConnector, SyncPsycopgConnector, exceptions
+from procrastinate import PsycopgConnector, SyncPsycopgConnector, utils
 from procrastinate.connector import Notify
 from procrastinate.psycopg_connector import wrap_exceptions
 from psycopg import sql
@@ -89,11 +89,10 @@ class AfreshConnector(PsycopgConnector):
         return self._from_thread(self.execute_query_all_async, query, **arguments)
 
     def _from_thread(self, execute: Callable[..., Coroutine[Any, Any, Any]], query: Any, **arguments: Any) -> Any:
-        if self._loop is None:
-            raise exceptions.AppNotOpen
-        if self._loop is _running_loop():
-            raise RuntimeError("inside of asyncio use the async form, such as `defer_async`")
-        return asyncio.run_coroutine_threadsafe(execute(query, **arguments), self._loop).result()
+        home = self._loop
+        if home is None or not home.is_running() or home is _running_loop():
+            return utils.async_to_sync(execute, query, **arguments)
+        return asyncio.run_coroutine_threadsafe(execute(query, **arguments), home).result()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
