@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 
 from rich.console import Console
 
-from . import ceiling, decide, deferral, memory, pickup, report, speed
+from . import ceiling, classify, decide, deferral, memory, pickup, report, speed
 from .bench import Bench
 from .row import Row
 from .scale import FULL, SHORT
@@ -21,7 +21,8 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "deferral": deferral.rows,
     "memory": memory.rows,
     "ceiling": ceiling.rows,
-    "decide": lambda _: decide.rows(),
+    "decide": decide.rows,
+    "classify": classify.rows,  # The last: it silences logging.
 }
 """What is measured, in the order of the table."""
 

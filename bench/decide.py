@@ -11,13 +11,14 @@ from app.retry.failure import Evidence, Failure, FailureType, Hint, Remediation
 from app.retry.policy import ByType, Fixed, JobLimits, Tier
 from app.retry.presets import CRITICAL, default_policies
 
+from .bench import Bench
 from .row import Row
 
 ROUNDS = 4_000
 REQUIRED_US = 10.0
 
 
-def rows() -> list[Row]:
+def rows(_: Bench) -> list[Row]:
     """One row per kind of decision: its median in µs."""
     by_type: Tier = ByType(default_policies())
     return [

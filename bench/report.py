@@ -24,8 +24,8 @@ def show(console: Console, rows: Sequence[Row]) -> None:
     for row in rows:
         table.add_row(row.name, _value(row), _spread(row), _bound(row, row.required), _bound(row, row.goal), row.note)
     console.print(table)
-    _name_misses(console, "required", [row for row in rows if row.meets(row.required) is False], "red")
-    _name_misses(console, "the goal", [row for row in rows if row.meets(row.goal) is False], "yellow")
+    _name_misses(console, "required", [(row.name, row.meets(row.required)) for row in rows], "red")
+    _name_misses(console, "the goal", [(row.name, row.meets(row.goal)) for row in rows], "yellow")
 
 
 def write(rows: Sequence[Row], about: dict[str, object]) -> Path:
@@ -55,8 +55,10 @@ def _bound(row: Row, bound: float | None) -> str:
     return f"{'≤' if row.smaller_is_better else '≥'} {bound:g} {kept}"
 
 
-def _name_misses(console: Console, bound: str, misses: Sequence[Row], colour: str) -> None:
+def _name_misses(console: Console, bound: str, verdicts: Sequence[tuple[str, bool | None]], colour: str) -> None:
+    misses = [name for name, kept in verdicts if kept is False]
+    held = sum(kept is not None for _, kept in verdicts)
     if misses:
-        console.print(f"[{colour}]Short of {bound}:[/{colour}] {'; '.join(row.name for row in misses)}")
-    else:
-        console.print(f"[green]Every row reaches {bound}.[/green]")
+        console.print(f"[{colour}]Short of {bound} ({len(misses)} of {held}):[/{colour}] {'; '.join(misses)}")
+    elif held:
+        console.print(f"[green]All {held} rows that have one reach {bound}.[/green]")

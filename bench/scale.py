@@ -14,6 +14,7 @@ class Scale:
         held: Jobs of a paused queue, or of a dependency that is down.
         waiting: Jobs that wait while a worker's memory is looked at.
         pick_ups: Jobs in one round of pick-up latency.
+        classifications: Calls after which memory is looked at.
     """
 
     rounds: int
@@ -22,7 +23,24 @@ class Scale:
     held: int
     waiting: int
     pick_ups: int
+    classifications: int
 
 
-SHORT = Scale(rounds=3, seconds=2.5, ahead=(200_000,), held=100_000, waiting=100_000, pick_ups=150)
-FULL = Scale(rounds=5, seconds=5.0, ahead=(200_000, 1_000_000), held=100_000, waiting=1_000_000, pick_ups=500)
+SHORT = Scale(
+    rounds=3,
+    seconds=2.0,
+    ahead=(200_000,),
+    held=100_000,
+    waiting=100_000,
+    pick_ups=100,
+    classifications=100_000,
+)
+FULL = Scale(
+    rounds=5,
+    seconds=5.0,
+    ahead=(200_000, 1_000_000),
+    held=100_000,
+    waiting=1_000_000,
+    pick_ups=500,
+    classifications=1_000_000,
+)
