@@ -5,8 +5,8 @@
 SELECT afresh.write_progress(%s, %s::jsonb);
 
 -- name: list_progress
--- What a job has reported, the newest first.
+-- What a job has reported, as far as it is kept.
 SELECT number, at, attempt, fraction, message, current_step, data
 FROM afresh.progress
 WHERE job_id = %(job_id)s
-ORDER BY number DESC;
+ORDER BY number;

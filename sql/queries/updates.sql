@@ -48,7 +48,7 @@ LEFT JOIN LATERAL (
      LIMIT %(most)s)
     UNION ALL
     (SELECT 'progress', p.number, p.at, false, NULL, NULL, false, jsonb_build_object(
-                'attempt', p.attempt, 'fraction', p.fraction, 'message', p.message, 'current_step', p.current_step,
+                'attempt', p.attempt, 'progress', p.fraction, 'message', p.message, 'current_step', p.current_step,
                 'data', p.data)
      FROM afresh.progress p
      WHERE p.job_id = a.job_id AND p.number > a.report
