@@ -190,10 +190,10 @@ def _merged(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
 
 
 def _moment(row: dict[str, Any]) -> datetime:
-    """When it happened; nothing comes after the end, whatever the clocks of workers say."""
+    """When it was written, by the clock of the database; nothing comes after the end."""
     if _ends(row):
         return datetime.max.replace(tzinfo=UTC)
-    return row["at"] or datetime.min.replace(tzinfo=UTC)
+    return row["told_at"] or datetime.min.replace(tzinfo=UTC)
 
 
 def _ends(row: dict[str, Any]) -> bool:
@@ -207,7 +207,8 @@ def _update(cursor: Cursor, row: dict[str, Any]) -> Update:
         case "attempt":
             return AttemptEnd(cursor=cursor, at=row["at"], next_run_at=row["scheduled_at"], **row["details"])
         case "progress":
-            return Progress(cursor=cursor, at=row["at"], **row["details"])
+            details = row["details"] | {"progress": float(row["details"]["progress"])}  # JSON has one kind of number.
+            return Progress(cursor=cursor, at=row["at"], **details)
         case _:
             return StateChange(
                 cursor=cursor,

@@ -31,6 +31,8 @@ SET enable_mergejoin = off
 AS $$
 DECLARE
     v_owned bigint[];
+    v_written bigint[];
+    v_numbers bigint[];
 BEGIN
     -- A statement of its own: the next one then sees what the last holder of these locks has written, be it this very
     -- report, sent before over a connection that was lost. Not FOR UPDATE, which would hold up Procrastinate's events.
@@ -62,10 +64,12 @@ BEGIN
             SELECT FROM afresh.progress p
             WHERE p.job_id = g.job_id AND p.worker_id = p_worker AND p.report >= g.report)
         RETURNING job_id, number
-    ),
-    told AS (SELECT count(pg_notify('afresh_progress', job_id::text)) FROM written)
+    )
+    SELECT array_agg(job_id), array_agg(number) FROM written INTO v_written, v_numbers;
+
+    PERFORM pg_notify('afresh_progress', id::text) FROM unnest(v_written) AS id;
     DELETE FROM afresh.progress p
-    USING written w, told
+    USING unnest(v_written, v_numbers) AS w (job_id, number)
     WHERE p.job_id = w.job_id AND p.number <= w.number - 200;
 END;
 $$;

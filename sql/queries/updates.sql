@@ -15,7 +15,8 @@ LEFT JOIN procrastinate_jobs j ON j.id = a.job_id
 LEFT JOIN LATERAL (
     -- Procrastinate writes "scheduled" with the time that is meant, in the same transaction as and before the event
     -- that puts the job back, if there is one: the two are told as one. Alone, nobody knows when it was written.
-    (SELECT 'state' AS kind, e.id, CASE WHEN e.type <> 'scheduled' THEN e.at END AS at, e.following IS NULL AS is_last,
+    (SELECT 'state' AS kind, e.id, CASE WHEN e.type <> 'scheduled' THEN e.at END AS told_at,
+            CASE WHEN e.type <> 'scheduled' THEN e.at END AS at, e.following IS NULL AS is_last,
             CASE WHEN e.type IN ('started', 'abort_requested') THEN 'running'
                  WHEN e.type IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN e.type::text
                  WHEN coalesce(e.due_at <= e.at, true) AND e.type <> 'scheduled' THEN 'ready'
@@ -37,7 +38,7 @@ LEFT JOIN LATERAL (
      ORDER BY e.id
      LIMIT %(most)s)
     UNION ALL
-    (SELECT 'attempt', t.id, t.ended_at, false, NULL, t.next_run_at, false, jsonb_build_object(
+    (SELECT 'attempt', t.id, t.recorded_at, t.ended_at, false, NULL, t.next_run_at, false, jsonb_build_object(
                 'attempt', t.attempt, 'outcome', t.outcome, 'counted', t.counted, 'worker', t.worker_id,
                 'exception_type', t.exception_type, 'message', t.message, 'failure_type', t.failure_type,
                 'decision', t.decision, 'delay_seconds', extract(epoch FROM t.delay)::double precision,
@@ -47,7 +48,7 @@ LEFT JOIN LATERAL (
      ORDER BY t.id
      LIMIT %(most)s)
     UNION ALL
-    (SELECT 'progress', p.number, p.at, false, NULL, NULL, false, jsonb_build_object(
+    (SELECT 'progress', p.number, p.at, p.at, false, NULL, NULL, false, jsonb_build_object(
                 'attempt', p.attempt, 'progress', p.fraction, 'message', p.message, 'current_step', p.current_step,
                 'data', p.data)
      FROM afresh.progress p
