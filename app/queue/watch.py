@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 CHANNEL = "afresh_progress"
 """Where the id of a job is said when its progress is written."""
 
-# Progress is announced, because its writes are throttled. The states of jobs are not: a NOTIFY in each settlement takes
-# a lock that all committing transactions share, and would have every job pay for the few that are watched. Instead all
-# watched jobs are looked at in one statement; while nobody watches, nothing is asked.
+# Progress is announced, because its writes are throttled. The states of jobs are not: a NOTIFY in each settlement would
+# cost every job about 6 µs, a twentieth of what one costs in all, and a lock that all committing transactions share,
+# for the few that are watched. Instead all watched jobs are looked at in one statement, 10 to 20 ms for 500 of them;
+# while nobody watches, nothing is asked.
 POLL_SECONDS = 0.5
 """How late the change of a state may be told; one statement in this time, whatever the number of watchers."""
 
