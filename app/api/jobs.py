@@ -61,8 +61,10 @@ class JobSummary(BaseModel):
 
 
 class Job(JobSummary):
-    """A job with its result."""
+    """A job with its result, and how far it has come."""
 
+    progress: float | None = Field(None, description="From 0 to 1, as its task reports it.", examples=[0.75])
+    progress_message: str | None = Field(None, examples=["Step 3 of 4"])
     result: Annotated[Any, Redacted] = None
 
 

@@ -19,7 +19,8 @@ from ..web.bind import OpenBind, bind_host, refuse_open_bind
 from ..web.headers import SecurityHeaders
 from ..web.limits import BodyLimit
 from ..web.origin import OriginGuard
-from . import documentation, failures, jobs, monitoring, retry, tasks
+from ..web.shutdown import told_of_shutdown
+from . import documentation, events, failures, jobs, monitoring, progress, retry, tasks
 
 VERSION = "0.1.0"
 DESCRIPTION = """Background jobs on Postgres that know why they failed, when to try again, and say so in words.
@@ -34,7 +35,8 @@ def create_app(queue: Afresh) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with queue.open_async():
-            yield
+            with told_of_shutdown(queue.hub.close):
+                yield
 
     queue.perform_import_paths()  # type: ignore[no-untyped-call]  # Procrastinate's is not annotated.
     app = FastAPI(
@@ -45,6 +47,8 @@ def create_app(queue: Afresh) -> FastAPI:
     for router in (
         tasks.router,
         jobs.router,
+        progress.router,
+        events.router,
         failures.router,
         retry.router,
         monitoring.router,

@@ -13,6 +13,7 @@ from ..retry.policy import DeadLetter, Decision, Retry, Snooze
 from ..telemetry import Attempt, Event
 from .claim import Claimed
 from .settle import Settlement
+from .storable import storable
 
 if TYPE_CHECKING:
     from .call import Prepared
@@ -46,9 +47,11 @@ class Run:
         """How long it took."""
         return (self.ended - self.began).total_seconds()
 
-    def settlement(self, ending: dict[str, Any] | None, *events: Event, result: bytes | None = None) -> Settlement:
+    def settlement(
+        self, ending: dict[str, Any] | None, *events: Event, result: bytes | None = None, note: str | None = None
+    ) -> Settlement:
         """The settlement of this run."""
-        return Settlement(self.claimed.job, self.claimed.job_id, self.attempt, events, ending, result)
+        return Settlement(self.claimed.job, self.claimed.job_id, self.attempt, events, ending, result, note)
 
 
 def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: str | None) -> dict[str, Any]:
@@ -209,8 +212,3 @@ def _of_the_task(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_globals.get("__package__") == _ROOM:
         trace = trace.tb_next
     return trace
-
-
-def storable(text: str) -> str:
-    """`text` without what Postgres cannot store: NUL and lone surrogates."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

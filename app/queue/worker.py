@@ -73,7 +73,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.settler = Settler(self.app, self.worker_id, self.delete_jobs)
         self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
         self._calls = Calls(self.app, self)
-        self._executor = Executor(self.app, self._calls, self.settler.add)
+        self._executor = Executor(self.app, self._calls, self.settler.add, self.settler.report)
         self._new_job_event.clear()
 
     @property

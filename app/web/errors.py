@@ -38,6 +38,21 @@ class UnknownJob(RequestRefused):
         super().__init__(f"there is no job {job_id}")
 
 
+class NoResult(RequestRefused):
+    """The job has no result: it has not ended, or not with success.
+
+    Attributes:
+        state: Of the job.
+        failure_type: Of its last failure.
+    """
+
+    def __init__(self, job_id: int, state: str, failure_type: str | None, message: str | None) -> None:
+        about = f": {failure_type}: {message}" if state == "failed" and failure_type else ""
+        super().__init__(f"job {job_id} is {state}{about}")
+        self.state = state
+        self.failure_type = failure_type
+
+
 class InvalidInput(RequestRefused):
     """One field is wrong in a way that its type does not say.
 

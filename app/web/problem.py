@@ -24,6 +24,7 @@ from .errors import (
     ForeignOrigin,
     InvalidInput,
     MalformedBody,
+    NoResult,
     NotJson,
     NotOverHttp,
     RemoteAddress,
@@ -99,6 +100,12 @@ _UNREACHABLE = Kind(
 TABLE: Mapping[type[Exception], Kind] = {
     UnknownTask: Kind("unknown-task", 404, "No such task", members=lambda error: {"close_matches": error.close}),
     UnknownJob: Kind("unknown-job", 404, "No such job"),
+    NoResult: Kind(
+        "no-result",
+        409,
+        "The job has no result",
+        members=lambda error: {"state": error.state, "failure_type": error.failure_type},
+    ),
     InvalidArguments: Kind(
         "invalid-arguments",
         422,

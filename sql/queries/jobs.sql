@@ -5,9 +5,20 @@
 SELECT id AS job_id, task_name, queue_name AS queue, status, state, waiting_for, priority, attempts, max_retries,
        timeout, deadline, created_at, scheduled_at, started_at, ended_at, lock, queueing_lock, dependency,
        abort_requested, worker_id, task_type, correlation_id, rescues, args, metadata, result,
-       last_exception_type, last_message, last_failure_type, last_reason, last_failed_at
+       last_exception_type, last_message, last_failure_type, last_reason, last_failed_at,
+       newest.fraction AS progress, newest.message AS progress_message
 FROM afresh.jobs
+LEFT JOIN LATERAL (
+    SELECT p.fraction, p.message FROM afresh.progress p WHERE p.job_id = id ORDER BY p.number DESC LIMIT 1
+) newest ON true
 WHERE id = %(job_id)s;
+
+-- name: find_result
+-- What a job returned, or what is known of it until then.
+SELECT j.id AS job_id, j.state, j.result, r.note, j.last_failure_type, j.last_message
+FROM afresh.jobs j
+LEFT JOIN afresh.result r ON r.job_id = j.id
+WHERE j.id = %(job_id)s;
 
 -- name: list_jobs
 -- One page, newest first. The page is found in the bare table, and only its jobs are looked at closely: OFFSET 0
