@@ -29,12 +29,21 @@ MEDIA_TYPE = "text/event-stream"
 _DESCRIPTION = """`state`: the job came into a state; `attempt`: a run ended without success; `progress`: as its task
 reports it; `end`: the job is over, and the stream too. The data of each is JSON."""
 
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "Sent back as Last-Event-ID, it resumes after this event."},
+        "event": {"enum": ["state", "attempt", "progress", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": _DESCRIPTION,
         "content": {
             MEDIA_TYPE: {
-                "schema": {"type": "string"},
+                "schema": _EVENT,
                 "example": 'id: 7.0.3\nevent: progress\ndata: {"at":"2030-01-31T12:00:00Z","attempt":1,"progress":0.75,'
                 '"message":"Step 3 of 4","current_step":"review","data":null}\n\n',
             }
@@ -44,15 +53,16 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+LastEventId = Annotated[str | None, Header(max_length=64, json_schema_extra={"pattern": r"^\d+\.\d+\.\d+$"})]
+
+
 @router.get(
     "/jobs/{job_id}/events",
     summary="Follow a job live",
     response_class=StreamingResponse,
     responses=_RESPONSES | responses(404, 422, 503),
 )
-async def follow_job(
-    job_id: JobId, queue: Queue, last_event_id: Annotated[str | None, Header(max_length=64)] = None
-) -> Response:
+async def follow_job(job_id: JobId, queue: Queue, last_event_id: LastEventId = None) -> Response:
     """Stream what happened to the job from its submission on, and what happens until it is over.
 
     Who was cut off connects again with the `Last-Event-ID` that was seen last, as browsers do by themselves, and
