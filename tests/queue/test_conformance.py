@@ -73,6 +73,7 @@ BODIES = {
     procrastinate.App.__init__: ("app/queue/app.py: Afresh", "838ee9b1814e"),
     procrastinate.App._worker: ("app/queue/app.py: _worker", "a642c0e6deeb"),
     procrastinate.App._register_builtin_tasks: ("app/queue/app.py: _register_builtin_tasks", "6a9dfd06e5e5"),
+    procrastinate.App.open_async: ("app/queue/app.py: open_async", "7b474b40a8f7"),
     procrastinate.App.replace_connector: ("app/queue/job_manager.py: ours", "46394ce75e3f"),
     procrastinate.App.run_worker_async: ("app/queue/app.py: run_worker_async", "0c8278527624"),
     manager.JobManager.batch_defer_jobs_async: ("app/queue/job_manager.py", "23f521c1ba2e"),
@@ -121,8 +122,8 @@ def test_what_is_replaced_or_built_on_is_what_was_read(seam: Any):
 OVERRIDES = [
     *((AfreshWorker, worker.Worker, name) for name in ("run", "stop", "_run_loop", "_shutdown", "_abort_job")),
     *((AfreshWorker, worker.Worker, name) for name in ("_handle_notification", "_handle_abort_jobs_requested")),
-    *((Afresh, procrastinate.App, name) for name in ("_worker", "run_worker_async", "open_async")),
-    (Afresh, procrastinate.App, "_register_builtin_tasks"),
+    *((Afresh, procrastinate.App, name) for name in ("_worker", "run_worker_async", "_register_builtin_tasks")),
+    (Afresh, procrastinate.App, "open_async"),
     *((AfreshJobManager, manager.JobManager, name) for name in ("batch_defer_jobs_async", "batch_defer_jobs")),
     *((AfreshJobManager, manager.JobManager, name) for name in ("listen_for_jobs", "prune_stalled_workers")),
     *((AfreshConnector, psycopg_connector.PsycopgConnector, name) for name in ("open_async", "close_async")),
