@@ -1,6 +1,5 @@
 """The queue's composition root: a Procrastinate `App` with our connector, JobManager, worker, engine and tasks."""
 
-import gc
 import importlib
 import sys
 from collections.abc import AsyncIterator
@@ -124,12 +123,7 @@ class Afresh(procrastinate.App):
     async def run_worker_async(self, **options: Unpack[WorkerOptions]) -> None:
         """Run a worker, with logs and metrics listening."""
         importlib.import_module(f"{_PACKAGE}.monitoring.logs").configure_logs(self.settings.log)
-        gc.collect()
-        gc.freeze()  # What is imported stays; each full collection would walk over all of it.
-        try:
-            await super().run_worker_async(**options)
-        finally:
-            gc.unfreeze()
+        await super().run_worker_async(**options)
 
 
 def create(settings: Settings, *, connector: BaseConnector | None = None) -> Afresh:
