@@ -7,6 +7,7 @@ import orjson
 from psycopg import AsyncConnection
 
 from ..postgres.sqlfiles import load
+from ..redact import redact, redact_text
 
 SQL = load("audit")
 
@@ -20,14 +21,14 @@ async def record(  # noqa: PLR0913  Who, what, on what, why, and the rest.
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add a row; `action` is ``noun.verb``, such as ``queue.pause``."""
+    """Add a row, without the secrets in its texts; `action` is ``noun.verb``, such as ``queue.pause``."""
     await conn.execute(
         SQL["insert_audit"],
         {
             "actor": actor,
             "action": action,
             "target": target,
-            "reason": reason,
-            "details": orjson.dumps(details or {}).decode(),
+            "reason": None if reason is None else redact_text(reason),
+            "details": orjson.dumps(redact(dict(details or {}))).decode(),
         },
     )
