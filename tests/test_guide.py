@@ -29,7 +29,5 @@ def test_the_table_of_types():
     rows = ["| type | what it means | first helps | retries | waits, without jitter |", "|---|---|---|---|---|"]
     for kind, policy in default_policies().items():
         meaning = TAXONOMY[kind]
-        rows.append(
-            f"| {kind} | {meaning.sentence} | {meaning.actions[0]} | {policy.max_retries} | {waits(policy)} |"
-        )
+        rows.append(f"| {kind} | {meaning.sentence} | {meaning.actions[0]} | {policy.max_retries} | {waits(policy)} |")
     assert block("failures.md", "types") == "\n".join(rows)

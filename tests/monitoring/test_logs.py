@@ -51,6 +51,9 @@ def configure() -> Iterator[Configure]:
     """Configure logs as JSON into memory; the result reads the lines so far. Undone after the test."""
     root = logging.getLogger()
     before = (list(root.handlers), root.level)
+    # A worker that another test ran has configured them too.
+    root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
+    root.setLevel(logging.WARNING)
 
     def configured(**settings: Any) -> Lines:
         stream = io.StringIO()
