@@ -9,7 +9,9 @@ from typing import Any
 import psycopg
 from procrastinate import PsycopgConnector, SyncPsycopgConnector
 from procrastinate.connector import Notify
+from procrastinate.psycopg_connector import wrap_exceptions
 from psycopg import sql
+from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from ..postgres.connect import Database
@@ -40,7 +42,9 @@ class AfreshConnector(PsycopgConnector):
         await asyncio.to_thread(self.database.open)
         try:
             await asyncio.to_thread(self.database.ensure_schema)
-            own = self.database.pool(min_size=2, max_size=self._max_size, timeout=10)
+            # One to begin with: the pool hands out the connection that has rested longest, and each that it has more
+            # than are needed is a server process with cold caches.
+            own = self.database.pool(min_size=1, max_size=self._max_size, timeout=10)
             await own.open(wait=True, timeout=30)
         except BaseException:
             await asyncio.to_thread(self.database.close)
@@ -81,6 +85,20 @@ class AfreshConnector(PsycopgConnector):
         """
         async with (self._lent or self.pool).connection() as conn:
             yield conn
+
+    @wrap_exceptions()  # type: ignore[untyped-decorator]  # Procrastinate's is not annotated.
+    async def fetch(self, query: Any, parameters: dict[str, Any], connection: Any | None = None) -> list[Any]:
+        """Run one statement, on the caller's connection if there is one, and return its rows as tuples.
+
+        Raises:
+            procrastinate.exceptions.ConnectorException: The database refused, or is out of reach.
+        """
+        if connection is not None:
+            cursor = await connection.cursor(row_factory=tuple_row).execute(query, parameters)
+            return list(await cursor.fetchall())
+        async with self.pool.connection() as conn:
+            cursor = await conn.execute(query, parameters)
+            return list(await cursor.fetchall())
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Pass notifications on until cancelled, connecting again whenever the connection is lost.

@@ -9,6 +9,7 @@ from procrastinate import exceptions, jobs, manager
 
 from ..postgres.sqlfiles import load
 from .connector import AfreshConnector, AfreshSyncConnector
+from .defer import evolved
 
 SQL = load("submit")
 
@@ -30,17 +31,14 @@ class AfreshJobManager(manager.JobManager):
         Raises:
             procrastinate.exceptions.AlreadyEnqueued: A queueing lock is held by a waiting job.
         """
-        if not self.ours:
+        if not isinstance(self.connector, AfreshConnector):
             return await super().batch_defer_jobs_async(jobs, connection)
         query, parameters = _insertion(jobs)
         try:
-            if connection is None:
-                rows = await self.connector.execute_query_all_async(query, **parameters)
-            else:
-                rows = await self.connector.execute_query_all_async_with_connection(connection, query, **parameters)
+            rows = await self.connector.fetch(query, parameters, connection)
         except exceptions.UniqueViolation as error:
             self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
-        return _with_ids(jobs, rows)
+        return _with_ids(jobs, [job_id for (job_id,) in rows])
 
     def batch_defer_jobs(self, jobs: list[jobs.Job], connection: Any | None = None) -> list[jobs.Job]:
         """As `batch_defer_jobs_async`, for code that is not asynchronous."""
@@ -55,7 +53,7 @@ class AfreshJobManager(manager.JobManager):
                 rows = connector.execute_query_all_with_connection(connection, query, **parameters)
         except exceptions.UniqueViolation as error:
             self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
-        return _with_ids(jobs, rows)
+        return _with_ids(jobs, [row["id"] for row in rows])
 
     async def listen_for_jobs(
         self, *, on_notification: manager.NotificationCallback, queues: Iterable[str] | None = None
@@ -122,6 +120,6 @@ def _json(value: Any) -> str:
         return json.dumps(value)
 
 
-def _with_ids(new: list[jobs.Job], rows: list[dict[str, Any]]) -> list[jobs.Job]:
+def _with_ids(new: list[jobs.Job], ids: list[int]) -> list[jobs.Job]:
     todo = jobs.Status.TODO.value
-    return [job.evolve(id=row["id"], status=todo) for job, row in zip(new, rows, strict=True)]
+    return [evolved(job, id=job_id, status=todo) for job, job_id in zip(new, ids, strict=True)]

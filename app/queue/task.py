@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 
 from ..config import Settings
 from ..retry.rules import RuleBook
+from .defer import DeclaredTask
 from .strategy import ExponentialBackoff, preset
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     """
 
     def declare(func: Callable[..., Any]) -> Task[Any, Any, Any]:
-        declared: Task[Any, Any, Any] = Task(
+        declared = DeclaredTask(
             func,
             blueprint=declarations.blueprint,
             name=name,

@@ -200,10 +200,11 @@ async def test_waits_add_up_by_reason(conn: Connection):
     """What a job has waited is summed by reason, beside its other options."""
     job_id, worker = await running(conn)
     await conn.execute("INSERT INTO afresh.job_option (job_id, max_retries) VALUES (%s, 3)", (job_id,))
+    found = []
     for waited in ({"budget": 30.0}, {"budget": 12.5, "rate_limit": 1.0}):
         await settle_endings(conn, worker, snoozed(job_id, waited=waited, next_run_at=BEGAN.replace("2030", "2020")))
-        (row,) = await claim(conn, worker=worker)
-    assert (row["waited"], row["max_retries"]) == ({"budget": 42.5, "rate_limit": 1.0}, 3)
+        found = await claim(conn, worker=worker)
+    assert (found[0]["waited"], found[0]["max_retries"]) == ({"budget": 42.5, "rate_limit": 1.0}, 3)
 
 
 async def test_a_strategy_can_change_the_job(conn: Connection):
