@@ -497,6 +497,36 @@ CREATE FUNCTION afresh.state_statuses(p_state text) RETURNS public.procrastinate
     LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN (p_state = ANY (ARRAY['ready'::text, 'scheduled'::text, 'retrying'::text])) THEN ARRAY['todo'::public.procrastinate_job_status] WHEN (p_state = 'running'::text) THEN ARRAY['doing'::public.procrastinate_job_status] WHEN (p_state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'aborted'::text])) THEN ARRAY[(p_state)::public.procrastinate_job_status] ELSE ARRAY[]::public.procrastinate_job_status[] END;
 
+CREATE TABLE afresh.api_key (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL,
+    prefix text NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT api_key_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,62}$'::text)),
+    CONSTRAINT api_key_prefix_check CHECK ((prefix ~ '^afresh_[a-z0-9]+$'::text)),
+    CONSTRAINT api_key_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
+);
+
+COMMENT ON COLUMN afresh.api_key.prefix IS 'The part of the key that is no secret, by which it is looked up.';
+
+COMMENT ON COLUMN afresh.api_key.hash IS 'SHA-256 of the whole key.';
+
+COMMENT ON COLUMN afresh.api_key.last_used_at IS 'To the minute: a key costs no write per request.';
+
+ALTER TABLE afresh.api_key ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.api_key_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE afresh.attempt (
     id bigint NOT NULL,
     job_id bigint NOT NULL,
@@ -617,7 +647,7 @@ CREATE TABLE afresh.audit (
     CONSTRAINT audit_action_check CHECK ((action ~ '^[a-z_]+\.[a-z_]+$'::text))
 );
 
-COMMENT ON COLUMN afresh.audit.actor IS '"cli" and "local" until keys have names.';
+COMMENT ON COLUMN afresh.audit.actor IS 'A key''s name; "local" without keys, "cli" at the command line, "ADMIN_API_KEY".';
 
 COMMENT ON COLUMN afresh.audit.action IS 'noun.verb, such as queue.pause';
 
@@ -795,6 +825,12 @@ CREATE TABLE afresh.migration (
     CONSTRAINT migration_number_check CHECK ((number > 0))
 );
 
+ALTER TABLE ONLY afresh.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.api_key
+    ADD CONSTRAINT api_key_prefix_key UNIQUE (prefix);
+
 ALTER TABLE ONLY afresh.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
@@ -824,6 +860,8 @@ ALTER TABLE ONLY afresh.rescue
 
 ALTER TABLE ONLY afresh.result
     ADD CONSTRAINT result_pkey PRIMARY KEY (job_id);
+
+CREATE UNIQUE INDEX api_key_name_idx ON afresh.api_key USING btree (name) WHERE (revoked_at IS NULL);
 
 CREATE INDEX attempt_ended_idx ON afresh.attempt USING btree (ended_at);
 

@@ -14,12 +14,15 @@ from ..postgres.errors import PostgresError
 from ..queue import app as queue_app
 from ..queue.app import Afresh
 from ..queue.connector import AfreshConnector
+from ..store.keys import any_key
 from ..web import problem
+from ..web.auth import VIEWER, SignIn
 from ..web.bind import OpenBind, bind_host, refuse_open_bind
 from ..web.headers import SecurityHeaders
+from ..web.keyring import Keyring
 from ..web.limits import BodyLimit
 from ..web.origin import OriginGuard
-from . import documentation, failures, jobs, monitoring, retry, tasks
+from . import audit, documentation, failures, jobs, monitoring, retry, tasks
 
 VERSION = "0.1.0"
 DESCRIPTION = """Background jobs on Postgres that know why they failed, when to try again, and say so in words.
@@ -48,16 +51,18 @@ def create_app(queue: Afresh) -> FastAPI:
         failures.router,
         retry.router,
         monitoring.router,
+        audit.router,
         documentation.router,
         pages.router,
     ):
         app.include_router(router)
     documentation.mount_assets(app)
     pages.mount_assets(app)
-    app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False)
+    app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False, dependencies=[VIEWER])
     problem.install(app)
     # The one added last looks at a request first.
     app.add_middleware(BodyLimit)
+    app.add_middleware(SignIn, keyring=Keyring(queue.connection, queue.settings.api.admin_key))
     app.add_middleware(OriginGuard, allowed_hosts=queue.settings.api.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     return app
@@ -70,7 +75,8 @@ def _fit_to_serve(queue: Afresh) -> Afresh:
     behind. One that does not answer may do so by the time the server starts.
     """
     try:
-        refuse_open_bind(bind_host(queue.settings.api.host))
+        host = bind_host(queue.settings.api.host)
+        refuse_open_bind(host, lambda: _has_keys(queue, host))
         if isinstance(queue.connector, AfreshConnector) and not queue.connector.database.embedded:
             queue.connector.database.ensure_schema()
     except psycopg.OperationalError:
@@ -79,6 +85,26 @@ def _fit_to_serve(queue: Afresh) -> Afresh:
         print(refusal, file=sys.stderr)  # noqa: T201 - for the person who has just started it.
         raise SystemExit(2) from None
     return queue
+
+
+def _has_keys(queue: Afresh, host: str) -> bool:
+    """Whether a server on `host` in front of `queue` would demand a key.
+
+    Raises:
+        OpenBind: The database, which would know, does not answer.
+        PostgresError: Its schema is behind, or it cannot be started.
+    """
+    if queue.settings.api.admin_key is not None:
+        return True
+    if not isinstance(queue.connector, AfreshConnector):
+        return False
+    try:
+        with queue.connector.database as database:
+            database.ensure_schema()
+            with database.connect() as conn:
+                return any_key(conn)
+    except psycopg.OperationalError as error:
+        raise OpenBind(f"refusing to serve on {host}: no database says whether there are API keys") from error
 
 
 def __getattr__(name: str) -> Any:
