@@ -2,6 +2,18 @@
 
 import psycopg
 
+LIVED_IN = 10_000
+
+
+def history(conn: psycopg.Connection) -> None:
+    """What a database that has been at work holds: finished jobs with their events.
+
+    On tables that are empty when a session begins, Postgres keeps plans that read the whole table for each row.
+    """
+    ready(conn, LIVED_IN)
+    conn.execute("UPDATE procrastinate_jobs SET status = 'doing'")
+    conn.execute("UPDATE procrastinate_jobs SET status = 'succeeded', attempts = 1")
+
 
 def ready(conn: psycopg.Connection, count: int, *, task: str = "noop") -> None:
     """Jobs that may run now, older than none that is there."""

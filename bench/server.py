@@ -19,6 +19,8 @@ from app.postgres.cluster import ROLE
 from app.postgres.embedded import embedded_server
 from app.postgres.migrate import migrate
 
+from . import load
+
 Fill = Callable[[psycopg.Connection], None]
 
 
@@ -44,13 +46,14 @@ class BenchServer:
             self._execute("DROP DATABASE {} WITH (FORCE)", name)
 
     def template(self, name: str, *, ours: bool, fill: Fill | None = None) -> str:
-        """Make a template: Procrastinate's schema alone, or with ours, and what `fill` puts into it."""
+        """Make a template: Procrastinate's schema alone, or with ours, some history, and what `fill` puts into it."""
         if name in self._templates:
             return name
         database = f"template_{name}"
         self._execute("CREATE DATABASE {} OWNER {}", database, ROLE)
         with psycopg.connect(make_conninfo(self._conninfo, dbname=database), autocommit=True) as conn:
             migrate(conn) if ours else migrate(conn, steps=())
+            load.history(conn)
             if fill:
                 fill(conn)
             conn.execute("VACUUM (ANALYZE)")

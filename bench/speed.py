@@ -17,9 +17,9 @@ from .contenders import Contender, run
 from .row import Row, from_rounds, plain, ratio
 
 _ENDS = """
-SELECT (SELECT count(*) FROM procrastinate_jobs WHERE attempts = 1),
+SELECT count(DISTINCT job_id) FILTER (WHERE type <> 'started'),
        extract(epoch FROM max(at) FILTER (WHERE type <> 'started') - min(at) FILTER (WHERE type = 'started'))
-FROM procrastinate_events WHERE type IN ('started', 'succeeded', 'deferred_for_retry')
+FROM procrastinate_events WHERE job_id > %s AND type IN ('started', 'succeeded', 'deferred_for_retry')
 """
 
 
@@ -106,9 +106,10 @@ def _measure(bench: Bench, case: Case) -> tuple[float, float]:
     """Jobs per second, and CPU milliseconds per job."""
     count = int(case.per_second * bench.scale.seconds)
     with bench.server.database(case.template) as conninfo, psycopg.connect(conninfo, autocommit=True) as conn:
+        before = conn.execute("SELECT max(id) FROM procrastinate_jobs").fetchone()
         load.ready(conn, count, task=case.task)
         measured = run(case.contender, "work", conninfo, concurrency=case.concurrency)
-        ended, seconds = conn.execute(_ENDS).fetchone() or (0, 0)
+        ended, seconds = conn.execute(_ENDS, before).fetchone() or (0, 0)
     if ended != count:
         raise RuntimeError(f"{case.name}: {count} jobs were put in and {ended} ended")
     return ended / float(seconds), measured["cpu"] * 1000 / ended

@@ -62,14 +62,6 @@ def install(wanted: dict[str, str]) -> None:
         stamp_of(group).write_text(digest(text), encoding="utf-8")
 
 
-def put_on_path() -> None:
-    """Let the programs in .venv/bin import this checkout, as `procrastinate --app=app.queue.app.app` has to."""
-    for packages in (VENV / "lib").glob("python3*/site-packages"):
-        pointer = packages / "afresh-checkout.pth"
-        if not pointer.is_file() or pointer.read_text(encoding="utf-8") != f"{ROOT}\n":
-            pointer.write_text(f"{ROOT}\n", encoding="utf-8")
-
-
 def digest(section: str) -> str:
     """Return what a stamp holds: it changes with the section."""
     return hashlib.sha256(section.encode()).hexdigest()
@@ -81,6 +73,33 @@ def is_installed(group: str, section: str) -> bool:
     return stamp.is_file() and stamp.read_text(encoding="utf-8") == digest(section)
 
 
+LAUNCHER = """#!/bin/sh
+'''exec' "$(dirname "$0")/python" "$0" "$@"
+'''
+from app.__main__ import main
+
+main()
+"""
+
+
+def link() -> None:
+    """Have .venv find the code of this folder from anywhere, and know the command `afresh`."""
+    found = subprocess.run([str(PYTHON), "-c", _SITE], capture_output=True, text=True, check=True)
+    write(Path(found.stdout.strip()) / "afresh.pth", f"{ROOT}\n")
+    launcher = VENV / "bin" / "afresh"
+    write(launcher, LAUNCHER)
+    launcher.chmod(0o755)
+
+
+_SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, unless it says so already."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
 def main(groups: list[str]) -> None:
     """Bring .venv up to the lock for `groups`."""
     known = sections((ROOT / "requirements.lock").read_text(encoding="utf-8"))
@@ -89,10 +108,10 @@ def main(groups: list[str]) -> None:
         sys.exit(f"usage: sync.py GROUP… ({', '.join(known)}){': not ' + ', '.join(unknown) if unknown else ''}")
     if not PYTHON.exists():
         make_venv()
+    link()
     missing = {group: known[group] for group in groups if not is_installed(group, known[group])}
     if missing:
         install(missing)
-    put_on_path()
 
 
 if __name__ == "__main__":

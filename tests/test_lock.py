@@ -1,7 +1,10 @@
+import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,23 @@ def test_section_changes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sync.stamp_of("run").write_text(sync.digest(SECTIONS["run"]))
     assert sync.is_installed("run", SECTIONS["run"])
     assert not sync.is_installed("run", SECTIONS["run"] + "more==1.0\n")
+
+
+def test_code_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In a .venv that was synchronised, `afresh` is a command, whatever folder it is called from."""
+    venv.create(tmp_path / "a venv", symlinks=True)
+    monkeypatch.setattr(sync, "VENV", tmp_path / "a venv")
+    monkeypatch.setattr(sync, "PYTHON", tmp_path / "a venv" / "bin" / "python")
+    sync.link()
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
+    ended = subprocess.run(
+        [tmp_path / "a venv" / "bin" / "afresh", "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Usage: afresh" in ended.stdout

@@ -119,18 +119,21 @@ class Cluster:
         """Whether the process that postmaster.pid names is a postgres at work on these data.
 
         After a crash the number may have passed to a stranger, and PostgreSQL would never start again for fear of
-        it; then the file is removed. If nobody has the number, PostgreSQL's own checks are the better ones.
+        it; then the files with that number are removed. If nobody has it, PostgreSQL's own checks are the better ones.
         """
         pid_file = self.home.data / "postmaster.pid"
         try:
             pid = abs(int(pid_file.read_text().partition("\n")[0]))  # Negative in PostgreSQL's single-user mode.
             if _is_postgres_of(psutil.Process(pid), self.home.data):
                 return True
+        except psutil.ZombieProcess:
+            pass  # Dead, and its parent has not looked; PostgreSQL would take the number for a living process.
         except (OSError, psutil.NoSuchProcess):
             return False
         except ValueError:
             pass  # Torn by a power cut; as the number of a stranger, it would stand in the way for ever.
-        pid_file.unlink(missing_ok=True)
+        for named in (pid_file, self.home.socket_dir / ".s.PGSQL.5432.lock"):
+            named.unlink(missing_ok=True)
         return False
 
     def make_database(self) -> None:

@@ -1,11 +1,14 @@
 """The queue's composition root: a Procrastinate `App` with our connector, JobManager, worker, engine and tasks."""
 
 import importlib
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Unpack
 
 import procrastinate
+from procrastinate import builtin_tasks, utils
 from procrastinate.app import WorkerOptions
 from procrastinate.connector import BaseConnector
 from procrastinate.tasks import Task
@@ -13,6 +16,7 @@ from psycopg import AsyncConnection
 
 from ..config import Settings, load_settings
 from ..postgres.connect import Database
+from ..postgres.errors import PostgresError
 from .catalog import Catalog
 from .claim import own_dependencies
 from .connector import AfreshConnector
@@ -65,6 +69,14 @@ class Afresh(procrastinate.App):
         if periodic and periodic.when(self.settings):
             self.periodic_registry.register_task(task=task, cron=periodic.cron, periodic_id="", configure_kwargs={})
 
+    def _register_builtin_tasks(self) -> None:
+        """Undo what an earlier app of this process did: each adds one more prefix to the names, until none fits."""
+        own = {task.full_path: task for task in builtin_tasks.builtin.tasks.values()}
+        for name, task in own.items():
+            task.name, task.aliases = name, []
+        builtin_tasks.builtin.tasks = own
+        super()._register_builtin_tasks()
+
     def own_dependencies(self) -> tuple[list[str], list[str]]:
         """The tasks that rely on something, and on what."""
         known, pairs = self._own_dependencies
@@ -85,6 +97,23 @@ class Afresh(procrastinate.App):
         async with self.connector.lend() as conn:
             yield conn
 
+    def open_async(self, pool: Any = None) -> utils.AwaitableContext[procrastinate.App]:
+        """Open the database; Procrastinate's own command line ends with one line and exit code 2 where that fails.
+
+        Its handler of errors would end it with exit code 1, which restarts what a restart does not mend.
+        """
+        if not _is_procrastinates_command():
+            return super().open_async(pool)
+
+        async def open_or_exit() -> None:
+            try:
+                await self.connector.open_async(pool)
+            except PostgresError as error:
+                print(error, file=sys.stderr)  # noqa: T201 - for the person who has just started it.
+                raise SystemExit(2) from None
+
+        return utils.AwaitableContext(open_coro=open_or_exit, close_coro=self.connector.close_async, return_value=self)
+
     def _worker(self, **options: Unpack[WorkerOptions]) -> AfreshWorker:
         chosen: Any = {**self.worker_defaults, **options}
         return AfreshWorker(app=self, **chosen)
@@ -98,6 +127,12 @@ class Afresh(procrastinate.App):
 def create(settings: Settings, *, connector: BaseConnector | None = None) -> Afresh:
     """An app by these settings."""
     return Afresh(settings, connector=connector)
+
+
+def _is_procrastinates_command() -> bool:
+    """Whether this process is ``procrastinate …`` or ``python -m procrastinate …``."""
+    program = Path(sys.argv[0])
+    return "procrastinate" in (program.stem, program.parent.name)
 
 
 def __getattr__(name: str) -> Any:

@@ -36,6 +36,9 @@ LONGEST_LOOK_AHEAD = 200
 STALE_AHEAD = 0.2
 """A job claimed ahead that has not started after so many seconds goes back for other workers."""
 
+LAST_WORDS = 5.0
+"""Seconds that a stopping worker has at least to write how its jobs ended, however short its grace."""
+
 RELEASE_FAILED = (*UNREACHABLE, psycopg.IntegrityError)
 """Nothing was released: out of reach, or another job took a queueing lock in that instant."""
 
@@ -256,8 +259,9 @@ class AfreshWorker(procrastinate_worker.Worker):
         if self._running_jobs:
             await asyncio.wait(self._running_jobs, timeout=self.shutdown_graceful_timeout)
         await self._release_running()
+        grace = self.shutdown_graceful_timeout
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.settler.drained(), timeout=self.shutdown_graceful_timeout)
+            await asyncio.wait_for(self.settler.drained(), None if grace is None else max(grace, LAST_WORDS))
         for task in side_tasks:
             task.cancel()
         await asyncio.gather(*side_tasks, return_exceptions=True)

@@ -71,11 +71,13 @@ def overridden(
         ValueError: A number is out of its range.
         TypeError: `RetryPolicy` has no such field.
     """
-    return {kind: replace(policy, **_fields(settings.get(kind, {}))) for kind, policy in policies.items()}
+    return {kind: replace(policy, **_fields(policy, settings.get(kind, {}))) for kind, policy in policies.items()}
 
 
-def _fields(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(policy: RetryPolicy, settings: Mapping[str, Any]) -> dict[str, Any]:
     fields = dict(settings)
+    if "initial_delay" in fields:  # Whoever asks for a longer first wait than the former cap means it.
+        fields.setdefault("max_delay", max(policy.max_delay, fields["initial_delay"]))
     if "breaker_seconds" in fields:
         fields["break_duration"] = fields.pop("breaker_seconds")
     if "backoff" in fields:

@@ -30,12 +30,9 @@ released AS (
     WHERE j.id = mine.id AND j.status = 'doing' AND j.worker_id = %(worker)s AND NOT j.abort_requested
       AND (mine.queueing_lock IS NULL OR mine.place = 1 AND NOT EXISTS (
           SELECT FROM procrastinate_jobs t WHERE t.queueing_lock = mine.queueing_lock AND t.status = 'todo'))
-    RETURNING j.id
-),
-woken AS (
-    SELECT pg_notify('afresh_wake', '') FROM released LIMIT 1
+    RETURNING j.id, pg_notify('afresh_wake', '')  -- Here, because a part of a query that gives no row may never run.
 )
-SELECT mine.id FROM mine, (SELECT count(*) FROM woken) AS w WHERE mine.id NOT IN (SELECT id FROM released);
+SELECT id FROM mine WHERE id NOT IN (SELECT id FROM released);
 
 -- name: find_stalled
 -- Jobs whose worker is gone, or silent for too long, with how often they were rescued before.

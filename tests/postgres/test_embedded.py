@@ -1,6 +1,7 @@
 """One server per data folder: shared while it is used, stopped with its last user, back after any crash."""
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -132,6 +133,20 @@ def test_a_stranger_with_the_old_process_number_is_no_obstacle(serve: Serve):
                 assert postmaster(server).name() == "postgres"
         finally:
             stranger.kill()
+
+
+def test_a_dead_postmaster_that_nobody_buried_is_no_obstacle(serve: Serve, folder: Path):
+    """Killed where the first process does not wait for strays, the postmaster keeps its number as a zombie."""
+    server = serve()
+    server.join().close()
+    account = server.home.account
+    program = Path(shutil.copy(shutil.which("true") or "/bin/true", folder / "postgres"))
+    with subprocess.Popen([program], user=account.uid if os.geteuid() == 0 else None) as zombie:
+        eventually_sync(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_ZOMBIE)
+        for name in (server.home.data / "postmaster.pid", server.home.socket_dir / ".s.PGSQL.5432.lock"):
+            name.write_text(f"{zombie.pid}\n{server.home.data}\n1\n5432\n{server.home.socket_dir}\n\n\n")
+        with server.join():
+            assert postmaster(server).pid != zombie.pid
 
 
 def test_the_terminal_cannot_interrupt_the_server(serve: Serve):

@@ -153,8 +153,7 @@ async def test_blueprint_and_builtin_tasks_are_covered(queue_app: Afresh, conn: 
 
     queue_app.add_tasks_from(blueprint, namespace="ns")
     failing = await queue_app.configure_task("ns:fails").defer_async()
-    # By its alias: Procrastinate prefixes the name once more with each app of the process.
-    builtin = queue_app.tasks["procrastinate.builtin_tasks.remove_old_jobs"]
+    builtin = queue_app.configure_task("builtin:procrastinate.builtin_tasks.remove_old_jobs", allow_unknown=False)
     purging = await builtin.defer_async(max_hours=1)
     await work_off(queue_app)
     assert [row["failure_type"] for row in await attempts(conn, failing)] == ["TRANSIENT_NETWORK"]

@@ -1,16 +1,18 @@
-"""Workers inside the test's own process."""
+"""Workers inside the test's own process, and jobs that run until they are let go."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from psycopg import AsyncConnection as Connection
+
 from app.queue.app import Afresh
 from app.queue.connector import AfreshConnector
 from app.queue.worker import AfreshWorker
 
 from ..eventually import eventually
-from .jobs import value
+from .jobs import status, value
 
 
 @asynccontextmanager
@@ -43,3 +45,43 @@ async def _listens(app: Afresh) -> bool:
     assert isinstance(connector, AfreshConnector)
     async with await connector.database.connect_async() as conn:
         return bool(await value(conn, query))
+
+
+class Gate:
+    """Jobs that run until they are let go, and how many of them do."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.running = self.most = 0
+
+    async def __call__(self) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.open.wait()
+        finally:
+            self.running -= 1
+
+
+async def is_(conn: Connection, job_id: int, expected: str) -> bool:
+    """Whether the job's status is this."""
+    return await status(conn, job_id) == expected
+
+
+async def all_succeeded(conn: Connection) -> bool:
+    """Whether no job is left to do, and none failed."""
+    query = "SELECT count(*) FROM procrastinate_jobs WHERE status <> 'succeeded'"
+    return bool(await value(conn, query) == 0)
+
+
+async def nothing() -> None:
+    """Do nothing, successfully."""
+
+
+def as_task(gate: Gate) -> Any:
+    """The gate as a task that is async to Procrastinate's eyes, so that it is cancelled on request."""
+
+    async def gated() -> None:
+        await gate()
+
+    return gated

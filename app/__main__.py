@@ -1,0 +1,38 @@
+"""The command line, as `python -m app` or `afresh`. It must start quickly: what a command needs is imported by it."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from .cli import classify, database, demo, jobs, policies, processes, system
+
+cli = typer.Typer(
+    name="afresh",
+    help="Background jobs on Postgres that know why they failed, when to try again, and say so in words.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cli.command()(system.up)
+cli.command()(processes.worker)
+cli.command()(processes.api)
+cli.command()(database.migrate)
+cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(database.psql)
+cli.command()(demo.demo)
+cli.add_typer(jobs.group, name="jobs")
+cli.command()(classify.classify)
+cli.command()(policies.policies)
+
+
+def main() -> None:
+    """Run a command. Modules of the working directory can be imported, as TASK_MODULES expects."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    cli(prog_name="afresh")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""`classify`: what the engine would make of an error, without there being one."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .refusals import Refusal, told_in_one_line
+
+if TYPE_CHECKING:
+    from ..queue.decide import Engine
+    from ..retry.failure import Failure
+    from ..retry.policy import Decision, Tier
+
+MOST_SHOWN = 20
+"""Retries that are listed where a policy allows more, or any number."""
+
+
+def classify(
+    exception: Annotated[str, typer.Argument(help="Exception type, such as httpx.ConnectError.")] = "Exception",
+    *,
+    message: Annotated[str, typer.Option("--message", "-m", help="Its text.")] = "",
+    status: Annotated[int | None, typer.Option("--status", help="HTTP status, such as 503.")] = None,
+    sqlstate: Annotated[str | None, typer.Option("--sqlstate", help="SQLSTATE, such as 40001.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Decide as for this task; by default, by type.")] = None,
+) -> None:
+    """Say what an error would be taken for, and what would follow: the delays before each retry."""
+    from ..config import load_settings
+    from ..queue.decide import engine
+    from ..retry.classify import Context, from_description
+
+    settings = load_settings()
+    rules = engine(settings)
+    with told_in_one_line():
+        tier: Tier = _tier_of(task) if task else rules.by_type
+    context = Context(retry_http_500=rules.settings.http_500, rules=rules.rules, task_name=task)
+    failure = from_description(
+        exception_type=exception, message=message, status=status, sqlstate=sqlstate, context=context
+    )
+    _show(failure, list(_decisions(failure, tier, rules)), rules)
+
+
+def _tier_of(name: str) -> "Tier":
+    from ..queue.app import app
+    from .policies import load_tasks
+
+    tasks = load_tasks(app)
+    from ..queue.task import options_of
+
+    found = next((each for each in tasks if name in {each.name, *each.aliases, options_of(each).slug}), None)
+    if found is None:
+        raise Refusal(f"no task is called {name}; `afresh policies` lists them")
+    tier = app.engine.tier_of(found)
+    if tier is None:
+        raise Refusal(f"{name} has a retry strategy of its own, which answers to real exceptions only")
+    return tier  # type: ignore[no-any-return]  # The app is made by the module when it is asked for.
+
+
+def _decisions(failure: "Failure", tier: "Tier", rules: "Engine") -> "list[Decision]":
+    """What follows each failure of this kind in a row, without jitter, until the job is buried."""
+    from datetime import UTC, datetime
+    from random import Random
+
+    from ..retry.decide import decide
+    from ..retry.policy import DeadLetter, JobLimits
+
+    decisions: list[Decision] = []
+    for attempts in range(MOST_SHOWN + 1):
+        decided = decide(
+            failure,
+            None,
+            attempts=attempts,
+            tier=_steady(tier),
+            limits=JobLimits(),
+            now=datetime.now(UTC),
+            rng=Random(attempts),  # noqa: S311 - nothing is drawn from it that guards a secret
+            max_wait=rules.settings.max_wait,
+        )
+        decisions.append(decided)
+        if isinstance(decided, DeadLetter):
+            break
+    return decisions
+
+
+def _steady(tier: "Tier") -> "Tier":
+    """The same policies without jitter, so that the same question has the same answer."""
+    from dataclasses import replace
+
+    from ..retry.backoff import Jitter
+    from ..retry.policy import ByType, Fixed
+
+    match tier:
+        case ByType(policies):
+            steady = {kind: replace(each, jitter=Jitter.NONE) for kind, each in policies.items()}
+            return replace(tier, policies=steady)
+        case Fixed(policy):
+            return Fixed(replace(policy, jitter=Jitter.NONE))
+        case _:
+            return tier
+
+
+def _show(failure: "Failure", decisions: "list[Decision]", rules: "Engine") -> None:
+    from rich.markup import escape
+
+    from ..retry import explain
+    from ..retry.policy import DeadLetter
+    from .show import console, seconds, table
+
+    out = console()
+    out.print(f"[bold]{failure.type}[/bold]  confidence {failure.confidence:.2f}")
+    out.print(failure.sentence, markup=False)
+    out.print()
+    facts = table("", "")
+    facts.show_header = False
+    for seen in failure.evidence:
+        facts.add_row("because", escape(f"{seen.rule} · {seen.detail}"))
+    facts.add_row("what helps", str(failure.remediation))
+    facts.add_row("worth a retry", "yes" if failure.retryable else "no")
+    facts.add_row("jitter", f"{rules.settings.jitter}, on top of the delays below")
+    out.print(facts)
+    out.print()
+    ladder = table("attempt>", "then", "after>", "why")
+    for number, decided in enumerate(decisions, start=1):
+        why = escape(explain.line(decided.explanation[1:]))
+        if isinstance(decided, DeadLetter):
+            ladder.add_row(str(number), "dead letter", "", why)
+        else:
+            ladder.add_row(str(number), type(decided).__name__.lower(), seconds(decided.delay), why)
+    out.print(ladder)

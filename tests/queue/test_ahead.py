@@ -1,0 +1,166 @@
+"""Jobs that a worker claims before it can start them: few, for an instant, and lost to nobody."""
+
+import asyncio
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.queue.app import Afresh
+from app.store import holds
+
+from ..eventually import eventually
+from .conftest import OpenApp
+from .jobs import add, attempts, job, rows, status, value
+from .workers import Gate, all_succeeded, as_task, is_, nothing, working
+
+pytestmark = pytest.mark.anyio
+
+Connection = psycopg.AsyncConnection
+
+AT_ONCE = 1.0
+"""Seconds within which an idle worker must be awake; its poll interval stays at 5."""
+
+
+async def quick_worker_with_jobs_ahead(app: Afresh, gate: Gate, worker: Any, count: int, lock: str = "") -> list[int]:
+    """Jobs of which one runs and the others are claimed ahead, by a worker that has seen short ones only."""
+    await eventually(lambda: worker._average < 0.001)
+    gated = app.tasks["gated"]
+    locks = [f"{lock}-{number}" if lock else None for number in range(count)]
+    ids = [await gated.configure(queueing_lock=each).defer_async() for each in locks]
+    await eventually(lambda: gate.running and len(worker._ahead) == count - 1)
+    return ids
+
+
+@pytest.fixture
+async def short_jobs(queue_app: Afresh) -> None:
+    """Enough jobs that take no time to make a worker claim ahead."""
+    await queue_app.task(name="short")(nothing).batch_defer_async(*[{}] * 400)
+
+
+@pytest.fixture
+async def gate(queue_app: Afresh, short_jobs: None) -> Gate:  # noqa: ARG001 - they come first
+    """A task that runs until it is let go."""
+    gate = Gate()
+    queue_app.task(name="gated")(as_task(gate))
+    return gate
+
+
+async def test_looking_ahead_is_bounded(queue_app: Afresh, short_jobs: None):  # noqa: ARG001 - they are run
+    """Where jobs are short a little more is claimed than runs at once, and never more than 200."""
+    async with working(queue_app, concurrency=2) as worker:
+        await eventually(lambda: worker.settler.landed == 400)
+        worker._average = 1e-9
+        assert worker._room() == 202
+
+
+async def test_nothing_ahead_where_jobs_are_long(queue_app: Afresh, conn: Connection):
+    """A worker that knows nothing of its jobs claims what it can start."""
+    gate = Gate()
+    await queue_app.task(name="gated")(as_task(gate)).batch_defer_async(*[{}] * 10)
+    async with working(queue_app, concurrency=4) as worker:
+        await eventually(lambda: gate.running == 4)
+        assert len(worker._ahead) == 0
+        assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'") == 4
+        gate.open.set()
+
+
+async def test_jobs_ahead_of_a_long_one_go_back(queue_app: Afresh, conn: Connection, gate: Gate):
+    """Jobs claimed ahead that a long job keeps from starting go back within an instant, at no cost and for good."""
+    async with working(queue_app, concurrency=1) as worker:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
+        await eventually(lambda: is_(conn, ids[2], "todo"), AT_ONCE)
+        taken = await value(conn, "SELECT count(*) FROM procrastinate_events WHERE type = 'started'")
+        quiet = time.monotonic() + 0.5
+        await eventually(lambda: time.monotonic() > quiet)
+        assert await value(conn, "SELECT count(*) FROM procrastinate_events WHERE type = 'started'") == taken
+        assert [(await job(conn, each))["attempts"] for each in ids] == [0, 0, 0]
+        gate.open.set()
+        await eventually(lambda: all_succeeded(conn))
+
+
+async def test_another_worker_takes_what_goes_back(queue_app: Afresh, conn: Connection, gate: Gate, open_app: OpenApp):
+    """Jobs that are given back wake a worker that has room for them."""
+    other = await open_app()
+    other.task(name="gated")(nothing)
+    async with working(queue_app, concurrency=1) as worker:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
+        async with working(other):
+            await eventually(lambda: is_(conn, ids[2], "succeeded"), AT_ONCE)
+        gate.open.set()
+
+
+async def test_jobs_ahead_of_a_paused_queue_go_back(queue_app: Afresh, conn: Connection, gate: Gate):
+    """When a queue is paused its jobs that were claimed but not started go back."""
+    async with working(queue_app, concurrency=1) as worker:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
+        await holds.hold(conn, "queue", "default", reason="why", actor="me")
+        await eventually(lambda: is_(conn, ids[2], "todo"), AT_ONCE)
+        gate.open.set()
+        await eventually(lambda: is_(conn, ids[0], "succeeded"))
+    assert [await status(conn, each) for each in ids[1:]] == ["todo", "todo"]
+
+
+async def test_jobs_ahead_go_back_when_the_worker_stops(queue_app: Afresh, conn: Connection, gate: Gate):
+    """A worker that drains gives back at once what it has not started."""
+    async with working(queue_app, concurrency=1) as worker:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
+        worker.stop()
+        await eventually(lambda: is_(conn, ids[2], "todo"), AT_ONCE)
+        gate.open.set()
+    assert [await status(conn, each) for each in ids] == ["succeeded", "todo", "todo"]
+
+
+async def test_a_job_ahead_whose_twin_waits_stays(queue_app: Afresh, conn: Connection, gate: Gate):
+    """A job that cannot go back, because another waits with its queueing lock, is run here, and lost to nobody."""
+    async with working(queue_app, concurrency=1, queues=["default"]) as worker:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3, lock="same")
+        (twin,) = await add(conn, queueing_lock="same-1", queue="elsewhere")
+        await worker.release_ahead()
+        gate.open.set()
+        await eventually(lambda: is_(conn, ids[2], "succeeded"))
+        await eventually(lambda: is_(conn, ids[1], "succeeded"))
+    assert await status(conn, twin) == "todo"
+
+
+async def test_a_job_ahead_whose_twin_waits_ends_with_the_worker(queue_app: Afresh, conn: Connection, gate: Gate):
+    """A worker that stops leaves no job running: where a twin waits, the twin goes on alone."""
+    async with working(queue_app, concurrency=1, queues=["default"], shutdown_graceful_timeout=0.05) as worker:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3, lock="same")
+        await add(conn, queueing_lock="same-1", queue="elsewhere")
+    assert [await status(conn, each) for each in ids] == ["todo", "cancelled", "todo"]
+    assert [row["outcome"] for row in await attempts(conn, ids[1])] == ["coalesced"]
+
+
+async def test_what_cannot_be_given_back_now_is_kept(queue_app: Afresh, conn: Connection, gate: Gate):
+    """Jobs claimed ahead are not forgotten when the database cannot take them back: they run here."""
+    async with working(queue_app, concurrency=1) as worker:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
+        async with conn.transaction():
+            await conn.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", (ids[1],))
+            releasing = asyncio.create_task(worker.release_ahead())
+            await eventually(lambda: _kill_whoever_waits(conn))
+            await releasing
+        gate.open.set()
+        await eventually(lambda: all_succeeded(conn))
+
+
+async def _kill_whoever_waits(conn: Connection) -> bool:
+    query = """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND datname = current_database()
+    """
+    return bool(await rows(conn, query))
+
+
+async def test_a_job_ahead_can_be_aborted(queue_app: Afresh, conn: Connection, gate: Gate):
+    """A job claimed ahead that is asked to abort ends as aborted without having begun."""
+    async with working(queue_app, concurrency=1) as worker:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
+        await queue_app.job_manager.cancel_job_by_id_async(ids[1], abort=True)
+        await eventually(lambda: worker._job_ids_to_abort)
+        gate.open.set()
+        await eventually(lambda: is_(conn, ids[1], "aborted"))
+        await eventually(lambda: is_(conn, ids[2], "succeeded"))
+    assert [row["outcome"] for row in await attempts(conn, ids[1])] == ["aborted"]
