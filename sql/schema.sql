@@ -707,13 +707,17 @@ CREATE TABLE afresh.job_option (
     task_type text,
     correlation_id text,
     metadata jsonb,
+    submitted_by text,
     waited jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT job_option_correlation_id_check CHECK ((length(correlation_id) <= 255)),
     CONSTRAINT job_option_max_retries_check CHECK ((max_retries >= 0)),
     CONSTRAINT job_option_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT job_option_submitted_by_check CHECK ((length(submitted_by) <= 255)),
     CONSTRAINT job_option_timeout_check CHECK ((timeout > '00:00:00'::interval)),
     CONSTRAINT job_option_waited_check CHECK ((jsonb_typeof(waited) = 'object'::text))
 );
+
+COMMENT ON COLUMN afresh.job_option.submitted_by IS 'The name of the API key; null: no key was needed, or no API asked.';
 
 COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
 
@@ -771,6 +775,7 @@ CREATE VIEW afresh.jobs AS
     o.task_type,
     o.correlation_id,
     COALESCE(o.metadata, '{}'::jsonb) AS metadata,
+    o.submitted_by,
     r.result,
     COALESCE(rs.rescues, 0) AS rescues,
     last.exception_type AS last_exception_type,

@@ -57,6 +57,7 @@ class JobSummary(BaseModel):
     queueing_lock: str | None
     abort_requested: bool
     correlation_id: str | None
+    submitted_by: str | None = Field(description="The name of the API key that asked for it.", examples=["deploy"])
     args: Annotated[dict[str, Any], Redacted] = Field(examples=[{"joke_id": 42}])
     metadata: Annotated[dict[str, Any], Redacted] = Field(examples=[{}])
     last_failure: LastFailure | None

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from ..dashboard import pages
+from ..monitoring.logs import configure_logs
 from ..postgres.errors import PostgresError
 from ..queue import app as queue_app
 from ..queue.app import Afresh
@@ -115,6 +116,8 @@ def __getattr__(name: str) -> Any:
             says so is printed.
     """
     if name == "app":
-        made = globals()["app"] = create_app(_fit_to_serve(queue_app.app))
+        queue = _fit_to_serve(queue_app.app)
+        configure_logs(queue.settings.log)
+        made = globals()["app"] = create_app(queue)
         return made
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from ..queue.submit import Submission, submit
 from ..store.keys import Role
 from ..web.auth import VIEWER, Operator
 from ..web.errors import NotOverHttp
-from ..web.keyring import LOCAL
+from ..web.keyring import LOCAL, Caller
 from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_INTEGER
 from ..web.problem import responses
@@ -125,7 +125,7 @@ async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI fills them in.
         raise NotOverHttp(f"{info.name} is for the server's own use")
     queue.catalog.validate(info, body.args)
     now = datetime.now(UTC)
-    submission = _submission(info, body, now, x_correlation_id)
+    submission = _submission(info, body, now, x_correlation_id, caller)
     async with queue.connection() as conn:
         job_id = await submit(conn, submission)
     response.headers["Location"] = f"/jobs/{job_id}"
@@ -134,7 +134,9 @@ async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI fills them in.
     return _submitted(job_id, submission, now)
 
 
-def _submission(info: TaskInfo, body: SubmitBody, now: datetime, correlation_id: str | None) -> Submission:
+def _submission(
+    info: TaskInfo, body: SubmitBody, now: datetime, correlation_id: str | None, caller: Caller
+) -> Submission:
     """What was asked for; then what its kind of work brings; then what the task itself says."""
     priority, queue = TASK_TYPES.get(body.task_type or "", (info.priority, info.queue))
     return Submission(
@@ -150,6 +152,7 @@ def _submission(info: TaskInfo, body: SubmitBody, now: datetime, correlation_id:
         task_type=body.task_type,
         correlation_id=body.correlation_id or correlation_id,
         metadata=body.metadata or None,
+        submitted_by=None if caller == LOCAL else caller.name,
     )
 
 

@@ -171,3 +171,12 @@ async def test_own_tasks_need_an_admin(door: Door):
     operator = await door.ask("POST", "/tasks/internal", door.keys["operator"])
     admin = await door.ask("POST", "/tasks/internal", door.keys["admin"])
     assert (operator.status_code, operator.json()["role"], admin.status_code) == (403, "admin", 202)
+
+
+async def test_a_job_names_who_submitted_it(door: Door):
+    """A job carries the name of the key that asked for it; no audit row is written for it."""
+    made = await door.ask("POST", "/tasks/fetch-joke", door.keys["operator"])
+    job = await door.ask("GET", f"/jobs/{made.json()['job_id']}", door.keys["viewer"])
+    assert job.json()["submitted_by"] == "the operator"
+    audit = await door.ask("GET", "/audit", door.keys["admin"])
+    assert {entry["action"] for entry in audit.json()["items"]} == {"key.create", "key.revoke"}
