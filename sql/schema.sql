@@ -553,6 +553,36 @@ BEGIN
 END;
 $$;
 
+CREATE TABLE afresh.api_key (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL,
+    prefix text NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT api_key_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,62}$'::text)),
+    CONSTRAINT api_key_prefix_check CHECK ((prefix ~ '^afresh_[a-z0-9]+$'::text)),
+    CONSTRAINT api_key_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
+);
+
+COMMENT ON COLUMN afresh.api_key.prefix IS 'The part of the key that is no secret, by which it is looked up.';
+
+COMMENT ON COLUMN afresh.api_key.hash IS 'SHA-256 of the whole key.';
+
+COMMENT ON COLUMN afresh.api_key.last_used_at IS 'To the minute: a key costs no write per request.';
+
+ALTER TABLE afresh.api_key ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.api_key_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE afresh.attempt (
     id bigint NOT NULL,
     job_id bigint NOT NULL,
@@ -676,7 +706,7 @@ CREATE TABLE afresh.audit (
     CONSTRAINT audit_action_check CHECK ((action ~ '^[a-z_]+\.[a-z_]+$'::text))
 );
 
-COMMENT ON COLUMN afresh.audit.actor IS '"cli" and "local" until keys have names.';
+COMMENT ON COLUMN afresh.audit.actor IS 'A key''s name; "local" without keys, "cli" at the command line, "ADMIN_API_KEY".';
 
 COMMENT ON COLUMN afresh.audit.action IS 'noun.verb, such as queue.pause';
 
@@ -736,13 +766,17 @@ CREATE TABLE afresh.job_option (
     task_type text,
     correlation_id text,
     metadata jsonb,
+    submitted_by text,
     waited jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT job_option_correlation_id_check CHECK ((length(correlation_id) <= 255)),
     CONSTRAINT job_option_max_retries_check CHECK ((max_retries >= 0)),
     CONSTRAINT job_option_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT job_option_submitted_by_check CHECK ((length(submitted_by) <= 255)),
     CONSTRAINT job_option_timeout_check CHECK ((timeout > '00:00:00'::interval)),
     CONSTRAINT job_option_waited_check CHECK ((jsonb_typeof(waited) = 'object'::text))
 );
+
+COMMENT ON COLUMN afresh.job_option.submitted_by IS 'The name of the API key; null: no key was needed, or no API asked.';
 
 COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
 
@@ -804,6 +838,7 @@ CREATE VIEW afresh.jobs AS
     o.task_type,
     o.correlation_id,
     COALESCE(o.metadata, '{}'::jsonb) AS metadata,
+    o.submitted_by,
     r.result,
     COALESCE(rs.rescues, 0) AS rescues,
     last.exception_type AS last_exception_type,
@@ -879,6 +914,12 @@ COMMENT ON COLUMN afresh.progress.number IS 'From 1 within the job, without gaps
 
 COMMENT ON COLUMN afresh.progress.report IS 'Rises within its worker: a report that is sent twice is stored once.';
 
+ALTER TABLE ONLY afresh.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.api_key
+    ADD CONSTRAINT api_key_prefix_key UNIQUE (prefix);
+
 ALTER TABLE ONLY afresh.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
@@ -911,6 +952,8 @@ ALTER TABLE ONLY afresh.rescue
 
 ALTER TABLE ONLY afresh.result
     ADD CONSTRAINT result_pkey PRIMARY KEY (job_id);
+
+CREATE UNIQUE INDEX api_key_name_idx ON afresh.api_key USING btree (name) WHERE (revoked_at IS NULL);
 
 CREATE INDEX attempt_ended_idx ON afresh.attempt USING btree (ended_at);
 

@@ -10,13 +10,14 @@ from fastapi.responses import StreamingResponse
 
 from ..queue.watch import Hub
 from ..store.updates import Cursor, Update
+from ..web.auth import VIEWER
 from ..web.errors import InvalidInput, UnknownJob
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
 from .fields import JobId
 
-router = APIRouter(tags=["jobs"], route_class=StrictRoute)
+router = APIRouter(tags=["jobs"], route_class=StrictRoute, dependencies=[VIEWER])
 
 HEARTBEAT_SECONDS = 15.0
 """After so long without news a comment is sent: proxies cut what is silent, and who has gone is noticed."""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..store.jobs import find_job, find_result
 from ..store.progress import list_progress
+from ..web.auth import VIEWER
 from ..web.errors import NoResult, UnknownJob
 from ..web.limits import StrictRoute
 from ..web.problem import responses
@@ -14,7 +15,7 @@ from ..web.reading import ReadingConnection
 from .fields import JobId, State, Time
 from .jobs import Redacted
 
-router = APIRouter(tags=["jobs"], route_class=StrictRoute)
+router = APIRouter(tags=["jobs"], route_class=StrictRoute, dependencies=[VIEWER])
 
 
 class Report(BaseModel):

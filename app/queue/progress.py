@@ -14,7 +14,7 @@ import orjson
 import psycopg
 
 from ..postgres.sqlfiles import load
-from ..redact import redact
+from ..redact import redact, redact_text
 from .storable import storable, without_nul
 from .task import RunningJob, running_job
 
@@ -68,8 +68,8 @@ def progress(
     """
     row = {
         "fraction": _checked(fraction),
-        "message": None if message is None else storable(str(message)[:LONGEST_MESSAGE]),
-        "current_step": None if current_step is None else storable(str(current_step)[:LONGEST_STEP]),
+        "message": None if message is None else storable(redact_text(str(message)[:LONGEST_MESSAGE])),
+        "current_step": None if current_step is None else storable(redact_text(str(current_step)[:LONGEST_STEP])),
         "data": _stored(data) if data else None,
     }
     running = running_job()

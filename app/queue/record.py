@@ -7,6 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
+from ..redact import redact, redact_text
 from ..retry import explain
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Decision, Retry, Snooze
@@ -61,18 +62,18 @@ def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: s
         | _what_follows(decision)
         | {
             "exception_type": failure.exception_type,
-            "message": storable(failure.message),
+            "message": shown(failure.message),
             "traceback": trace,
             "failure_type": failure.type,
             "confidence": failure.confidence,
             "evidence": [
-                {"rule": each.rule, "exception": each.exception, "depth": each.depth, "detail": storable(each.detail)}
+                {"rule": each.rule, "exception": each.exception, "depth": each.depth, "detail": shown(each.detail)}
                 for each in failure.evidence
             ],
             "remediation": failure.remediation,
             "fingerprint": failure.fingerprint,
-            "explanation": explain.as_json(decision.explanation),
-            "reason": storable(reason),
+            "explanation": redact(explain.as_json(decision.explanation)),
+            "reason": shown(reason),
         }
     )
 
@@ -145,12 +146,12 @@ def _what_follows(decision: Decision) -> dict[str, Any]:
 
 
 def traceback_of(exception: BaseException) -> str:
-    """The formatted traceback, without our own frames, in a form that Postgres can store."""
+    """The formatted traceback, without our own frames and without secrets, in a form that Postgres can store."""
     try:
         text = _formatted(exception)
     except Exception:  # noqa: BLE001  Formatting calls the exception's own __str__, which may raise anything.
         text = "".join(_frames(exception.__traceback__))
-    return storable(text[-LONGEST_TRACEBACK:])
+    return shown(text[-LONGEST_TRACEBACK:])
 
 
 def _formatted(exception: BaseException) -> str:
@@ -163,9 +164,10 @@ def _formatted(exception: BaseException) -> str:
         links.append(cause)
     trace = _of_the_task(exception.__traceback__)
     if any(isinstance(link, BaseExceptionGroup) for link, _ in links):
-        return "".join(traceback.format_exception(type(exception), exception, trace, limit=-DEEPEST_TRACEBACK))
+        lines = traceback.format_exception(type(exception), exception, trace, limit=-DEEPEST_TRACEBACK)
+        return _masked(lines)
     return "".join(
-        "".join([*_traceback(trace if link is exception else link.__traceback__), *_last_lines(link), then])
+        "".join([*_traceback(trace if link is exception else link.__traceback__), _last_lines(link), then])
         for link, then in reversed(links)
     )
 
@@ -179,8 +181,13 @@ def _cause(exception: BaseException) -> tuple[BaseException, str] | None:
     return None
 
 
-def _last_lines(exception: BaseException) -> list[str]:
-    return traceback.format_exception_only(type(exception), exception)
+def _last_lines(exception: BaseException) -> str:
+    return _masked(traceback.format_exception_only(type(exception), exception))
+
+
+def _masked(lines: list[str]) -> str:
+    """Before anything is cut off by which a secret is recognised; an error of a megabyte is cut all the same."""
+    return redact_text("".join(lines)[-2 * LONGEST_TRACEBACK :])
 
 
 def _traceback(trace: TracebackType | None) -> list[str]:
@@ -203,7 +210,7 @@ def _frame(trace: TracebackType) -> str:
     if text is None:
         if len(_known_frames) >= MOST_KNOWN_FRAMES:
             _known_frames.clear()
-        text = _known_frames[key] = "".join(traceback.format_tb(trace, limit=1))
+        text = _known_frames[key] = _masked(traceback.format_tb(trace, limit=1))
     return text
 
 
@@ -212,3 +219,8 @@ def _of_the_task(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_globals.get("__package__") == _ROOM:
         trace = trace.tb_next
     return trace
+
+
+def shown(text: str) -> str:
+    """`text` without secrets, in a form that Postgres can store."""
+    return storable(redact_text(text))

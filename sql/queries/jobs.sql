@@ -4,7 +4,7 @@
 -- One job with everything that is known of it.
 SELECT id AS job_id, task_name, queue_name AS queue, status, state, waiting_for, priority, attempts, max_retries,
        timeout, deadline, created_at, scheduled_at, started_at, ended_at, lock, queueing_lock, dependency,
-       abort_requested, worker_id, task_type, correlation_id, rescues, args, metadata, result,
+       abort_requested, worker_id, task_type, correlation_id, rescues, args, metadata, submitted_by, result,
        last_exception_type, last_message, last_failure_type, last_reason, last_failed_at,
        newest.fraction AS progress, newest.message AS progress_message
 FROM afresh.jobs
@@ -40,7 +40,7 @@ WITH page AS MATERIALIZED (
 SELECT v.id AS job_id, v.task_name, v.queue_name AS queue, v.status, v.state, v.waiting_for, v.priority, v.attempts,
        v.max_retries, v.timeout, v.deadline, v.created_at, v.scheduled_at, v.started_at, v.ended_at, v.lock,
        v.queueing_lock, v.dependency, v.abort_requested, v.worker_id, v.task_type, v.correlation_id, v.rescues, v.args,
-       v.metadata, v.last_exception_type, v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
+       v.metadata, v.submitted_by, v.last_exception_type, v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
 FROM page
 CROSS JOIN LATERAL (SELECT * FROM afresh.jobs v WHERE v.id = page.id OFFSET 0) v
 ORDER BY v.id DESC;
