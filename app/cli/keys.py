@@ -1,16 +1,12 @@
 """`keys`: who may call the API, and as what. A key is printed once, when it is made, and by nothing else."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
 
-from .refusals import Refusal, told_in_one_line
-
-Answer = TypeVar("Answer")
-
-ACTOR = "cli"
+from .asking import ACTOR, Answer, in_database
+from .refusals import Refusal
 
 group = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 
@@ -74,18 +70,12 @@ def revoke(name: Name) -> None:
 
 
 def _in_database(work: Callable[[Any], Awaitable[Answer]]) -> Answer:
-    from ..config import load_settings
-    from ..postgres.connect import Database
     from ..store.keys import KeyRefused
 
-    async def connected() -> Answer:
-        async with Database.from_settings(load_settings().database) as database:
-            await asyncio.to_thread(database.ensure_schema)
-            async with await database.connect_async(application_name="afresh keys") as conn:
-                try:
-                    return await work(conn)
-                except KeyRefused as refused:
-                    raise Refusal(str(refused)) from None
+    async def refusing(conn: Any) -> Answer:
+        try:
+            return await work(conn)
+        except KeyRefused as refused:
+            raise Refusal(str(refused)) from None
 
-    with told_in_one_line():
-        return asyncio.run(connected())
+    return in_database(refusing)
