@@ -73,7 +73,7 @@ async def defer_batch(app: procrastinate.App, options: argparse.Namespace) -> di
 
 
 def peak_bytes() -> int:
-    """The most memory this program has had resident. Not `ru_maxrss`: that begins with what the parent had at the fork."""
+    """The most memory this program has had. Not `ru_maxrss`, which begins with what the parent had at the fork."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
