@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from .cli import classify, database, demo, jobs, policies, processes, system
+from .cli import classify, database, demo, jobs, keys, policies, processes, system
 
 cli = typer.Typer(
     name="afresh",
@@ -22,6 +22,7 @@ cli.command()(database.migrate)
 cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(database.psql)
 cli.command()(demo.demo)
 cli.add_typer(jobs.group, name="jobs")
+cli.add_typer(keys.group, name="keys")
 cli.command()(classify.classify)
 cli.command()(policies.policies)
 

@@ -449,7 +449,7 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL::jsonb, p_delete boolean DEFAULT false) RETURNS TABLE(job_id bigint, verdict text)
+CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL::jsonb, p_delete boolean DEFAULT false, p_notes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(job_id bigint, verdict text)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
@@ -473,7 +473,12 @@ BEGIN
     IF p_results IS NOT NULL THEN
         INSERT INTO afresh.result AS r (job_id, result)
         SELECT key::bigint, value FROM jsonb_each(p_results) WHERE key::bigint = ANY (v_done)
-        ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE SET result = excluded.result;
+        ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE SET result = excluded.result, note = NULL;
+    END IF;
+    IF p_notes IS NOT NULL THEN
+        INSERT INTO afresh.result AS r (job_id, note)
+        SELECT key::bigint, value FROM jsonb_each_text(p_notes) WHERE key::bigint = ANY (v_done)
+        ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE SET result = NULL, note = excluded.note;
     END IF;
     IF p_delete THEN
         DELETE FROM procrastinate_jobs WHERE id = ANY (v_done);
@@ -496,6 +501,87 @@ $$;
 CREATE FUNCTION afresh.state_statuses(p_state text) RETURNS public.procrastinate_job_status[]
     LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN (p_state = ANY (ARRAY['ready'::text, 'scheduled'::text, 'retrying'::text])) THEN ARRAY['todo'::public.procrastinate_job_status] WHEN (p_state = 'running'::text) THEN ARRAY['doing'::public.procrastinate_job_status] WHEN (p_state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'aborted'::text])) THEN ARRAY[(p_state)::public.procrastinate_job_status] ELSE ARRAY[]::public.procrastinate_job_status[] END;
+
+CREATE FUNCTION afresh.write_progress(p_worker bigint, p_reports jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_owned bigint[];
+    v_written bigint[];
+    v_numbers bigint[];
+BEGIN
+    -- A statement of its own: the next one then sees what the last holder of these locks has written, be it this very
+    -- report, sent before over a connection that was lost. Not FOR UPDATE, which would hold up Procrastinate's events.
+    SELECT array_agg(o.id)
+    FROM (
+        SELECT j.id
+        FROM jsonb_to_recordset(p_reports) AS g (job_id bigint, attempts integer)
+        JOIN procrastinate_jobs j ON j.id = g.job_id
+        WHERE j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
+        ORDER BY j.id
+        FOR NO KEY UPDATE OF j
+    ) o
+    INTO v_owned;
+
+    WITH written AS (
+        INSERT INTO afresh.progress (
+            job_id, number, at, attempt, fraction, message, current_step, data, worker_id, report
+        )
+        SELECT g.job_id, coalesce(newest.number, 0) + 1, clock_timestamp(), g.attempts + 1, g.fraction, g.message,
+               g.current_step, g.data, p_worker, g.report
+        FROM jsonb_to_recordset(p_reports) AS g (
+            job_id bigint, attempts integer, fraction double precision, message text, current_step text, data jsonb,
+            report bigint
+        )
+        LEFT JOIN LATERAL (
+            SELECT p.number FROM afresh.progress p WHERE p.job_id = g.job_id ORDER BY p.number DESC LIMIT 1
+        ) newest ON true
+        WHERE g.job_id = ANY (v_owned) AND NOT EXISTS (
+            SELECT FROM afresh.progress p
+            WHERE p.job_id = g.job_id AND p.worker_id = p_worker AND p.report >= g.report)
+        RETURNING job_id, number
+    )
+    SELECT array_agg(job_id), array_agg(number) FROM written INTO v_written, v_numbers;
+
+    PERFORM pg_notify('afresh_progress', id::text) FROM unnest(v_written) AS id;
+    DELETE FROM afresh.progress p
+    USING unnest(v_written, v_numbers) AS w (job_id, number)
+    WHERE p.job_id = w.job_id AND p.number <= w.number - 200;
+END;
+$$;
+
+CREATE TABLE afresh.api_key (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL,
+    prefix text NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT api_key_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,62}$'::text)),
+    CONSTRAINT api_key_prefix_check CHECK ((prefix ~ '^afresh_[a-z0-9]+$'::text)),
+    CONSTRAINT api_key_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
+);
+
+COMMENT ON COLUMN afresh.api_key.prefix IS 'The part of the key that is no secret, by which it is looked up.';
+
+COMMENT ON COLUMN afresh.api_key.hash IS 'SHA-256 of the whole key.';
+
+COMMENT ON COLUMN afresh.api_key.last_used_at IS 'To the minute: a key costs no write per request.';
+
+ALTER TABLE afresh.api_key ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.api_key_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE afresh.attempt (
     id bigint NOT NULL,
@@ -522,6 +608,7 @@ CREATE TABLE afresh.attempt (
     next_run_at timestamp with time zone,
     explanation jsonb,
     reason text,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT attempt_attempt_check CHECK ((attempt > 0)),
     CONSTRAINT attempt_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
     CONSTRAINT attempt_delay_check CHECK ((delay >= '00:00:00'::interval)),
@@ -538,6 +625,8 @@ COMMENT ON COLUMN afresh.attempt.claim IS 'Number of the claim within its worker
 COMMENT ON COLUMN afresh.attempt.explanation IS 'Ordered steps of the decision: [{"name", "text", "numbers": {"…_seconds": 1.0}}].';
 
 COMMENT ON COLUMN afresh.attempt.reason IS 'The explanation as one line.';
+
+COMMENT ON COLUMN afresh.attempt.recorded_at IS 'By the clock of the database, as Procrastinate''s events are; the times above are the worker''s.';
 
 ALTER TABLE afresh.attempt ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.attempt_id_seq
@@ -617,7 +706,7 @@ CREATE TABLE afresh.audit (
     CONSTRAINT audit_action_check CHECK ((action ~ '^[a-z_]+\.[a-z_]+$'::text))
 );
 
-COMMENT ON COLUMN afresh.audit.actor IS '"cli" and "local" until keys have names.';
+COMMENT ON COLUMN afresh.audit.actor IS 'A key''s name; "local" without keys, "cli" at the command line, "ADMIN_API_KEY".';
 
 COMMENT ON COLUMN afresh.audit.action IS 'noun.verb, such as queue.pause';
 
@@ -677,13 +766,17 @@ CREATE TABLE afresh.job_option (
     task_type text,
     correlation_id text,
     metadata jsonb,
+    submitted_by text,
     waited jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT job_option_correlation_id_check CHECK ((length(correlation_id) <= 255)),
     CONSTRAINT job_option_max_retries_check CHECK ((max_retries >= 0)),
     CONSTRAINT job_option_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT job_option_submitted_by_check CHECK ((length(submitted_by) <= 255)),
     CONSTRAINT job_option_timeout_check CHECK ((timeout > '00:00:00'::interval)),
     CONSTRAINT job_option_waited_check CHECK ((jsonb_typeof(waited) = 'object'::text))
 );
+
+COMMENT ON COLUMN afresh.job_option.submitted_by IS 'The name of the API key; null: no key was needed, or no API asked.';
 
 COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
 
@@ -696,8 +789,12 @@ CREATE TABLE afresh.rescue (
 
 CREATE TABLE afresh.result (
     job_id bigint NOT NULL,
-    result jsonb NOT NULL
+    result jsonb,
+    note text,
+    CONSTRAINT result_or_note CHECK (((result IS NULL) = (note IS NOT NULL)))
 );
+
+COMMENT ON COLUMN afresh.result.note IS 'Why what the task returned is not stored: too large, or not JSON.';
 
 CREATE VIEW afresh.jobs AS
  SELECT j.id,
@@ -741,6 +838,7 @@ CREATE VIEW afresh.jobs AS
     o.task_type,
     o.correlation_id,
     COALESCE(o.metadata, '{}'::jsonb) AS metadata,
+    o.submitted_by,
     r.result,
     COALESCE(rs.rescues, 0) AS rescues,
     last.exception_type AS last_exception_type,
@@ -795,6 +893,33 @@ CREATE TABLE afresh.migration (
     CONSTRAINT migration_number_check CHECK ((number > 0))
 );
 
+CREATE TABLE afresh.progress (
+    job_id bigint NOT NULL,
+    number bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    attempt integer NOT NULL,
+    fraction double precision NOT NULL,
+    message text,
+    current_step text,
+    data jsonb,
+    worker_id bigint NOT NULL,
+    report bigint NOT NULL,
+    CONSTRAINT progress_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT progress_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
+    CONSTRAINT progress_fraction_check CHECK (((fraction >= (0)::double precision) AND (fraction <= (1)::double precision))),
+    CONSTRAINT progress_number_check CHECK ((number > 0))
+);
+
+COMMENT ON COLUMN afresh.progress.number IS 'From 1 within the job, without gaps; watchers resume after it.';
+
+COMMENT ON COLUMN afresh.progress.report IS 'Rises within its worker: a report that is sent twice is stored once.';
+
+ALTER TABLE ONLY afresh.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.api_key
+    ADD CONSTRAINT api_key_prefix_key UNIQUE (prefix);
+
 ALTER TABLE ONLY afresh.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
@@ -819,11 +944,16 @@ ALTER TABLE ONLY afresh.jokes
 ALTER TABLE ONLY afresh.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY afresh.progress
+    ADD CONSTRAINT progress_pkey PRIMARY KEY (job_id, number);
+
 ALTER TABLE ONLY afresh.rescue
     ADD CONSTRAINT rescue_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY afresh.result
     ADD CONSTRAINT result_pkey PRIMARY KEY (job_id);
+
+CREATE UNIQUE INDEX api_key_name_idx ON afresh.api_key USING btree (name) WHERE (revoked_at IS NULL);
 
 CREATE INDEX attempt_ended_idx ON afresh.attempt USING btree (ended_at);
 
@@ -836,6 +966,8 @@ CREATE INDEX audit_at_idx ON afresh.audit USING btree (at DESC, id DESC);
 CREATE INDEX dead_letter_status_idx ON afresh.dead_letter USING btree (status, died_at DESC, id DESC);
 
 CREATE INDEX job_option_correlation_idx ON afresh.job_option USING btree (correlation_id) WHERE (correlation_id IS NOT NULL);
+
+CREATE INDEX progress_at_idx ON afresh.progress USING btree (at);
 
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
 CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NOT NULL));

@@ -22,13 +22,18 @@ from . import sample_tasks
 
 
 def settings_for(
-    url: str, *, joke_api: str = "http://127.0.0.1:9", joke_schedule: bool = False, allowed_hosts: tuple[str, ...] = ()
+    url: str,
+    *,
+    joke_api: str = "http://127.0.0.1:9",
+    joke_schedule: bool = False,
+    allowed_hosts: tuple[str, ...] = (),
+    admin_key: str | None = None,
 ) -> Settings:
     """Settings for a database, with retries that come at once; port 9 answers nobody."""
     soon = timedelta(milliseconds=1)
     return Settings(
         database=DatabaseSettings(url=url),
-        api=ApiSettings(allowed_hosts=allowed_hosts),
+        api=ApiSettings(allowed_hosts=allowed_hosts, admin_key=admin_key),
         worker=WorkerSettings(),
         retry=RetrySettings(base_delay=soon, max_delay=soon, jitter="none"),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
@@ -47,9 +52,9 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[Afresh, httpx.Async
         yield queue, client
 
 
-def client_of(app: object) -> httpx.AsyncClient:
+def client_of(app: object, *, address: str = "127.0.0.1") -> httpx.AsyncClient:
     """A client that calls `app` without a socket between them."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]  # An ASGI app.
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))  # type: ignore[arg-type]  # An ASGI app.
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 

@@ -36,6 +36,11 @@ async def fail(message: str, password: str = "") -> None:
     raise RefusedError(message)
 
 
+@task(name="sample.return_nothing", slug="return-nothing")
+async def return_nothing() -> None:
+    """Return nothing."""
+
+
 @task(name="sample.internal", slug="internal", http=False)
 async def internal() -> None:
     """Not for clients."""

@@ -15,6 +15,8 @@ from psycopg.conninfo import make_conninfo
 from app.postgres.embedded import EmbeddedServer, embedded_server
 from app.postgres.migrate import migrate
 
+from .eventually import eventually_sync
+
 EMBEDDED_VERSION = int(os.environ.get("TEST_POSTGRES_VERSION", "18"))
 
 
@@ -47,7 +49,14 @@ class Server:
 
     def drop(self, name: str) -> None:
         """Drop a database, whoever is connected."""
-        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        eventually_sync(lambda: self._dropped(name))
+
+    def _dropped(self, name: str) -> bool:
+        try:
+            self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        except psycopg.errors.InsufficientPrivilege:  # Autovacuum is at work in it, and is not ours to end.
+            return False
+        return True
 
     def make_template(self, name: str) -> str:
         """Make a database with the present schema, for others to be copied from, and return its name."""

@@ -49,10 +49,18 @@ def test_workers_scale():
 
 
 def test_nothing_is_reachable_from_outside():
-    """Without API keys only the machine itself reaches the API, and nothing but our services reaches Postgres."""
-    assert not any("ports" in service for service in SERVICES.values())
+    """Only the machine itself reaches the API, and nothing but our services reaches Postgres."""
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"api": ["127.0.0.1:8000:8000"]}
     assert SERVICES["postgres"]["command"][-1] == "listen_addresses="
-    assert SERVICES["api"]["environment"]["API_HOST"] == "127.0.0.1"
+    assert not any("network_mode" in service for service in SERVICES.values())
+
+
+def test_a_key_is_demanded():
+    """Compose refuses to start without ADMIN_API_KEY, because its API serves more than the loopback address."""
+    environment = SERVICES["api"]["environment"]
+    assert environment["API_HOST"] == "0.0.0.0"  # noqa: S104 - of a container, behind a key.
+    assert environment["ADMIN_API_KEY"].startswith("${ADMIN_API_KEY:?")
 
 
 def test_stopping_leaves_time():

@@ -9,9 +9,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from ..web.problem import FieldFault, Problem
+from ..web.auth import VIEWER
+from ..web.problem import FieldFault, Problem, responses
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[VIEWER])
 
 # Swagger UI starts from a file of ours, because no page may carry inline code.
 _PAGE = """<!doctype html>
@@ -49,6 +50,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI description, with the problem that every error is."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        _tell_of_keys(schema)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
         reference = "#/components/schemas/{model}"
         for model in (FieldFault, Problem):
@@ -57,3 +59,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
             components[model.__name__] = described
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _tell_of_keys(schema: dict[str, Any]) -> None:
+    """Add what any route that needs a key can answer because of it."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if "security" in operation:
+                for status, described in responses(401, 403, 429, 503).items():
+                    operation["responses"].setdefault(str(status), described)

@@ -9,12 +9,13 @@ from pydantic import BaseModel, Field
 from ..retry.failure import FailureType, Remediation
 from ..retry.taxonomy import TAXONOMY
 from ..store.failures import TypeCount, count_types
+from ..web.auth import VIEWER
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import ReadingConnection
 from .fields import Time
 
-router = APIRouter(prefix="/failures", tags=["failures"], route_class=StrictRoute)
+router = APIRouter(prefix="/failures", tags=["failures"], route_class=StrictRoute, dependencies=[VIEWER])
 
 
 class FailureTypeItem(BaseModel):

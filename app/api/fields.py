@@ -7,11 +7,10 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 
 from ..config.values import LONGEST, parse_duration
+from ..web.paging import BIGGEST_ID
 
 PRIORITIES = {"low": 3, "normal": 5, "high": 8, "critical": 10}
 MAX_METADATA_BYTES = 16_384
-BIGGEST_ID = 2**63 - 1
-BIGGEST_INTEGER = 2**31 - 1
 
 
 def _named_priority(value: object) -> object:

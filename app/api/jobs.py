@@ -9,11 +9,13 @@ from ..queue.app import Afresh
 from ..redact import redact
 from ..store.jobs import JobFilter, Row, find_job, list_attempts
 from ..store.jobs import list_jobs as page_of_jobs
-from ..web.errors import InvalidInput, UnknownJob
+from ..web.auth import VIEWER
+from ..web.errors import UnknownJob
 from ..web.limits import StrictRoute
+from ..web.paging import PageQuery
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import BIGGEST_ID, BIGGEST_INTEGER, JobId, QueueName, State, Status, Time
+from .fields import JobId, QueueName, State, Status, Time
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
@@ -55,14 +57,17 @@ class JobSummary(BaseModel):
     queueing_lock: str | None
     abort_requested: bool
     correlation_id: str | None
+    submitted_by: str | None = Field(description="The name of the API key that asked for it.", examples=["deploy"])
     args: Annotated[dict[str, Any], Redacted] = Field(examples=[{"joke_id": 42}])
     metadata: Annotated[dict[str, Any], Redacted] = Field(examples=[{}])
     last_failure: LastFailure | None
 
 
 class Job(JobSummary):
-    """A job with its result."""
+    """A job with its result, and how far it has come."""
 
+    progress: float | None = Field(None, description="From 0 to 1, as its task reports it.", examples=[0.75])
+    progress_message: str | None = Field(None, examples=["Step 3 of 4"])
     result: Annotated[Any, Redacted] = None
 
 
@@ -113,34 +118,16 @@ class AttemptList(BaseModel):
     next_cursor: str | None = None
 
 
-class JobQuery(BaseModel):
+class JobQuery(PageQuery):
     """Which jobs, and which part of them."""
-
-    model_config = ConfigDict(extra="forbid")
 
     state: State | None = None
     status: Status | None = None
     task: QueueName | None = Field(None, description="Slug or full name.")
     queue: QueueName | None = None
-    limit: int = Field(100, ge=1, le=1000)
-    offset: int = Field(0, ge=0, le=BIGGEST_INTEGER)
-    cursor: str | None = Field(None, max_length=20, description="`next_cursor` of the page before.")
-
-    @property
-    def before(self) -> int | None:
-        """The job that the page before ended with.
-
-        Raises:
-            InvalidInput: The cursor is not one of ours.
-        """
-        if self.cursor is None:
-            return None
-        if not (self.cursor.isascii() and self.cursor.isdecimal() and int(self.cursor) <= BIGGEST_ID):
-            raise InvalidInput("cursor", "not a next_cursor of ours")
-        return int(self.cursor)
 
 
-@router.get("/jobs", summary="List jobs", responses=responses(422, 503))
+@router.get("/jobs", dependencies=[VIEWER], summary="List jobs", responses=responses(422, 503))
 async def list_jobs(wanted: Annotated[JobQuery, Query()], conn: ReadingConnection, queue: Queue) -> JobPage:
     """Return one page of the jobs that fit, newest first."""
     info = queue.catalog.find(wanted.task) if wanted.task else None
@@ -159,13 +146,18 @@ async def list_jobs(wanted: Annotated[JobQuery, Query()], conn: ReadingConnectio
     )
 
 
-@router.get("/jobs/{job_id}", summary="Show a job", responses=responses(404, 422, 503))
+@router.get("/jobs/{job_id}", dependencies=[VIEWER], summary="Show a job", responses=responses(404, 422, 503))
 async def show_job(job_id: JobId, conn: ReadingConnection, queue: Queue) -> Job:
     """Return one job."""
     return Job.model_validate(shape(await _existing(conn, job_id), queue))
 
 
-@router.get("/jobs/{job_id}/attempts", summary="Show why each attempt ended", responses=responses(404, 422, 503))
+@router.get(
+    "/jobs/{job_id}/attempts",
+    dependencies=[VIEWER],
+    summary="Show why each attempt ended",
+    responses=responses(404, 422, 503),
+)
 async def show_attempts(job_id: JobId, conn: ReadingConnection) -> AttemptList:
     """Return every attempt of one job, with its failure, the decision and what made it so."""
     rows = (await list_attempts(conn, [job_id]))[job_id]

@@ -10,16 +10,21 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from ..dashboard import pages
+from ..monitoring.logs import configure_logs
 from ..postgres.errors import PostgresError
 from ..queue import app as queue_app
 from ..queue.app import Afresh
 from ..queue.connector import AfreshConnector
+from ..store.keys import any_key
 from ..web import problem
+from ..web.auth import VIEWER, SignIn
 from ..web.bind import OpenBind, bind_host, refuse_open_bind
 from ..web.headers import SecurityHeaders
+from ..web.keyring import Keyring
 from ..web.limits import BodyLimit
 from ..web.origin import OriginGuard
-from . import documentation, failures, jobs, monitoring, retry, tasks
+from ..web.shutdown import told_of_shutdown
+from . import audit, documentation, events, failures, jobs, monitoring, progress, retry, tasks
 
 VERSION = "0.1.0"
 DESCRIPTION = """Background jobs on Postgres that know why they failed, when to try again, and say so in words.
@@ -34,7 +39,8 @@ def create_app(queue: Afresh) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with queue.open_async():
-            yield
+            with told_of_shutdown(queue.hub.close):
+                yield
 
     queue.perform_import_paths()  # type: ignore[no-untyped-call]  # Procrastinate's is not annotated.
     app = FastAPI(
@@ -45,19 +51,23 @@ def create_app(queue: Afresh) -> FastAPI:
     for router in (
         tasks.router,
         jobs.router,
+        progress.router,
+        events.router,
         failures.router,
         retry.router,
         monitoring.router,
+        audit.router,
         documentation.router,
         pages.router,
     ):
         app.include_router(router)
     documentation.mount_assets(app)
     pages.mount_assets(app)
-    app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False)
+    app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False, dependencies=[VIEWER])
     problem.install(app)
     # The one added last looks at a request first.
     app.add_middleware(BodyLimit)
+    app.add_middleware(SignIn, keyring=Keyring(queue.connection, queue.settings.api.admin_key))
     app.add_middleware(OriginGuard, allowed_hosts=queue.settings.api.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     return app
@@ -70,7 +80,8 @@ def _fit_to_serve(queue: Afresh) -> Afresh:
     behind. One that does not answer may do so by the time the server starts.
     """
     try:
-        refuse_open_bind(bind_host(queue.settings.api.host))
+        host = bind_host(queue.settings.api.host)
+        refuse_open_bind(host, lambda: _has_keys(queue, host))
         if isinstance(queue.connector, AfreshConnector) and not queue.connector.database.embedded:
             queue.connector.database.ensure_schema()
     except psycopg.OperationalError:
@@ -81,6 +92,26 @@ def _fit_to_serve(queue: Afresh) -> Afresh:
     return queue
 
 
+def _has_keys(queue: Afresh, host: str) -> bool:
+    """Whether a server on `host` in front of `queue` would demand a key.
+
+    Raises:
+        OpenBind: The database, which would know, does not answer.
+        PostgresError: Its schema is behind, or it cannot be started.
+    """
+    if queue.settings.api.admin_key is not None:
+        return True
+    if not isinstance(queue.connector, AfreshConnector):
+        return False
+    try:
+        with queue.connector.database as database:
+            database.ensure_schema()
+            with database.connect() as conn:
+                return any_key(conn)
+    except psycopg.OperationalError as error:
+        raise OpenBind(f"refusing to serve on {host}: no database says whether there are API keys") from error
+
+
 def __getattr__(name: str) -> Any:
     """`app`, made when a server first asks for it: then settings are read and the address is judged.
 
@@ -89,6 +120,8 @@ def __getattr__(name: str) -> Any:
             says so is printed.
     """
     if name == "app":
-        made = globals()["app"] = create_app(_fit_to_serve(queue_app.app))
+        queue = _fit_to_serve(queue_app.app)
+        configure_logs(queue.settings.log)
+        made = globals()["app"] = create_app(queue)
         return made
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

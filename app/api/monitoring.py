@@ -1,11 +1,14 @@
 """How the service itself is doing, over HTTP."""
 
+import asyncio
 from typing import Literal
 
+import psycopg
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from ..monitoring.health import Status, examine
+from ..monitoring.health import ANSWER_SECONDS, Status, examine
+from ..web.auth import VIEWER
 from ..web.reading import Queue
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"])
@@ -30,6 +33,7 @@ class HealthReport(BaseModel):
 
 @router.get(
     "/health",
+    dependencies=[VIEWER],
     summary="Say how the service is, and why",
     responses={503: {"model": HealthReport, "description": "Unhealthy: jobs cannot be taken in"}},
 )
@@ -44,3 +48,31 @@ async def show_health(queue: Queue, response: Response) -> HealthReport:
         database="external" if queue.settings.database.url else "embedded",
         checks=[HealthCheck(name=each.name, status=each.status, reason=each.reason) for each in health.checks],
     )
+
+
+class Probe(BaseModel):
+    """As much as anybody may know."""
+
+    status: Literal["ok", "unavailable"] = "ok"
+
+
+@router.get("/live", summary="Say that this process answers")
+async def show_live() -> Probe:
+    """Return 200; needs no key."""
+    return Probe()
+
+
+@router.get(
+    "/ready",
+    summary="Say whether requests can be served",
+    responses={503: {"model": Probe, "description": "Not at the moment"}},
+)
+async def show_ready(queue: Queue, response: Response) -> Probe:
+    """Return 200 where the database answers, else 503; needs no key."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), queue.connection() as conn:
+            await conn.execute("SELECT 1")
+    except (psycopg.Error, TimeoutError):
+        response.status_code = 503
+        return Probe(status="unavailable")
+    return Probe()

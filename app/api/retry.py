@@ -10,12 +10,13 @@ from ..queue import decide
 from ..retry.failure import Failure, FailureType, Remediation
 from ..retry.policy import RetryPolicy
 from ..retry.taxonomy import TAXONOMY
+from ..web.auth import VIEWER
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
 from .fields import Text
 
-router = APIRouter(prefix="/retry", tags=["retry"], route_class=StrictRoute)
+router = APIRouter(prefix="/retry", tags=["retry"], route_class=StrictRoute, dependencies=[VIEWER])
 
 
 class Policy(BaseModel):

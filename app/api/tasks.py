@@ -8,11 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..queue.catalog import TaskInfo
 from ..queue.submit import Submission, submit
+from ..store.keys import Role
+from ..web.auth import VIEWER, Operator
 from ..web.errors import NotOverHttp
+from ..web.keyring import LOCAL, Caller
 from ..web.limits import StrictRoute
+from ..web.paging import BIGGEST_INTEGER
 from ..web.problem import responses
 from ..web.reading import Queue
-from .fields import BIGGEST_INTEGER, Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
+from .fields import Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
 
 router = APIRouter(tags=["tasks"], route_class=StrictRoute)
 
@@ -87,13 +91,15 @@ class Submitted(BaseModel):
     correlation_id: str | None = Field(examples=[None])
 
 
-@router.get("/tasks", summary="List the tasks")
+@router.get("/tasks", dependencies=[VIEWER], summary="List the tasks")
 async def list_tasks(queue: Queue) -> list[Task]:
     """Return every task, in order of its name."""
     return [_task(info) for info in queue.catalog]
 
 
-@router.get("/tasks/{task}", summary="Show a task and its arguments", responses=responses(404, 422))
+@router.get(
+    "/tasks/{task}", dependencies=[VIEWER], summary="Show a task and its arguments", responses=responses(404, 422)
+)
 async def show_task(task: TaskName, queue: Queue) -> Task:
     """Return one task."""
     return _task(queue.catalog.resolve(task))
@@ -105,8 +111,9 @@ async def show_task(task: TaskName, queue: Queue) -> Task:
     summary="Run a task in the background",
     responses=responses(400, 403, 404, 409, 413, 415, 422, 503),
 )
-async def defer_task(
+async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI fills them in.
     task: TaskName,
+    caller: Operator,
     queue: Queue,
     response: Response,
     body: Annotated[SubmitBody, Body()] = SubmitBody(),  # noqa: B008 - frozen in effect: nothing assigns to it.
@@ -114,11 +121,11 @@ async def defer_task(
 ) -> Submitted:
     """Put a job into its queue and return at once; `Location` says where to follow it."""
     info = queue.catalog.resolve(task)
-    if not info.http:
+    if not info.http and (caller == LOCAL or caller.role < Role.ADMIN):
         raise NotOverHttp(f"{info.name} is for the server's own use")
     queue.catalog.validate(info, body.args)
     now = datetime.now(UTC)
-    submission = _submission(info, body, now, x_correlation_id)
+    submission = _submission(info, body, now, x_correlation_id, caller)
     async with queue.connection() as conn:
         job_id = await submit(conn, submission)
     response.headers["Location"] = f"/jobs/{job_id}"
@@ -127,7 +134,9 @@ async def defer_task(
     return _submitted(job_id, submission, now)
 
 
-def _submission(info: TaskInfo, body: SubmitBody, now: datetime, correlation_id: str | None) -> Submission:
+def _submission(
+    info: TaskInfo, body: SubmitBody, now: datetime, correlation_id: str | None, caller: Caller
+) -> Submission:
     """What was asked for; then what its kind of work brings; then what the task itself says."""
     priority, queue = TASK_TYPES.get(body.task_type or "", (info.priority, info.queue))
     return Submission(
@@ -143,6 +152,7 @@ def _submission(info: TaskInfo, body: SubmitBody, now: datetime, correlation_id:
         task_type=body.task_type,
         correlation_id=body.correlation_id or correlation_id,
         metadata=body.metadata or None,
+        submitted_by=None if caller == LOCAL else caller.name,
     )
 
 

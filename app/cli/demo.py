@@ -1,6 +1,7 @@
 """`demo`: the running system at work against a joke API on loopback that misbehaves. Needs no internet."""
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -67,7 +68,9 @@ def demo() -> None:
         kept = not _is_at_work(database, settings)
         if not kept:
             out.print("A worker is at work on this database, so the demo uses one of its own, and deletes it.")
-            _migrate(stack.enter_context(_own_database()))
+            database = stack.enter_context(_own_database())
+            _migrate(database)
+        _bring_a_key(database)
         _play(out, settings, jokes, stack, kept=kept)
 
 
@@ -76,6 +79,16 @@ def _migrate(database: "Database") -> None:
 
     with database.connect() as conn:
         migrate(conn)
+
+
+def _bring_a_key(database: "Database") -> None:
+    """Where the database has API keys, let the demo's own API accept one more: nobody's key can be read from there."""
+    from ..config import load_settings
+    from ..store.keys import any_key
+
+    with database.connect() as conn:
+        if any_key(conn) and load_settings().api.admin_key is None:
+            os.environ["ADMIN_API_KEY"] = secrets.token_urlsafe()
 
 
 def _is_at_work(database: "Database", settings: "Settings") -> bool:
@@ -131,9 +144,12 @@ def _watch(out: "Console", children: "Children", url: str) -> "list[Line]":
     """Submit the jobs, show them until they have ended, and tell what happened; none of them if not all ended."""
     import httpx
 
+    from ..config import load_settings
     from . import story
 
-    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+    key = load_settings().api.admin_key
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=url, headers=headers, timeout=10, trust_env=False) as client:
         lines = story.submit(client, QUEUE)
         with story.shown(out) as tell:
 

@@ -95,7 +95,7 @@ def _serve(fd: int | None) -> None:
     bound = bind(settings.api.host, settings.api.port) if fd is None else socket.socket(fileno=fd)
     from ..api import main
 
-    config = uvicorn.Config(main.app, log_config=None, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(main.app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
     if fd is None:
         typer.echo(f"Serving on http://{address_of(bound)} (Ctrl-C stops)")
     try:

@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 
 from ..postgres.errors import PostgresError
+from ..redact import redact_text
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal, not a defect
@@ -16,7 +17,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal, not a defect
 
 def refuse(line: str, *, code: int = 2) -> NoReturn:
     """End the command with this line."""
-    print(f"afresh: {line}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal
+    print(f"afresh: {redact_text(line)}", file=sys.stderr)  # noqa: T201 - said to the person at the terminal
     raise typer.Exit(code)
 
 

@@ -3,13 +3,15 @@
 import http.client
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .refusals import refuse, told_in_one_line
+from .refusals import Refusal, refuse, told_in_one_line
 
 if TYPE_CHECKING:
+    import psycopg
+
     from ..config import Settings
     from ..postgres.connect import Database
     from .supervise import Children
@@ -26,7 +28,6 @@ def up() -> None:
     from ..config import load_settings
     from ..postgres.connect import Database
     from ..postgres.migrate import migrate
-    from ..web.bind import OpenBind, refuse_open_bind
     from .listener import bind
     from .supervise import ChildEnded, Children, StopSignals
 
@@ -34,14 +35,11 @@ def up() -> None:
     settings = load_settings()
     died: ChildEnded | None = None
     with StopSignals() as stop, told_in_one_line():
-        try:
-            refuse_open_bind(settings.api.host)
-        except OpenBind as refusal:
-            refuse(str(refusal))
         listener = bind(settings.api.host, settings.api.port)
         with listener, Database.from_settings(settings.database) as found:
             with found.connect() as conn:
                 migrate(conn)
+                _refuse_open_bind(settings, conn)
             try:
                 with Children(stop, typer.echo) as children:
                     run(children, settings, listener, found, began)
@@ -52,6 +50,21 @@ def up() -> None:
     if died:
         refuse(f"{died}, so everything was stopped; its last lines are above", code=1)
     typer.echo("Stopped; the data is kept.")
+
+
+def _refuse_open_bind(settings: "Settings", conn: "psycopg.Connection[Any]") -> None:
+    """Here, so that nothing is started that the API's own process would refuse.
+
+    Raises:
+        Refusal: API_HOST can be reached from elsewhere, and there are no keys.
+    """
+    from ..store.keys import any_key
+    from ..web.bind import OpenBind, refuse_open_bind
+
+    try:
+        refuse_open_bind(settings.api.host, lambda: settings.api.admin_key is not None or any_key(conn))
+    except OpenBind as refusal:
+        raise Refusal(str(refusal)) from None
 
 
 def run(
@@ -90,7 +103,7 @@ def answers(listener: socket.socket) -> bool:
     host, port = listener.getsockname()[:2]
     connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
-        connection.request("GET", "/monitoring/health")
+        connection.request("GET", "/monitoring/ready")
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -40,6 +40,9 @@ class ApiSettings(Group):
     allowed_hosts: values.Names = setting(
         "ALLOWED_HOSTS", "", "Host names to answer to, besides those of the loopback address."
     )
+    admin_key: values.ApiKey | None = setting(
+        "ADMIN_API_KEY", None, "A key with the role admin, besides those of `afresh keys`.", secret=True
+    )
 
 
 class WorkerSettings(Group):

@@ -15,6 +15,8 @@ from ..retry.failure import FailureType
 
 LONGEST = timedelta(days=36_500)  # A later moment may not fit into a datetime.
 
+SHORTEST_KEY = 8
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
 
@@ -96,6 +98,12 @@ def _postgres_address(value: str) -> str:
     raise ValueError("not a PostgreSQL address")
 
 
+def _api_key(value: str) -> str:
+    if len(value) >= SHORTEST_KEY and value.isascii() and value.isprintable() and " " not in value:
+        return value
+    raise ValueError("not a key")
+
+
 def _http_address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme in {"http", "https"} and parts.hostname:
@@ -132,6 +140,9 @@ PostgresAddress = Annotated[
     str, AfterValidator(_postgres_address), Expects("a PostgreSQL address such as postgresql://user@host/name")
 ]
 HttpAddress = Annotated[str, AfterValidator(_http_address), Expects("an HTTP address such as https://api.example.com")]
+ApiKey = Annotated[
+    str, AfterValidator(_api_key), Expects(f"{SHORTEST_KEY} or more printable ASCII characters without spaces")
+]
 PostgresVersion = Annotated[Literal[16, 18], BeforeValidator(_whole)]
 BackoffName = Literal["exponential", "linear", "fibonacci", "fixed", "immediate"]
 JitterName = Literal["none", "proportional", "equal", "full", "decorrelated"]

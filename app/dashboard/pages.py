@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..redact import redact
 from ..store.jobs import STATES, JobFilter, list_attempts, list_jobs
+from ..web.auth import VIEWER
 from ..web.errors import InvalidInput
 from ..web.reading import ReadingConnection
 
@@ -20,7 +21,9 @@ PAGE_SIZE = 50
 _HERE = Path(__file__).parent
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
-router = APIRouter(prefix="/dashboard", include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(
+    prefix="/dashboard", include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER]
+)
 
 
 def mount_assets(app: FastAPI) -> None:

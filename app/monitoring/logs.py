@@ -1,6 +1,6 @@
 """Log lines: ours from telemetry, Procrastinate's and uvicorn's from `logging`, through one pipeline.
 
-A job's arguments must never be written, whoever logs them.
+A job's arguments and secrets must never be written, whoever logs them.
 """
 
 import functools
@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from .. import telemetry
 from ..config import LogSettings
+from ..redact import redact
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Retry
 from ..telemetry import Attempt
@@ -68,16 +69,18 @@ def _handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_running_attempt,
+        # Tracebacks are plain in both forms: the pretty ones print local variables, and so a job's arguments.
+        structlog.processors.format_exc_info,
+        _without_secrets,
     ]
     rendering: list[Processor]
-    # Tracebacks are plain in both forms: the pretty ones print local variables, and so a job's arguments.
     if settings.format == "json":
-        rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+        rendering = [structlog.processors.JSONRenderer(serializer=_json)]
     elif stream.isatty():
         colourful = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback, pad_event_to=0)
         rendering = [_drop_unknown, colourful]
     else:
-        rendering = [structlog.processors.format_exc_info, _plain]
+        rendering = [_plain]
     handler = logging.StreamHandler(stream)
     handler.addFilter(_without_arguments)
     handler.setFormatter(
@@ -114,6 +117,12 @@ def _add_running_attempt(_: WrappedLogger, __: str, event: EventDict) -> EventDi
     """Give a task's own lines the fields of the attempt that writes them; ours say themselves what they are about."""
     running = _running.get()
     return {**_fields(running[-1]), **event} if running and event["logger"] != _gate.name else event
+
+
+def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Mask what `redact` knows. An exception given as a field is masked as its text."""
+    plain = {name: repr(value) if isinstance(value, BaseException) else value for name, value in event.items()}
+    return {**event, **redact({name: value for name, value in plain.items() if name[:1] != "_"})}
 
 
 def _drop_unknown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -23,6 +23,7 @@ from .connector import AfreshConnector
 from .decide import engine
 from .job_manager import AfreshJobManager
 from .task import Periodic, declarations
+from .watch import Hub
 from .worker import AfreshWorker
 
 _PACKAGE = __name__.rpartition(".queue.")[0]
@@ -53,6 +54,7 @@ class Afresh(procrastinate.App):
         self.engine = engine(settings)
         self.catalog = Catalog(self.tasks, self.engine.tier_of)
         self.job_manager = AfreshJobManager(self.connector)
+        self.hub = Hub(self)
         self._own_dependencies: tuple[int, tuple[list[str], list[str]]] = (-1, ([], []))
         declarations.adopt(self)
 

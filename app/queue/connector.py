@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from procrastinate import PsycopgConnector, SyncPsycopgConnector
+from procrastinate import PsycopgConnector, SyncPsycopgConnector, utils
 from procrastinate.connector import Notify
 from procrastinate.psycopg_connector import wrap_exceptions
 from psycopg import sql
@@ -31,6 +31,7 @@ class AfreshConnector(PsycopgConnector):
         self.database = database
         self._max_size = max_size
         self._lent: AsyncConnectionPool | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open_async(self, pool: AsyncConnectionPool | None = None) -> None:
         """Start or join the database, see to its schema, and fill the pool."""
@@ -52,6 +53,7 @@ class AfreshConnector(PsycopgConnector):
         self._async_pool = own
         self._lent = self.database.pool(min_size=0, max_size=self._max_size, timeout=30)
         await self._lent.open()
+        self._loop = asyncio.get_running_loop()
 
     async def close_async(self) -> None:
         """Empty the pool; the last user of an embedded server stops it."""
@@ -60,7 +62,7 @@ class AfreshConnector(PsycopgConnector):
         if self._lent is not None:
             await self._lent.close()
         await self._async_pool.close()
-        self._lent = self._async_pool = None
+        self._lent = self._async_pool = self._loop = None
         await asyncio.to_thread(self.database.close)
 
     def get_sync_connector(self) -> Any:
@@ -70,6 +72,27 @@ class AfreshConnector(PsycopgConnector):
         if self._sync_connector is None:
             self._sync_connector = AfreshSyncConnector(self.database)
         return self._sync_connector
+
+    # In the thread of a task that is not async, ``defer()`` is done by the loop that the pool lives in. Procrastinate
+    # makes another loop in a thread that it did not start, and there the pool's locks do not open.
+
+    def execute_query(self, query: Any, **arguments: Any) -> None:
+        """As `execute_query_async`, from a thread."""
+        self._from_thread(self.execute_query_async, query, **arguments)
+
+    def execute_query_one(self, query: Any, **arguments: Any) -> Any:
+        """As `execute_query_one_async`, from a thread."""
+        return self._from_thread(self.execute_query_one_async, query, **arguments)
+
+    def execute_query_all(self, query: Any, **arguments: Any) -> Any:
+        """As `execute_query_all_async`, from a thread."""
+        return self._from_thread(self.execute_query_all_async, query, **arguments)
+
+    def _from_thread(self, execute: Callable[..., Coroutine[Any, Any, Any]], query: Any, **arguments: Any) -> Any:
+        home = self._loop
+        if home is None or not home.is_running() or home is _running_loop():
+            return utils.async_to_sync(execute, query, **arguments)
+        return asyncio.run_coroutine_threadsafe(execute(query, **arguments), home).result()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -115,6 +138,13 @@ class AfreshConnector(PsycopgConnector):
                     await _pass_on(conn, on_notification)
             except psycopg.OperationalError:
                 await asyncio.sleep(random.uniform(0.1, RECONNECT_SECONDS))  # noqa: S311  Spreads load; no secret.
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def _pass_on(conn: psycopg.AsyncConnection[Any], on_notification: Notify) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, assert_never
 
-import orjson
 from procrastinate import exceptions
 from procrastinate.job_context import AbortReason, JobContext
 
@@ -25,7 +24,9 @@ from ..retry.policy import DeadLetter, Decision, Retry, Snooze
 from . import decide, record
 from .call import AttemptTimedOut, Calls, Prepared
 from .claim import Claimed
+from .progress import Reports
 from .settle import Settlement
+from .storable import encoded
 from .task import RunningJob, _current
 
 if TYPE_CHECKING:
@@ -69,10 +70,17 @@ Outcome = Returned | Raised | Stopped | Released | Missing
 class Executor:
     """Runs the jobs of one worker."""
 
-    def __init__(self, app: "Afresh", calls: Calls, settle: Callable[[Settlement], None]) -> None:
+    def __init__(
+        self,
+        app: "Afresh",
+        calls: Calls,
+        settle: Callable[[Settlement], None],
+        report: Callable[[dict[str, Any]], None],
+    ) -> None:
         self._app = app
         self._calls = calls
         self._settle = settle
+        self._reports = Reports(report)
 
     async def execute(self, claimed: Claimed, context: JobContext, worker: "Worker") -> None:
         """Run a claimed job to its settlement. Raises nothing: a job's trouble stays the job's."""
@@ -96,7 +104,9 @@ class Executor:
             return _ended_on_request(context)
         if prepared is None:
             return Missing()
-        token = _current.set(RunningJob(self._app, claimed.job_id, claimed.job.task_name, claimed.job.attempts + 1))
+        job = claimed.job
+        running = RunningJob(self._app, claimed.job_id, job.task_name, job.attempts + 1, self._reports)
+        token = _current.set(running)
         try:
             return Returned(await self._calls.call(prepared, claimed, context, worker))
         except exceptions.JobAborted:
@@ -108,6 +118,9 @@ class Executor:
             return Raised(error)
         finally:
             _current.reset(token)
+            running.ended = True
+            if running.throttle is not None:
+                running.throttle.close()
 
     def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:
         match outcome:
@@ -136,7 +149,8 @@ def _ended_on_request(context: JobContext) -> Stopped | Released:
 
 def _success(run: record.Run, value: Any) -> Settlement:
     event = telemetry.AttemptSucceeded(run.attempt, run.seconds)
-    return run.settlement(None, event, result=None if value is None else encoded(value))
+    result, note = (None, None) if value is None else encoded(value)
+    return run.settlement(None, event, result=result, note=note)
 
 
 def _followed(run: record.Run, failure: Failure, decision: Decision, trace: str | None = None) -> Settlement:
@@ -157,31 +171,6 @@ def _told(run: record.Run, failure: Failure, decision: Decision, reason: str) ->
             )
         case _:
             assert_never(decision)
-
-
-def encoded(value: Any) -> bytes | None:
-    """A task's result as JSON that Postgres can store; None for what is not JSON: Procrastinate's tasks may return
-    anything, and that is no failure.
-    """  # noqa: D205  One sentence.
-    try:
-        text = orjson.dumps(value)
-    except TypeError:
-        return None
-    if b"\\u0000" in text:  # jsonb has no NUL.
-        text = orjson.dumps(_without_nul(orjson.loads(text)))
-    return text
-
-
-def _without_nul(value: Any) -> Any:
-    match value:
-        case str():
-            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        case list():
-            return [_without_nul(each) for each in value]
-        case dict():
-            return {_without_nul(key): _without_nul(each) for key, each in value.items()}
-        case _:
-            return value
 
 
 def _attempt(claimed: Claimed, prepared: Prepared | None) -> telemetry.Attempt:

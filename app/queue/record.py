@@ -7,12 +7,14 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
+from ..redact import redact, redact_text
 from ..retry import explain
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Decision, Retry, Snooze
 from ..telemetry import Attempt, Event
 from .claim import Claimed
 from .settle import Settlement
+from .storable import storable
 
 if TYPE_CHECKING:
     from .call import Prepared
@@ -46,9 +48,11 @@ class Run:
         """How long it took."""
         return (self.ended - self.began).total_seconds()
 
-    def settlement(self, ending: dict[str, Any] | None, *events: Event, result: bytes | None = None) -> Settlement:
+    def settlement(
+        self, ending: dict[str, Any] | None, *events: Event, result: bytes | None = None, note: str | None = None
+    ) -> Settlement:
         """The settlement of this run."""
-        return Settlement(self.claimed.job, self.claimed.job_id, self.attempt, events, ending, result)
+        return Settlement(self.claimed.job, self.claimed.job_id, self.attempt, events, ending, result, note)
 
 
 def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: str | None) -> dict[str, Any]:
@@ -58,18 +62,18 @@ def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: s
         | _what_follows(decision)
         | {
             "exception_type": failure.exception_type,
-            "message": storable(failure.message),
+            "message": shown(failure.message),
             "traceback": trace,
             "failure_type": failure.type,
             "confidence": failure.confidence,
             "evidence": [
-                {"rule": each.rule, "exception": each.exception, "depth": each.depth, "detail": storable(each.detail)}
+                {"rule": each.rule, "exception": each.exception, "depth": each.depth, "detail": shown(each.detail)}
                 for each in failure.evidence
             ],
             "remediation": failure.remediation,
             "fingerprint": failure.fingerprint,
-            "explanation": explain.as_json(decision.explanation),
-            "reason": storable(reason),
+            "explanation": redact(explain.as_json(decision.explanation)),
+            "reason": shown(reason),
         }
     )
 
@@ -142,12 +146,12 @@ def _what_follows(decision: Decision) -> dict[str, Any]:
 
 
 def traceback_of(exception: BaseException) -> str:
-    """The formatted traceback, without our own frames, in a form that Postgres can store."""
+    """The formatted traceback, without our own frames and without secrets, in a form that Postgres can store."""
     try:
         text = _formatted(exception)
     except Exception:  # noqa: BLE001  Formatting calls the exception's own __str__, which may raise anything.
         text = "".join(_frames(exception.__traceback__))
-    return storable(text[-LONGEST_TRACEBACK:])
+    return shown(text[-LONGEST_TRACEBACK:])
 
 
 def _formatted(exception: BaseException) -> str:
@@ -160,9 +164,10 @@ def _formatted(exception: BaseException) -> str:
         links.append(cause)
     trace = _of_the_task(exception.__traceback__)
     if any(isinstance(link, BaseExceptionGroup) for link, _ in links):
-        return "".join(traceback.format_exception(type(exception), exception, trace, limit=-DEEPEST_TRACEBACK))
+        lines = traceback.format_exception(type(exception), exception, trace, limit=-DEEPEST_TRACEBACK)
+        return _masked(lines)
     return "".join(
-        "".join([*_traceback(trace if link is exception else link.__traceback__), *_last_lines(link), then])
+        "".join([*_traceback(trace if link is exception else link.__traceback__), _last_lines(link), then])
         for link, then in reversed(links)
     )
 
@@ -176,8 +181,13 @@ def _cause(exception: BaseException) -> tuple[BaseException, str] | None:
     return None
 
 
-def _last_lines(exception: BaseException) -> list[str]:
-    return traceback.format_exception_only(type(exception), exception)
+def _last_lines(exception: BaseException) -> str:
+    return _masked(traceback.format_exception_only(type(exception), exception))
+
+
+def _masked(lines: list[str]) -> str:
+    """Before anything is cut off by which a secret is recognised; an error of a megabyte is cut all the same."""
+    return redact_text("".join(lines)[-2 * LONGEST_TRACEBACK :])
 
 
 def _traceback(trace: TracebackType | None) -> list[str]:
@@ -200,7 +210,7 @@ def _frame(trace: TracebackType) -> str:
     if text is None:
         if len(_known_frames) >= MOST_KNOWN_FRAMES:
             _known_frames.clear()
-        text = _known_frames[key] = "".join(traceback.format_tb(trace, limit=1))
+        text = _known_frames[key] = _masked(traceback.format_tb(trace, limit=1))
     return text
 
 
@@ -211,6 +221,6 @@ def _of_the_task(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def storable(text: str) -> str:
-    """`text` without what Postgres cannot store: NUL and lone surrogates."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+def shown(text: str) -> str:
+    """`text` without secrets, in a form that Postgres can store."""
+    return storable(redact_text(text))

@@ -20,6 +20,8 @@ from psycopg_pool import PoolTimeout
 from ..postgres.sqlfiles import load
 from ..telemetry import AttemptAborted, DatabaseBack, DatabaseLost, Event, JobCoalesced, OwnershipLost, emit
 from .connector import AfreshConnector
+from .progress import write_reports
+from .storable import storable
 
 if TYPE_CHECKING:
     from ..telemetry import Attempt
@@ -48,6 +50,7 @@ class Settlement:
         attempts: As claimed, before this run.
         ending: None for a success; else the row of `afresh.settle_endings`.
         result: What the task returned, as JSON; None if nothing.
+        note: Why what it returned is not stored.
         tries: How often it failed to be written although the database answered.
     """
 
@@ -57,6 +60,7 @@ class Settlement:
     events: tuple[Event, ...] = ()
     ending: dict[str, Any] | None = None
     result: bytes | None = None
+    note: str | None = None
     tries: int = 0
 
 
@@ -69,6 +73,8 @@ class Settler:
     delete: jobs.DeleteJobCondition = jobs.DeleteJobCondition.NEVER
     _pending: dict[int, Settlement] = field(default_factory=dict)
     _flying: dict[int, Settlement] = field(default_factory=dict)
+    _reports: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _reports_flying: dict[int, dict[str, Any]] = field(default_factory=dict)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _flushed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,11 +91,17 @@ class Settler:
         self._idle.clear()
         self._arrived.set()
 
+    def report(self, row: dict[str, Any]) -> None:
+        """Have a progress report written with the next group, ahead of its settlements."""
+        self._reports[row["job_id"]] = row
+        self._arrived.set()
+
     def forget(self, job_ids: Iterable[int]) -> None:
         """Drop unconfirmed settlements of jobs that were claimed again: the claim proves that they landed."""
         for job_id in job_ids:
             self._pending.pop(job_id, None)
             self._flying.pop(job_id, None)
+            self._reports.pop(job_id, None)
 
     async def written(self, job_id: int) -> None:
         """Return when the job's settlement is confirmed, refused or forgotten."""
@@ -122,11 +134,13 @@ class Settler:
     def _take_group(self) -> None:
         group = list(self._pending)[:LONGEST_GROUP]
         self._flying = {job_id: self._pending.pop(job_id) for job_id in group}
+        self._reports_flying, self._reports = self._reports, {}
         if not self._pending:
             self._arrived.clear()
 
     def _put_back(self) -> None:
         self._pending = {**self._flying, **self._pending}
+        self._reports = {**self._reports_flying, **self._reports}
         self._flying = {}
         self._arrived.set()
 
@@ -154,6 +168,8 @@ class Settler:
                 await self._write_through_procrastinate(each)
             return
         async with connector.connection() as conn:
+            if self._reports_flying:
+                await write_reports(conn, self.worker_id, list(self._reports_flying.values()))
             successes = [each for each in group if each.ending is None]
             endings = [each for each in group if each.ending is not None]
             for part in (successes, endings):
@@ -182,7 +198,8 @@ class Settler:
             plain = {name: ascii(ending[name]) for name in TEXTS if ending.get(name) is not None}
             unchanged = dict.fromkeys(CHANGES) if settlement.tries else {}
             ending = {**ending, **plain, **unchanged, "evidence": None, "explanation": None}
-        later = replace(settlement, ending=ending, result=None, tries=settlement.tries + 1)
+        note = settlement.note if settlement.result is None else f"Postgres refused the result: {storable(str(error))}"
+        later = replace(settlement, ending=ending, result=None, note=note, tries=settlement.tries + 1)
         delay = min(60.0, 0.05 * 2.0**settlement.tries)
         self._put_off += 1
         asyncio.get_running_loop().call_later(delay, self._add_again, later)
@@ -194,6 +211,7 @@ class Settler:
     async def _execute(self, conn: psycopg.AsyncConnection[Any], part: list[Settlement]) -> list[tuple[Any, ...]]:
         if part[0].ending is None:
             results = b",".join(b'"%d":%b' % (each.job_id, each.result) for each in part if each.result is not None)
+            notes = {str(each.job_id): each.note for each in part if each.note is not None}
             cursor = await conn.execute(
                 SQL["settle_successes"],
                 (
@@ -202,6 +220,7 @@ class Settler:
                     [each.job.attempts for each in part],
                     f"{{{results.decode()}}}" if results else None,
                     self.delete is not jobs.DeleteJobCondition.NEVER,
+                    orjson.dumps(notes).decode() if notes else None,
                 ),
             )
         else:

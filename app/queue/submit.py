@@ -42,6 +42,7 @@ class Submission:
         run_at: Not before then; aware.
         deadline: Not after then; aware.
         max_retries, timeout, task_type: In place of the task's own.
+        submitted_by: The name of the API key that asked for it.
         dependency: What it relies on, in place of what its task relies on.
     """
 
@@ -58,6 +59,7 @@ class Submission:
     task_type: str | None = None
     correlation_id: str | None = None
     metadata: dict[str, Any] | None = None
+    submitted_by: str | None = None
     dependency: str | None = None
 
 
@@ -106,4 +108,5 @@ def _parameters(job: Submission) -> dict[str, Any]:
         "task_type": job.task_type,
         "correlation_id": job.correlation_id,
         "metadata": None if job.metadata is None else orjson.dumps(job.metadata).decode(),
+        "submitted_by": job.submitted_by,
     }

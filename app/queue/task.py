@@ -24,6 +24,7 @@ from .strategy import ExponentialBackoff, preset
 
 if TYPE_CHECKING:
     from .app import Afresh
+    from .progress import Reports, Throttle
 
 __all__ = [
     "ExponentialBackoff",
@@ -195,18 +196,22 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     return declare
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunningJob:
     """What a task may know about the job that runs it.
 
     Attributes:
         attempt: From 1.
+        ended: The run is over; a thread may outlive it.
     """
 
     app: "Afresh"
     job_id: int
     task_name: str
     attempt: int
+    reports: "Reports"
+    throttle: "Throttle | None" = None
+    ended: bool = False
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("afresh_running_job", default=None)
@@ -218,10 +223,15 @@ def current_job() -> RunningJob:
     Raises:
         LookupError: Not called from a job.
     """
-    running = _current.get()
+    running = running_job()
     if running is None:
         raise LookupError("no job is running here")
     return running
+
+
+def running_job() -> RunningJob | None:
+    """As `current_job`; None where it raises."""
+    return _current.get()
 
 
 @asynccontextmanager

@@ -36,6 +36,9 @@ LONGEST_LOOK_AHEAD = 200
 STALE_AHEAD = 0.2
 """A job claimed ahead that has not started after so many seconds goes back for other workers."""
 
+THREAD_NOTICE = 2.0
+"""Seconds that a thread has to notice that its worker stops, before its job goes back without it."""
+
 LAST_WORDS = 5.0
 """Seconds that a stopping worker has at least to write how its jobs ended, however short its grace."""
 
@@ -70,7 +73,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.settler = Settler(self.app, self.worker_id, self.delete_jobs)
         self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
         self._calls = Calls(self.app, self)
-        self._executor = Executor(self.app, self._calls, self.settler.add)
+        self._executor = Executor(self.app, self._calls, self.settler.add, self.settler.report)
         self._new_job_event.clear()
 
     @property
@@ -242,9 +245,12 @@ class AfreshWorker(procrastinate_worker.Worker):
 
     def _abort_job(self, process_job_task: asyncio.Task[Any], context: JobContext, reason: AbortReason) -> None:
         self._job_ids_to_abort[context.job.id or 0] = reason
-        task = self.app.tasks.get(context.job.task_name)
-        if task is not None and inspect.iscoroutinefunction(task.func):  # Others ask ``context.should_abort()``.
+        if self._is_async(context):  # Others ask ``context.should_abort()``.
             self._cancel(process_job_task)
+
+    def _is_async(self, context: JobContext) -> bool:
+        task = self.app.tasks.get(context.job.task_name)
+        return task is not None and inspect.iscoroutinefunction(task.func)
 
     @staticmethod
     def _cancel(run: asyncio.Task[Any]) -> None:
@@ -278,7 +284,9 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._ahead.clear()
         running = dict(self._running_jobs)
         for run, context in running.items():
-            self._job_ids_to_abort.setdefault(context.job.id or 0, AbortReason.SHUTDOWN)
-            self._cancel(run)
-        if running:
-            await asyncio.gather(*running, return_exceptions=True)
+            self._abort_job(run, context, self._job_ids_to_abort.get(context.job.id or 0, AbortReason.SHUTDOWN))
+        if threads := [run for run, context in running.items() if not self._is_async(context)]:
+            await asyncio.wait(threads, timeout=THREAD_NOTICE)
+            for run in threads:
+                self._cancel(run)
+        await asyncio.gather(*running, return_exceptions=True)

@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from ..postgres.sqlfiles import load
+from ..redact import redact_text
 from .audit import record
 
 SQL = load("holds")
@@ -61,6 +62,7 @@ async def release(conn: AsyncConnection[Any], kind: Kind, name: str, *, reason: 
 async def _change(  # noqa: PLR0913, PLR0917  Who, what, on what, and why.
     conn: AsyncConnection[Any], query: str, verb: str, kind: Kind, name: str, reason: str, actor: str
 ) -> bool:
+    reason = redact_text(reason)
     async with conn.transaction():
         cursor = await conn.execute(SQL[query], {"kind": kind, "name": name, "reason": reason, "actor": actor})
         if await cursor.fetchone() is None:

@@ -52,6 +52,12 @@ async def find_job(conn: AsyncConnection[Any], job_id: int) -> Row | None:
     return rows[0] if rows else None
 
 
+async def find_result(conn: AsyncConnection[Any], job_id: int) -> Row | None:
+    """Return the job's state, result or note, and last failure; None where there is no such job."""
+    rows = await _fetch(conn, SQL["find_result"], {"job_id": job_id})
+    return rows[0] if rows else None
+
+
 async def list_attempts(conn: AsyncConnection[Any], job_ids: Sequence[int]) -> dict[int, list[Row]]:
     """Return the ended runs of each job, in order; a job without any is there with an empty list."""
     attempts: dict[int, list[Row]] = {job_id: [] for job_id in job_ids}

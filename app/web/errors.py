@@ -1,5 +1,7 @@
 """What a request can be refused for. The text of each is for the person who sent it."""
 
+import math
+
 from starlette.exceptions import HTTPException
 
 
@@ -19,8 +21,46 @@ class RemoteAddress(RequestRefused):
     """It came in by an address that is not the loopback one, while nobody has to sign in."""
 
 
+class KeyNeeded(RequestRefused):
+    """There are keys, and the request carries none."""
+
+    def __init__(self) -> None:
+        super().__init__("send a key as Authorization: Bearer <key>; `afresh keys create` makes one")
+
+
+class WrongKey(RequestRefused):
+    """The request carries a key that opens nothing. Never says which."""
+
+    def __init__(self) -> None:
+        super().__init__("this is no key that is in force here")
+
+
+class RoleNeeded(RequestRefused):
+    """The caller's role does not suffice.
+
+    Attributes:
+        role: The least one that does.
+    """
+
+    def __init__(self, role: str, given: str) -> None:
+        super().__init__(f"this needs the role {role}; the key's role is {given}")
+        self.role = role
+
+
+class TooManyWrongKeys(RequestRefused):
+    """Wrong keys came from this address, one after the other.
+
+    Attributes:
+        seconds: How long to wait.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"too many wrong keys came from this address; try again in {math.ceil(seconds)} s")
+        self.seconds = seconds
+
+
 class NotOverHttp(RequestRefused):
-    """The task is for the server's own use."""
+    """The task is the server's own, and no admin's key asked for it."""
 
 
 class NotJson(RequestRefused):
@@ -36,6 +76,21 @@ class UnknownJob(RequestRefused):
 
     def __init__(self, job_id: int) -> None:
         super().__init__(f"there is no job {job_id}")
+
+
+class NoResult(RequestRefused):
+    """The job has no result: it has not ended, or not with success.
+
+    Attributes:
+        state: Of the job.
+        failure_type: Of its last failure.
+    """
+
+    def __init__(self, job_id: int, state: str, failure_type: str | None, message: str | None) -> None:
+        about = f": {failure_type}: {message}" if state == "failed" and failure_type else ""
+        super().__init__(f"job {job_id} is {state}{about}")
+        self.state = state
+        self.failure_type = failure_type
 
 
 class InvalidInput(RequestRefused):

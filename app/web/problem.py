@@ -3,6 +3,7 @@
 Never tells what only the server's log should hold: an error that is not in the table is "internal" and no more.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,11 +24,16 @@ from .errors import (
     ForeignHost,
     ForeignOrigin,
     InvalidInput,
+    KeyNeeded,
     MalformedBody,
+    NoResult,
     NotJson,
     NotOverHttp,
     RemoteAddress,
+    RoleNeeded,
+    TooManyWrongKeys,
     UnknownJob,
+    WrongKey,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -62,7 +68,7 @@ class Kind:
     title: str
     detail: Callable[[Any], str] = str
     members: Callable[[Any], Mapping[str, Any]] = lambda _: {}
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | Callable[[Any], Mapping[str, str]] | None = None
 
 
 def _faults(pairs: Mapping[str, str]) -> dict[str, Any]:
@@ -87,6 +93,7 @@ def _request_faults(error: RequestValidationError) -> dict[str, str]:
     return faults
 
 
+_CHALLENGE = 'Bearer realm="afresh"'
 _INVALID = "The request is not valid"
 _UNREACHABLE = Kind(
     "database-unreachable",
@@ -99,6 +106,12 @@ _UNREACHABLE = Kind(
 TABLE: Mapping[type[Exception], Kind] = {
     UnknownTask: Kind("unknown-task", 404, "No such task", members=lambda error: {"close_matches": error.close}),
     UnknownJob: Kind("unknown-job", 404, "No such job"),
+    NoResult: Kind(
+        "no-result",
+        409,
+        "The job has no result",
+        members=lambda error: {"state": error.state, "failure_type": error.failure_type},
+    ),
     InvalidArguments: Kind(
         "invalid-arguments",
         422,
@@ -123,7 +136,20 @@ TABLE: Mapping[type[Exception], Kind] = {
         "A job with this queueing lock waits already",
         members=lambda error: {"queueing_lock": error.queueing_lock, "job_id": error.job_id},
     ),
-    NotOverHttp: Kind("not-over-http", 403, "This task cannot be deferred over HTTP"),
+    KeyNeeded: Kind("key-needed", 401, "A key is needed", headers={"WWW-Authenticate": _CHALLENGE}),
+    WrongKey: Kind(
+        "wrong-key", 401, "The key is not valid", headers={"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
+    ),
+    RoleNeeded: Kind("role-needed", 403, "The key may not do this", members=lambda error: {"role": error.role}),
+    TooManyWrongKeys: Kind(
+        "too-many-wrong-keys",
+        429,
+        "Too many wrong keys",
+        headers=lambda error: {"Retry-After": str(math.ceil(error.seconds))},
+    ),
+    NotOverHttp: Kind(
+        "not-over-http", 403, "Only an admin's key can defer this task", members=lambda _: {"role": "admin"}
+    ),
     ForeignHost: Kind("foreign-host", 400, "This is not a host name of this server"),
     ForeignOrigin: Kind("foreign-origin", 403, "A request from another site cannot change anything here"),
     RemoteAddress: Kind("remote-address", 403, "Only this machine is served"),
@@ -157,7 +183,8 @@ def response_to(error: Exception) -> JSONResponse:
         "detail": kind.detail(error),
         **kind.members(error),
     }
-    return JSONResponse(content, kind.status, dict(kind.headers or {}), media_type=MEDIA_TYPE)
+    headers = kind.headers(error) if callable(kind.headers) else kind.headers
+    return JSONResponse(content, kind.status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def _plain(error: HTTPException) -> Kind:

@@ -38,6 +38,7 @@ CREATE TABLE afresh.attempt (
     next_run_at timestamptz,
     explanation jsonb,
     reason text,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT attempt_ends_after_start CHECK (ended_at >= started_at),
     CONSTRAINT attempt_failure_is_classified CHECK (
         outcome <> 'failed' OR (failure_type IS NOT NULL AND decision IS NOT NULL)
@@ -52,6 +53,8 @@ COMMENT ON COLUMN afresh.attempt.attempt IS 'The number of this run among those 
 COMMENT ON COLUMN afresh.attempt.claim IS 'Number of the claim within its worker; with worker_id it names one run.';
 COMMENT ON COLUMN afresh.attempt.explanation IS 'Ordered steps of the decision: [{"name", "text", "numbers": {"…_seconds": 1.0}}].';
 COMMENT ON COLUMN afresh.attempt.reason IS 'The explanation as one line.';
+COMMENT ON COLUMN afresh.attempt.recorded_at IS
+    'By the clock of the database, as Procrastinate''s events are; the times above are the worker''s.';
 
 CREATE INDEX attempt_job_idx ON afresh.attempt (job_id, id);
 CREATE INDEX attempt_ended_idx ON afresh.attempt (ended_at);

@@ -9,10 +9,13 @@ CREATE TABLE afresh.job_option (
     task_type text,
     correlation_id text CHECK (length(correlation_id) <= 255),
     metadata jsonb CHECK (jsonb_typeof(metadata) = 'object'),
+    submitted_by text CHECK (length(submitted_by) <= 255),
     waited jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(waited) = 'object')
 );
 
 COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
+
+COMMENT ON COLUMN afresh.job_option.submitted_by IS 'The name of the API key; null: no key was needed, or no API asked.';
 
 CREATE INDEX job_option_correlation_idx ON afresh.job_option (correlation_id) WHERE correlation_id IS NOT NULL;
 

@@ -10,12 +10,18 @@
 
 CREATE TABLE afresh.result (
     job_id bigint PRIMARY KEY,
-    result jsonb NOT NULL
+    result jsonb,
+    note text,
+    CONSTRAINT result_or_note CHECK ((result IS NULL) = (note IS NOT NULL))
 );
 
+COMMENT ON COLUMN afresh.result.note IS 'Why what the task returned is not stored: too large, or not JSON.';
+
 -- p_results: null, or {"<job id>": <result>} for the jobs that returned something.
+-- p_notes: null, or {"<job id>": <why there is no result>}.
 CREATE FUNCTION afresh.settle_successes(
-    p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL, p_delete boolean DEFAULT false
+    p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL, p_delete boolean DEFAULT false,
+    p_notes jsonb DEFAULT NULL
 ) RETURNS TABLE (job_id bigint, verdict text)
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -40,7 +46,12 @@ BEGIN
     IF p_results IS NOT NULL THEN
         INSERT INTO afresh.result AS r (job_id, result)
         SELECT key::bigint, value FROM jsonb_each(p_results) WHERE key::bigint = ANY (v_done)
-        ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE SET result = excluded.result;
+        ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE SET result = excluded.result, note = NULL;
+    END IF;
+    IF p_notes IS NOT NULL THEN
+        INSERT INTO afresh.result AS r (job_id, note)
+        SELECT key::bigint, value FROM jsonb_each_text(p_notes) WHERE key::bigint = ANY (v_done)
+        ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE SET result = NULL, note = excluded.note;
     END IF;
     IF p_delete THEN
         DELETE FROM procrastinate_jobs WHERE id = ANY (v_done);

@@ -57,7 +57,7 @@ SELECT j.id, j.task_name, j.queue_name, j.status::text AS status,
        created.at AS created_at, j.scheduled_at, started.at AS started_at,
        CASE WHEN j.status IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN ended.at END AS ended_at,
        j.lock, j.queueing_lock, j.afresh_dependency AS dependency, j.args, j.abort_requested, j.worker_id,
-       o.task_type, o.correlation_id, coalesce(o.metadata, '{}') AS metadata, r.result, coalesce(rs.rescues, 0) AS rescues,
+       o.task_type, o.correlation_id, coalesce(o.metadata, '{}') AS metadata, o.submitted_by, r.result, coalesce(rs.rescues, 0) AS rescues,
        last.exception_type AS last_exception_type, last.message AS last_message, last.failure_type AS last_failure_type,
        last.reason AS last_reason, last.ended_at AS last_failed_at
 FROM procrastinate_jobs j

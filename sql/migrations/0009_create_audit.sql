@@ -10,7 +10,7 @@ CREATE TABLE afresh.audit (
     details jsonb NOT NULL DEFAULT '{}'
 );
 
-COMMENT ON COLUMN afresh.audit.actor IS '"cli" and "local" until keys have names.';
+COMMENT ON COLUMN afresh.audit.actor IS 'A key''s name; "local" without keys, "cli" at the command line, "ADMIN_API_KEY".';
 COMMENT ON COLUMN afresh.audit.action IS 'noun.verb, such as queue.pause';
 
 CREATE INDEX audit_at_idx ON afresh.audit (at DESC, id DESC);

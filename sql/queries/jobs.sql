@@ -4,10 +4,21 @@
 -- One job with everything that is known of it.
 SELECT id AS job_id, task_name, queue_name AS queue, status, state, waiting_for, priority, attempts, max_retries,
        timeout, deadline, created_at, scheduled_at, started_at, ended_at, lock, queueing_lock, dependency,
-       abort_requested, worker_id, task_type, correlation_id, rescues, args, metadata, result,
-       last_exception_type, last_message, last_failure_type, last_reason, last_failed_at
+       abort_requested, worker_id, task_type, correlation_id, rescues, args, metadata, submitted_by, result,
+       last_exception_type, last_message, last_failure_type, last_reason, last_failed_at,
+       newest.fraction AS progress, newest.message AS progress_message
 FROM afresh.jobs
+LEFT JOIN LATERAL (
+    SELECT p.fraction, p.message FROM afresh.progress p WHERE p.job_id = id ORDER BY p.number DESC LIMIT 1
+) newest ON true
 WHERE id = %(job_id)s;
+
+-- name: find_result
+-- What a job returned, or what is known of it until then.
+SELECT j.id AS job_id, j.state, j.result, r.note, j.last_failure_type, j.last_message
+FROM afresh.jobs j
+LEFT JOIN afresh.result r ON r.job_id = j.id
+WHERE j.id = %(job_id)s;
 
 -- name: list_jobs
 -- One page, newest first. The page is found in the bare table, and only its jobs are looked at closely: OFFSET 0
@@ -29,7 +40,7 @@ WITH page AS MATERIALIZED (
 SELECT v.id AS job_id, v.task_name, v.queue_name AS queue, v.status, v.state, v.waiting_for, v.priority, v.attempts,
        v.max_retries, v.timeout, v.deadline, v.created_at, v.scheduled_at, v.started_at, v.ended_at, v.lock,
        v.queueing_lock, v.dependency, v.abort_requested, v.worker_id, v.task_type, v.correlation_id, v.rescues, v.args,
-       v.metadata, v.last_exception_type, v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
+       v.metadata, v.submitted_by, v.last_exception_type, v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
 FROM page
 CROSS JOIN LATERAL (SELECT * FROM afresh.jobs v WHERE v.id = page.id OFFSET 0) v
 ORDER BY v.id DESC;

@@ -10,7 +10,7 @@ SELECT afresh.next_due(%s);
 
 -- name: settle_successes
 -- Write the ends of runs that succeeded.
-SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s);
+SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, %s);
 
 -- name: settle_endings
 -- Write the ends of all other runs.

@@ -13,14 +13,14 @@ WITH job AS (
     RETURNING id
 ),
 option AS (
-    INSERT INTO afresh.job_option (job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata)
+    INSERT INTO afresh.job_option (job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by)
     SELECT job.id, given.*
     FROM job, (
         SELECT %(max_retries)s::integer, %(timeout)s::interval, %(deadline)s::timestamptz, %(task_type)s::text,
-               %(correlation_id)s::text, %(metadata)s::jsonb
-    ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata)
+               %(correlation_id)s::text, %(metadata)s::jsonb, %(submitted_by)s::text
+    ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by)
     WHERE num_nonnulls(given.max_retries, given.timeout, given.deadline, given.task_type, given.correlation_id,
-                       given.metadata) > 0
+                       given.metadata, given.submitted_by) > 0
 )
 SELECT id FROM job;
 

@@ -49,13 +49,16 @@ async def test_no_database(anyio_backend: str):  # noqa: ARG001 - it makes the t
 
     from app.api.main import create_app
 
-    queue = create(settings_for("postgresql://nobody@127.0.0.1:9/nothing"))
+    queue = create(settings_for("postgresql://nobody@127.0.0.1:9/nothing", admin_key="a-key-for-this-test"))
     async with AsyncConnectionPool(
         "postgresql://nobody@127.0.0.1:9/nothing", min_size=0, max_size=1, open=False
     ) as pool:
         await queue.connector.open_async(pool)
         async with client_of(create_app(queue)) as client:
-            response = await client.get("/monitoring/health")
+            response = await client.get("/monitoring/health", headers={"Authorization": "Bearer a-key-for-this-test"})
+            live, ready = await client.get("/monitoring/live"), await client.get("/monitoring/ready")
+            nobody = await client.get("/monitoring/health")
+    assert (live.status_code, ready.status_code, nobody.status_code) == (200, 503, 401)
     assert (response.status_code, response.json()["status"]) == (503, "unhealthy")
     assert "does not answer" in response.json()["reasons"][0]
 

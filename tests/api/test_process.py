@@ -1,10 +1,13 @@
 """What the server does as a process: it serves this machine, and does not start where it should not."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+
+from app.store.keys import Role, create_key
 
 from .process import refused, running
 
@@ -68,3 +71,62 @@ def test_own_tasks(database_url: str, tmp_path: Path):
     with running(tmp_path / "log", **settings) as address:
         made = httpx.post(f"{address}/tasks/add", json={"args": {"a": 1}}, trust_env=False)
     assert (made.status_code, made.json()["task_name"]) == (202, "sample.add")
+
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a server that demands a key, for a moment.
+
+
+def key_in(database_url: str) -> str:
+    """A key made in the database, as another process does it."""
+
+    async def make() -> str:
+        async with await psycopg.AsyncConnection.connect(database_url) as conn:
+            return await create_key(conn, "deploy", Role.VIEWER, actor="test")
+
+    return asyncio.run(make())
+
+
+def test_bind_with_a_key_in_the_database(database_url: str, tmp_path: Path):
+    """With a key it serves the network, and this machine too has to show one."""
+    key = key_in(database_url)
+    with running(tmp_path / "log", DATABASE_URL=database_url, UVICORN_HOST=EVERYWHERE) as address:
+        here = address.replace(EVERYWHERE, "127.0.0.1")
+        nobody = httpx.get(f"{here}/tasks", trust_env=False)
+        holder = httpx.get(f"{here}/tasks", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+        live = httpx.get(f"{here}/monitoring/live", trust_env=False)
+    assert (nobody.status_code, holder.status_code, live.status_code) == (401, 200, 200)
+    assert key.rpartition("_")[2] not in (tmp_path / "log").read_text()
+
+
+def test_bind_with_the_bootstrap_key(database_url: str, tmp_path: Path):
+    """With ADMIN_API_KEY too, and the key is nowhere in the log."""
+    key = "a-bootstrap-key"
+    settings = {"DATABASE_URL": database_url, "UVICORN_HOST": EVERYWHERE, "ADMIN_API_KEY": key}
+    with running(tmp_path / "log", **settings) as address:
+        here = address.replace(EVERYWHERE, "127.0.0.1")
+        holder = httpx.get(f"{here}/audit", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+        nobody = httpx.get(f"{here}/audit", headers={"Authorization": f"Bearer {key}x"}, trust_env=False)
+    assert (holder.status_code, nobody.status_code) == (200, 401)
+    assert key not in (tmp_path / "log").read_text()
+
+
+def test_bind_with_a_revoked_key(database_url: str):
+    """A key that is revoked is none."""
+    key_in(database_url)
+    with psycopg.connect(database_url) as conn:
+        conn.execute("UPDATE afresh.api_key SET revoked_at = now()")
+    done = refused("--host", EVERYWHERE, DATABASE_URL=database_url)
+    assert (done.returncode, done.stderr.startswith("refusing to serve on 0.0.0.0: ")) == (2, True)
+
+
+def test_bind_without_an_answer():
+    """Where no database says whether there are keys, the network is not served."""
+    done = refused("--host", EVERYWHERE, DATABASE_URL="postgresql://nobody:hunter2@127.0.0.1:9/nothing")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "hunter2" not in done.stderr
+
+
+def test_short_key(database_url: str):
+    """A bootstrap key that could be guessed is refused, and not told."""
+    done = refused(DATABASE_URL=database_url, ADMIN_API_KEY="geheim")
+    assert (done.returncode, "ADMIN_API_KEY" in done.stderr, "geheim" in done.stderr) == (2, True, False)

@@ -260,3 +260,39 @@ def test_level_of_the_command_line(configure: Configure, monkeypatch: pytest.Mon
     assert root.level == logging.DEBUG
     configure(level="ERROR")
     assert root.level == logging.ERROR
+
+
+def test_secrets(configure: Configure):
+    """No line holds a secret: not in its text, its fields, an exception or a traceback, whoever writes it."""
+    lines = configure()
+    fields = {"password": "hunter2", "user": "ada"}
+    structlog.stdlib.get_logger("mycompany").info("connecting to redis://:hunter2@h", **fields)
+    log = logging.getLogger("mycompany")
+    log.warning("token=%s", "hunter2")
+    error = ValueError("refused: password=hunter2")
+    structlog.stdlib.get_logger("mycompany").error("failed", error=error)
+    try:
+        raise error
+    except ValueError:
+        log.exception("failed")
+    assert len(lines()) == 4
+    assert "hunter2" not in str(lines())
+    assert lines()[0]["user"] == "ada"
+
+
+def test_secrets_on_the_console():
+    """Nor does a line for people, with its traceback."""
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+    stream = io.StringIO()
+    logs.configure_logs(LogSettings(format="console"), stream)
+    try:
+        raise ValueError("refused: password=hunter2")  # noqa: TRY301 - its traceback is what is logged.
+    except ValueError:
+        logging.getLogger("mycompany").exception("failed")
+    finally:
+        logs.stop_logs()
+        root.handlers[:], level = before
+        root.setLevel(level)
+    assert "hunter2" not in stream.getvalue()
+    assert "password=[redacted]" in stream.getvalue()

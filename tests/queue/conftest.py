@@ -18,9 +18,11 @@ OpenApp = Callable[..., Awaitable[Afresh]]
 
 @pytest.fixture
 def own_declarations() -> Iterator[None]:
-    """What this test declares by `@task` is forgotten after it."""
-    kept = {name: dict(getattr(declarations, name)) for name in ("tasks", "schedules", "slugs")}
+    """Only what this test declares by `@task` is known, and forgotten after it; else the clock would run jobs too."""
+    kept = {name: getattr(declarations, name) for name in ("tasks", "schedules", "slugs")}
     former = declarations.app
+    for name in kept:
+        setattr(declarations, name, {})
     yield
     for name, known in kept.items():
         setattr(declarations, name, known)

@@ -6,6 +6,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from procrastinate import JobContext
+from procrastinate.exceptions import JobAborted
 
 from app.config import WorkerSettings
 from app.queue.app import Afresh
@@ -115,6 +117,25 @@ async def test_shutdown_does_not_wait_for_threads(queue_app: Afresh, conn: Conne
         await eventually(running.is_set)
     assert await status(conn, job_id) == "todo"
     gate.set()
+
+
+async def test_a_thread_that_notices_the_shutdown_ends_before_its_job_goes_back(queue_app: Afresh, conn: Connection):
+    """A sync task that asks whether it should abort is given the time to end, so that no two threads run its job."""
+    running, ended = threading.Event(), threading.Event()
+
+    @queue_app.task(name="asks", pass_context=True)
+    def asks(context: JobContext) -> None:
+        running.set()
+        while not context.should_abort():
+            ended.wait(0.01)
+        ended.set()
+        raise JobAborted
+
+    job_id = await asks.defer_async()
+    async with working(queue_app, shutdown_graceful_timeout=0.05):
+        await eventually(running.is_set)
+    assert ended.is_set()
+    assert (await status(conn, job_id), (await job(conn, job_id))["attempts"]) == ("todo", 0)
 
 
 async def test_the_heart_beats_while_draining(queue_app: Afresh, conn: Connection):

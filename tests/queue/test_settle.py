@@ -128,7 +128,9 @@ async def test_results_are_stored_with_the_success(conn: Connection):
     mine, worker = await running(conn)
     other, _ = await running(conn)
     await settle_successes(conn, worker, {mine: 0, other: 0}, {mine: {"a": [1, None]}, other: 2})
-    assert await rows(conn, "SELECT * FROM afresh.result") == [{"job_id": mine, "result": {"a": [1, None]}}]
+    assert await rows(conn, "SELECT job_id, result FROM afresh.result") == [
+        {"job_id": mine, "result": {"a": [1, None]}}
+    ]
 
 
 async def test_deleted_successes_are_gone_and_known(conn: Connection):

@@ -10,8 +10,8 @@ import pytest
 from procrastinate import jobs
 
 from app.queue.app import Afresh
-from app.queue.execute import encoded
 from app.queue.settle import Settlement, Settler
+from app.queue.storable import LARGEST_RESULT, encoded
 from app.telemetry import Attempt, AttemptAborted, AttemptSucceeded, Event, JobCoalesced, OwnershipLost
 
 from ..eventually import eventually
@@ -36,11 +36,13 @@ async def writing(app: Afresh, worker: int, **options: Any) -> AsyncIterator[Set
         await asyncio.wait({loop})
 
 
-def settlement(job_id: int, row: dict[str, Any] | None = None, result: bytes | None = None) -> Settlement:
+def settlement(
+    job_id: int, row: dict[str, Any] | None = None, result: bytes | None = None, note: str | None = None
+) -> Settlement:
     """The settlement of a job's first run."""
     attempt = Attempt("t", 1, job_id=job_id, queue="q")
     of = jobs.Job(id=job_id, queue="q", lock=None, queueing_lock=None, task_name="t", attempts=0)
-    return Settlement(of, job_id, attempt, (AttemptSucceeded(attempt, 0.1),), row, result)
+    return Settlement(of, job_id, attempt, (AttemptSucceeded(attempt, 0.1),), row, result, note)
 
 
 async def claimed(conn: Connection, count: int = 1, **columns: Any) -> tuple[list[int], int]:
@@ -119,7 +121,7 @@ async def test_results_survive_storing(queue_app: Afresh, conn: Connection, retu
     """A result comes back as it was, apart from NUL, which Postgres cannot hold and which is replaced."""
     (job_id,), worker = await claimed(conn)
     async with writing(queue_app, worker) as settler:
-        settler.add(settlement(job_id, result=encoded(returned)))
+        settler.add(settlement(job_id, result=encoded(returned)[0]))
     assert await value(conn, "SELECT result FROM afresh.result WHERE job_id = %s", job_id) == stored
 
 
@@ -127,9 +129,23 @@ async def test_a_result_that_is_no_json_is_no_failure(queue_app: Afresh, conn: C
     """A task may return what no JSON can hold; its job has succeeded without a result."""
     (job_id,), worker = await claimed(conn)
     async with writing(queue_app, worker) as settler:
-        settler.add(settlement(job_id, result=encoded(object())))
-        assert encoded(b"raw") is encoded("\ud800") is None
+        result, note = encoded(object())
+        assert result is encoded(b"raw")[0] is encoded("\ud800")[0] is None
+        settler.add(settlement(job_id, result=result, note=note))
     assert await status(conn, job_id) == "succeeded"
+    stored = await rows(conn, "SELECT result, note FROM afresh.result WHERE job_id = %s", job_id)
+    assert stored == [{"result": None, "note": "the result is not JSON: Type is not JSON serializable: object"}]
+
+
+async def test_a_result_beyond_the_limit_is_no_failure(queue_app: Afresh, conn: Connection):
+    """What is too large is not stored, and a note says so; the job has succeeded."""
+    (job_id,), worker = await claimed(conn)
+    async with writing(queue_app, worker) as settler:
+        result, note = encoded("x" * LARGEST_RESULT)
+        settler.add(settlement(job_id, result=result, note=note))
+    assert await status(conn, job_id) == "succeeded"
+    stored = await value(conn, "SELECT note FROM afresh.result WHERE job_id = %s", job_id)
+    assert stored == "the result has 1,000,002 bytes of JSON; at most 1,000,000 are stored"
 
 
 async def test_a_refused_result_does_not_cost_the_success(queue_app: Afresh, conn: Connection):

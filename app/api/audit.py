@@ -1,0 +1,58 @@
+"""The audit over HTTP: who changed what, when, and why."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from ..store.audit import AuditFilter, list_audit
+from ..web.auth import ADMIN
+from ..web.limits import StrictRoute
+from ..web.paging import PageQuery
+from ..web.problem import responses
+from ..web.reading import ReadingConnection
+from .fields import QueueName, Text, Time
+
+router = APIRouter(tags=["audit"], route_class=StrictRoute, dependencies=[ADMIN])
+
+
+class AuditEntry(BaseModel):
+    """One change."""
+
+    id: int
+    at: Time
+    actor: str = Field(description="A key's name; `local` without keys, or `cli`.", examples=["deploy"])
+    action: str = Field(examples=["queue.pause"])
+    target: str = Field(examples=["emails"])
+    reason: str | None = Field(examples=["the provider is down"])
+    details: dict[str, Any]
+
+
+class AuditPage(BaseModel):
+    """Some changes, newest first."""
+
+    items: list[AuditEntry]
+    total: int = Field(description="All that the filter lets through.", examples=[12])
+    total_is_exact: bool = Field(description="False: there are more than that.")
+    next_cursor: str | None = Field(description="As `cursor`, it brings the next page; null at the end.")
+
+
+class AuditQuery(PageQuery):
+    """Which changes, and which part of them."""
+
+    actor: Text | None = None
+    action: Text | None = Field(None, description="noun.verb, such as queue.pause")
+    target: QueueName | None = None
+
+
+@router.get("/audit", summary="List who changed what", responses=responses(401, 403, 422, 503))
+async def list_changes(wanted: Annotated[AuditQuery, Query()], conn: ReadingConnection) -> AuditPage:
+    """Return one page of the changes that fit, newest first. A job's submission is told by the job itself."""
+    chosen = AuditFilter(actor=wanted.actor, action=wanted.action, target=wanted.target)
+    page = await list_audit(conn, chosen, limit=wanted.limit, before=wanted.before, offset=wanted.offset)
+    return AuditPage(
+        items=[AuditEntry.model_validate(row) for row in page.items],
+        total=page.total,
+        total_is_exact=page.total_is_exact,
+        next_cursor=None if page.next_before is None else str(page.next_before),
+    )

@@ -1,0 +1,47 @@
+"""Text and results as Postgres can store them. A success stays one, whatever its task returns."""
+
+from typing import Any
+
+import orjson
+
+LARGEST_RESULT = 1_000_000
+"""Bytes of JSON. What is larger belongs into a table or a file, with the result saying where."""
+
+
+def storable(text: str) -> str:
+    """`text` without what Postgres cannot store: NUL and lone surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def encoded(value: Any) -> tuple[bytes | None, str | None]:
+    """Return the result, or a note that says why it is not stored: it is not JSON, or too large."""
+    try:
+        text = _dumped(value)
+    except TypeError as error:
+        return None, f"the result is not JSON: {error}"
+    if len(text) > LARGEST_RESULT:
+        return None, f"the result has {len(text):,} bytes of JSON; at most {LARGEST_RESULT:,} are stored"
+    return text, None
+
+
+def _dumped(value: Any) -> bytes:
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # Keys that are numbers are rare, and looking for them costs.
+        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    if b"\\u0000" in text:  # jsonb has no NUL.
+        text = orjson.dumps(without_nul(orjson.loads(text)))
+    return text
+
+
+def without_nul(value: Any) -> Any:
+    """JSON without NUL, at any depth."""
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case list():
+            return [without_nul(each) for each in value]
+        case dict():
+            return {without_nul(key): without_nul(each) for key, each in value.items()}
+        case _:
+            return value

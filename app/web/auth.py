@@ -1,0 +1,120 @@
+"""Who may do what: every request is signed in before anything else is read, and every route names the role it needs.
+
+Roles: a viewer reads; an operator submits, cancels, retries, pauses and resumes; an admin reads the audit and runs the
+server's own tasks. Without any key this machine's own user may do all of it, and nobody else anything.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import psycopg
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..store.keys import Role
+from .errors import KeyNeeded, RequestRefused, RoleNeeded, TooManyWrongKeys, WrongKey
+from .keyring import LOCAL, Caller, Keyring
+from .origin import PROBES, check_address
+from .problem import response_to
+from .sign_in_limit import SignInLimit
+
+ASSETS = ("/docs/swagger/", "/docs/start/", "/dashboard/static/")
+"""Files that every installation has alike. They and `PROBES` are all that needs no key."""
+
+_BEARER = HTTPBearer(auto_error=False, description="A key made by `afresh keys create`, or ADMIN_API_KEY.")
+
+
+@dataclass(frozen=True, slots=True)
+class Requires:
+    """A route's dependency: the least role that may use it. It gives the route its caller."""
+
+    role: Role
+
+    async def __call__(self, request: Request, _: Annotated[Any, Depends(_BEARER)]) -> Caller:
+        """Return the caller.
+
+        Raises:
+            KeyNeeded: Nobody signed in.
+            RoleNeeded: The caller's role does not suffice.
+        """
+        caller: Caller | None = getattr(request.state, "caller", None)
+        if caller is None:
+            raise KeyNeeded
+        if caller.role < self.role:
+            raise RoleNeeded(self.role.label, caller.role.label)
+        return caller
+
+
+VIEWER = Depends(Requires(Role.VIEWER))
+OPERATOR = Depends(Requires(Role.OPERATOR))
+ADMIN = Depends(Requires(Role.ADMIN))
+
+Viewer = Annotated[Caller, VIEWER]
+Operator = Annotated[Caller, OPERATOR]
+Admin = Annotated[Caller, ADMIN]
+
+
+@dataclass(slots=True)
+class SignIn:
+    """ASGI middleware that finds out who sends a request, or refuses it, before its body is read."""
+
+    app: ASGIApp
+    keyring: Keyring
+    limit: SignInLimit = field(default_factory=SignInLimit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its caller in ``state``, or refuse it."""
+        if scope["type"] == "lifespan" or is_public(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        try:
+            scope.setdefault("state", {})["caller"] = await self._caller(scope)
+        except (RequestRefused, psycopg.OperationalError) as refusal:
+            await response_to(refusal)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> Caller:
+        key = key_of(Headers(scope=scope))
+        if key is not None:
+            return await self._holder(key, (scope.get("client") or ("unknown", 0))[0])
+        if await self.keyring.demands_key():
+            raise KeyNeeded
+        check_address(scope.get("server"))
+        return LOCAL
+
+    async def _holder(self, key: str, address: str) -> Caller:
+        caller = await self.keyring.holder(key)
+        if caller is not None and self.limit.is_welcome(address, caller.name):
+            return caller
+        now = time.monotonic()
+        if wait := self.limit.wait(address, now):
+            raise TooManyWrongKeys(wait)
+        if caller is None:
+            self.limit.fail(address, now)
+            raise WrongKey
+        self.limit.welcome(address, caller.name)
+        return caller
+
+
+def is_public(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in PROBES or path.startswith(ASSETS)
+
+
+def key_of(headers: Headers) -> str | None:
+    """The key that a request carries; None: it carries none.
+
+    Raises:
+        WrongKey: What it carries is no bearer key, or there are two.
+    """
+    given = headers.getlist("authorization")
+    if not given:
+        return None
+    scheme, _, key = given[0].partition(" ")
+    if len(given) > 1 or scheme.lower() != "bearer" or not key.strip():
+        raise WrongKey
+    return key.strip()

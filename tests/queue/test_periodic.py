@@ -1,0 +1,95 @@
+"""Periodic tasks: Procrastinate's deferrer, supervised by our worker."""
+
+import time
+
+import psycopg
+import pytest
+
+from app.queue.app import Afresh
+from app.queue.task import Periodic, task
+
+from ..eventually import eventually
+from .conftest import OpenApp
+from .jobs import rows, value
+from .workers import nothing, working
+
+pytestmark = pytest.mark.anyio
+
+Connection = psycopg.AsyncConnection
+
+EVERY_SECOND = "* * * * * *"
+
+
+async def succeeded(conn: Connection, task_name: str) -> int:
+    """How many jobs of this task have succeeded."""
+    query = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %s AND status = 'succeeded'"
+    return int(await value(conn, query, task_name))
+
+
+async def test_a_periodic_task_is_deferred(queue_app: Afresh):
+    """A task declared by Procrastinate's own decorator is deferred by the worker and run, with the time of its tick."""
+    stamps: list[int] = []
+
+    @queue_app.periodic(cron=EVERY_SECOND)
+    @queue_app.task(name="ticks")
+    async def ticks(timestamp: int) -> None:
+        stamps.append(timestamp)
+
+    async with working(queue_app):
+        await eventually(lambda: len(stamps) >= 2)
+    assert abs(stamps[-1] - time.time()) < 30
+    assert len(stamps) == len(set(stamps))
+
+
+async def test_a_periodic_declaration_is_deferred(queue_app: Afresh, conn: Connection):
+    """`@task(periodic=…)` does the same."""
+
+    @task(name="declared", periodic=EVERY_SECOND)
+    async def declared(timestamp: int) -> None:
+        assert timestamp
+
+    async with working(queue_app):
+        await eventually(lambda: succeeded(conn, "declared"))
+
+
+async def test_a_setting_can_switch_a_schedule_off(queue_app: Afresh):
+    """A schedule whose setting says no is not kept."""
+    task(name="off", periodic=Periodic(EVERY_SECOND, when=lambda _: False))(nothing)
+    task(name="on", slug="on", periodic=Periodic(EVERY_SECOND, when=bool))(nothing)
+    assert [name for name, _ in queue_app.periodic_registry.periodic_tasks] == ["on"]
+
+
+async def test_two_workers_defer_a_tick_once(queue_app: Afresh, open_app: OpenApp, conn: Connection):
+    """However many workers run, each tick is deferred once."""
+    other = await open_app()
+    for app in (queue_app, other):
+        app.periodic(cron=EVERY_SECOND)(app.task(name="ticks")(_takes_timestamp))
+    async with working(queue_app), working(other):
+        await eventually(lambda: _enough(conn))
+    counts = await rows(conn, "SELECT args ->> 'timestamp', count(*) FROM procrastinate_jobs GROUP BY 1")
+    assert {row["count"] for row in counts} == {1}
+
+
+async def test_a_lost_database_does_not_end_the_schedule(queue_app: Afresh, conn: Connection):
+    """The schedule goes on after every connection was killed."""
+    queue_app.periodic(cron=EVERY_SECOND)(queue_app.task(name="ticks")(_takes_timestamp))
+    async with working(queue_app):
+        await eventually(lambda: succeeded(conn, "ticks"))
+        await conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        before = await succeeded(conn, "ticks")
+        await eventually(lambda: _more(conn, before + 1), within=15)
+
+
+async def _takes_timestamp(timestamp: int) -> None:
+    assert timestamp
+
+
+async def _enough(conn: Connection) -> bool:
+    return await succeeded(conn, "ticks") >= 2
+
+
+async def _more(conn: Connection, than: int) -> bool:
+    return await succeeded(conn, "ticks") > than
