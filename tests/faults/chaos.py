@@ -92,7 +92,7 @@ class Account:
             f"{len(self.unsure):6} submissions without an answer, {unsure} of them carried out",
             f"{len(self.jobs):6} jobs: " + ", ".join(f"{count} {name}" for name, count in states.items()),
             f"{sum(job['rescues'] for job in self.jobs):6} rescues",
-            f"{sum(len(self._runs(job)) > 1 for job in self.jobs):6} jobs done twice, by a process killed before it said so",
+            f"{sum(len(self._runs(job)) > 1 for job in self.jobs):6} jobs done twice, killed before they said so",
             f"{sum(self.faults.values()):6} faults: " + ", ".join(f"{n} {name}" for name, n in self.faults.items()),
             f"{len(self.wrong):6} entries that do not add up",
             *(f"       {each}" for each in self.wrong[:20]),
