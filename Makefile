@@ -6,11 +6,11 @@ ALL := run dev corpus
 .DEFAULT_GOAL := help
 SHELL := bash
 .SILENT:
-.PHONY: help run demo worker api migrate psql test check format schema bench lock clean sync-run sync-all
+.PHONY: help run demo worker api migrate psql test chaos faults-long check format schema bench lock clean sync-run sync-all
 MAKEFLAGS += --no-print-directory
 
 help: ## Show this list
-	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: sync-run ## Start everything: Postgres, migrations, a worker, the API
 	$(AFRESH) up
@@ -32,6 +32,12 @@ psql: sync-run ## Open psql on the right server
 
 test: sync-all ## Run the tests; T="-k breaker" chooses
 	$(VENV)/python -m pytest $(T)
+
+chaos: sync-all ## Two minutes of random faults, and the account of every job; C="--seconds 20 --seed 1" chooses
+	$(VENV)/python -m tests.faults.chaos $(C)
+
+faults-long: sync-all ## The tests of faults with their long outages
+	FAULTS_LONG=1 $(VENV)/python -m pytest tests/faults
 
 check: sync-all ## Lint, formatting, types, import contracts
 	$(VENV)/ruff check

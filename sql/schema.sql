@@ -41,7 +41,7 @@ CREATE TYPE afresh.outcome AS ENUM (
     'coalesced'
 );
 
-CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[])
+CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false, p_claim bigint DEFAULT NULL::bigint) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[])
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -71,12 +71,12 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
+        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
     EXCEPTION WHEN unique_violation THEN
         SELECT o_ids INTO v_ids
         FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
-        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
+        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
     END;
     RETURN QUERY
@@ -332,7 +332,7 @@ BEGIN
         LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
         WHERE j.status::text = 'doing' AND j.attempts = g.attempts AND CASE
             WHEN p_worker IS NULL THEN w.id IS NULL OR w.last_heartbeat < now() - p_stalled_after
-            ELSE j.worker_id = p_worker END
+            ELSE j.worker_id = p_worker AND j.afresh_claim IS NOT DISTINCT FROM g.claim END
         ORDER BY j.id
         FOR UPDATE OF j
     ),
@@ -449,7 +449,7 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL::jsonb, p_delete boolean DEFAULT false, p_notes jsonb DEFAULT NULL::jsonb) RETURNS TABLE(job_id bigint, verdict text)
+CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL::jsonb, p_delete boolean DEFAULT false, p_notes jsonb DEFAULT NULL::jsonb, p_claims bigint[] DEFAULT NULL::bigint[]) RETURNS TABLE(job_id bigint, verdict text)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
@@ -458,12 +458,13 @@ CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attem
 DECLARE
     v_done bigint[];
 BEGIN
-    WITH given AS (SELECT * FROM unnest(p_ids, p_attempts) AS g (id, attempts)),
+    WITH given AS (SELECT * FROM unnest(p_ids, p_attempts, p_claims) AS g (id, attempts, claim)),
     done AS (
         UPDATE procrastinate_jobs j
         SET status = 'succeeded', attempts = j.attempts + 1, abort_requested = false
         FROM given g
         WHERE j.id = g.id AND j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
+          AND j.afresh_claim IS NOT DISTINCT FROM g.claim
         RETURNING j.id, j.lock
     ),
     woken AS (
@@ -490,9 +491,10 @@ BEGIN
         SELECT g.id, CASE
             WHEN g.id = ANY (v_done) THEN 'applied'
             WHEN p_delete AND j.id IS NULL THEN 'already'
-            WHEN j.status = 'succeeded' AND j.worker_id = p_worker AND j.attempts = g.attempts + 1 THEN 'already'
+            WHEN j.status = 'succeeded' AND j.worker_id = p_worker AND j.attempts = g.attempts + 1
+                 AND j.afresh_claim IS NOT DISTINCT FROM g.claim THEN 'already'
             ELSE 'lost' END
-        FROM unnest(p_ids, p_attempts) AS g (id, attempts)
+        FROM unnest(p_ids, p_attempts, p_claims) AS g (id, attempts, claim)
         LEFT JOIN procrastinate_jobs j ON j.id = g.id;
     END IF;
 END;
@@ -969,6 +971,7 @@ CREATE INDEX job_option_correlation_idx ON afresh.job_option USING btree (correl
 
 CREATE INDEX progress_at_idx ON afresh.progress USING btree (at);
 
+ALTER TABLE procrastinate_jobs ADD COLUMN afresh_claim bigint;
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
 CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NOT NULL));
 CREATE INDEX afresh_jobs_lock_idx ON public.procrastinate_jobs USING btree (lock, ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (lock IS NOT NULL));

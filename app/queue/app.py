@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,6 +23,7 @@ from .claim import own_dependencies
 from .connector import AfreshConnector
 from .decide import engine
 from .job_manager import AfreshJobManager
+from .rescue import Silence
 from .task import Periodic, declarations
 from .watch import Hub
 from .worker import AfreshWorker
@@ -40,8 +42,7 @@ class Afresh(procrastinate.App):
         defaults: WorkerOptions = {
             "concurrency": worker.concurrency,
             "shutdown_graceful_timeout": worker.shutdown_grace.total_seconds(),
-            # Three beats may fail before others take the worker for lost.
-            "update_heartbeat_interval": min(10.0, worker.stalled_after.total_seconds() / 4),
+            "update_heartbeat_interval": heartbeat_seconds(worker.stalled_after),
         }
         if worker.queues:
             defaults["queues"] = list(worker.queues)
@@ -51,6 +52,8 @@ class Afresh(procrastinate.App):
             worker_defaults=defaults,
         )
         self.settings = settings
+        self.heartbeat_seconds = heartbeat_seconds(worker.stalled_after)
+        self.silence = Silence()
         self.engine = engine(settings)
         self.catalog = Catalog(self.tasks, self.engine.tier_of)
         self.job_manager = AfreshJobManager(self.connector)
@@ -124,6 +127,11 @@ class Afresh(procrastinate.App):
         """Run a worker, with logs and metrics listening."""
         importlib.import_module(f"{_PACKAGE}.monitoring.logs").configure_logs(self.settings.log)
         await super().run_worker_async(**options)
+
+
+def heartbeat_seconds(stalled_after: timedelta) -> float:
+    """Between two heartbeats: three may fail before others take a worker for lost."""
+    return min(10.0, stalled_after.total_seconds() / 4)
 
 
 def create(settings: Settings, *, connector: BaseConnector | None = None) -> Afresh:

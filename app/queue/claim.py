@@ -3,7 +3,7 @@
 What may run, in which order, and what is held back is decided in SQL (migration 0005); nothing is filtered here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -27,7 +27,7 @@ class Claimed:
     """A job that this worker now runs, with what was asked for when it was submitted.
 
     Attributes:
-        claim: Number of the claim within the worker; with the worker's id it names one run.
+        claim: Number of the claim within the worker; with the worker's id it names one run of the job.
         dependency: The job's own; None: what its task relies on.
         waited: Seconds snoozed so far, by reason.
         fingerprints: Of its earlier failures, oldest first.
@@ -68,11 +68,24 @@ class Claims:
             return await self._take_one()
         self._due_first = not self._due_first
         tasks, dependencies = self._app.own_dependencies()
+        number = next(self._numbers)
         async with connector.connection() as conn:
             cursor = await conn.execute(
-                SQL["claim_jobs"], (self.worker_id, limit, self._queues, tasks, dependencies, self._due_first)
+                SQL["claim_jobs"], (self.worker_id, limit, self._queues, tasks, dependencies, self._due_first, number)
             )
-            return [self._claimed(row) for row in await cursor.fetchall()]
+            return [self._claimed(row, number) for row in await cursor.fetchall()]
+
+    async def missed(self, known: list[int]) -> list[Claimed]:
+        """Jobs that run under this worker's name and are not `known` to it: the answer to their claim was lost.
+
+        Not to be called while a claim is under way.
+        """
+        connector = self._app.connector
+        if not isinstance(connector, AfreshConnector):
+            return []
+        async with connector.connection() as conn:
+            cursor = await conn.execute(SQL["find_missed"], {"worker": self.worker_id, "known": known})
+            return [self._claimed(row, claim) for *row, claim in await cursor.fetchall()]
 
     async def next_due(self) -> datetime | None:
         """When the next job that waits for its time falls due."""
@@ -88,22 +101,22 @@ class Claims:
         """Give jobs that never started back to the queue; return the ids of those that had to stay.
 
         Raises:
-            psycopg.OperationalError: The database is out of reach; nothing is released.
+            psycopg.OperationalError: The database is out of reach; it is not known whether they are released.
             psycopg.IntegrityError: Another job took one of their queueing locks at this moment; nothing is released.
         """
         connector = self._app.connector
         if not (claimed and isinstance(connector, AfreshConnector)):
             return set()
-        ids = [each.job_id for each in claimed]
+        ids, claims = [each.job_id for each in claimed], [each.claim for each in claimed]
         async with connector.connection() as conn:
-            cursor = await conn.execute(SQL["release_jobs"], {"ids": ids, "worker": self.worker_id})
+            cursor = await conn.execute(SQL["release_jobs"], {"ids": ids, "claims": claims, "worker": self.worker_id})
             return {row[0] for row in await cursor.fetchall()}
 
     async def _take_one(self) -> list[Claimed]:
         job = await JobManager.fetch_job(self._app.job_manager, self._queues, self.worker_id)
         return [Claimed(job, next(self._numbers), job.id or 0)] if job else []
 
-    def _claimed(self, row: tuple[Any, ...]) -> Claimed:
+    def _claimed(self, row: Sequence[Any], claim: int) -> Claimed:
         job = jobs.Job(
             id=row[0],
             status="doing",
@@ -121,7 +134,7 @@ class Claims:
         dependency, retries, timeout, deadline, task_type, correlation_id, metadata, waited, fingerprints = row[10:]
         return Claimed(
             job,
-            next(self._numbers),
+            claim,
             row[0],
             dependency,
             retries,

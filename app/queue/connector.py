@@ -1,13 +1,15 @@
-"""Procrastinate's connector on our pool: autocommit, no check before each use, a listener that comes back."""
+"""Procrastinate's connector on our pools: autocommit, no check before each use, a listener that comes back."""
 
 import asyncio
+import logging
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
-from procrastinate import PsycopgConnector, SyncPsycopgConnector, utils
+from procrastinate import PsycopgConnector, SyncPsycopgConnector, exceptions, utils
 from procrastinate.connector import Notify
 from procrastinate.psycopg_connector import wrap_exceptions
 from psycopg import sql
@@ -22,6 +24,38 @@ RECONNECT_SECONDS = 5.0
 PROBE_SECONDS = 30.0
 """How often a silent listening connection is asked whether it still lives."""
 
+START_SECONDS = 30.0
+"""How long a process that starts waits for a database that is away."""
+
+ANSWER_SECONDS = 30.0
+"""A statement of the queue that has no answer by then is given up: its connection may lead nowhere."""
+
+RECONNECT_SECONDS_IN_A_ROW = 3.0
+"""Of one series of attempts to connect. psycopg's pool doubles its pauses within a series, so that a long one would
+find the database only when it has been back for as long as it was away."""
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+async def patiently(reach: Callable[[], Awaitable[T]]) -> T:
+    """What `reach` returns, tried again for `START_SECONDS` while the database is away.
+
+    Raises:
+        psycopg.OperationalError, procrastinate.exceptions.ConnectorException: It is still away.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return await reach()
+        except (psycopg.OperationalError, exceptions.ConnectorException) as error:
+            if time.monotonic() > deadline:
+                raise
+            cause = error.__cause__ or error  # Procrastinate's own says nothing.
+            _logger.warning("waiting for the database: %s", str(cause).strip())
+            await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311  Spreads load; no secret.
+
 
 class AfreshConnector(PsycopgConnector):
     """Opens the database on the way in, whichever it is, and lets go of it on the way out."""
@@ -34,7 +68,12 @@ class AfreshConnector(PsycopgConnector):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open_async(self, pool: AsyncConnectionPool | None = None) -> None:
-        """Start or join the database, see to its schema, and fill the pool."""
+        """Start or join the database, see to its schema, and fill the pool; wait a while for one that is away.
+
+        Raises:
+            psycopg.OperationalError: It is still away after `START_SECONDS`.
+            PostgresError: The embedded server does not start, or the schema is behind.
+        """
         if self._async_pool is not None:
             return
         if pool is not None:
@@ -42,18 +81,26 @@ class AfreshConnector(PsycopgConnector):
             return
         await asyncio.to_thread(self.database.open)
         try:
-            await asyncio.to_thread(self.database.ensure_schema)
+            await patiently(lambda: asyncio.to_thread(self.database.ensure_schema))
             # One to begin with: the pool hands out the connection that has rested longest, and each that it has more
             # than are needed is a server process with cold caches.
-            own = self.database.pool(min_size=1, max_size=self._max_size, timeout=10)
-            await own.open(wait=True, timeout=30)
+            own = self._pool(min_size=1, timeout=RECONNECT_SECONDS_IN_A_ROW)
+            await own.open()
         except BaseException:
             await asyncio.to_thread(self.database.close)
             raise
         self._async_pool = own
-        self._lent = self.database.pool(min_size=0, max_size=self._max_size, timeout=30)
+        self._lent = self._pool(min_size=0, timeout=30)
         await self._lent.open()
         self._loop = asyncio.get_running_loop()
+
+    def _pool(self, *, min_size: int, timeout: float) -> AsyncConnectionPool:
+        return self.database.pool(
+            min_size=min_size,
+            max_size=self._max_size,
+            timeout=timeout,
+            reconnect_timeout=RECONNECT_SECONDS_IN_A_ROW,
+        )
 
     async def close_async(self) -> None:
         """Empty the pool; the last user of an embedded server stops it."""
@@ -96,8 +143,13 @@ class AfreshConnector(PsycopgConnector):
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection from the pool, in autocommit, for a moment: claims, settlements and heartbeats wait for it."""
-        async with self.pool.connection() as conn:
+        """A connection from the pool, in autocommit, for a moment: claims, settlements and heartbeats wait for it.
+
+        Raises:
+            psycopg.OperationalError: There is none.
+            TimeoutError: The moment took longer than `ANSWER_SECONDS`.
+        """
+        async with asyncio.timeout(ANSWER_SECONDS), self.pool.connection() as conn:
             yield conn
 
     @asynccontextmanager

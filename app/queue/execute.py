@@ -81,9 +81,13 @@ class Executor:
         self._calls = calls
         self._settle = settle
         self._reports = Reports(report)
+        self._unsettled: set[tuple[int, int]] = set()
 
     async def execute(self, claimed: Claimed, context: JobContext, worker: "Worker") -> None:
-        """Run a claimed job to its settlement. Raises nothing: a job's trouble stays the job's."""
+        """Run a claimed job to its settlement. Raises nothing: a job's trouble stays the job's.
+
+        `expect` comes before it and `ensure_settled` after it.
+        """
         prepared = self._calls.prepare(claimed.job.task_name)
         attempt = _attempt(claimed, prepared)
         began = datetime.now(UTC)
@@ -95,9 +99,34 @@ class Executor:
             settlement = self._conclude(outcome, run)
         except Exception as error:  # noqa: BLE001  Our own fault: without a settlement the job would run for ever.
             settlement = _followed(run, *decide.after_own_fault(error))
-        self._settle(settlement)
+        self._settle_once(settlement)
         if isinstance(outcome, Raised) and isinstance(outcome.exception, AttemptTimedOut):
             await self._calls.wait_for_thread(outcome.exception, claimed)
+
+    def expect(self, claimed: Claimed) -> None:
+        """Note that a run begins, and so owes a settlement."""
+        self._unsettled.add((claimed.job_id, claimed.claim))
+
+    def ensure_settled(self, claimed: Claimed, fault: BaseException | None = None) -> None:
+        """Settle a run that does not do so itself: it ended by a fault of ours, or refuses to end."""
+        if (claimed.job_id, claimed.claim) not in self._unsettled:
+            return
+        if isinstance(fault, Exception):
+            self._settle_once(_followed(_unstarted(claimed), *decide.after_own_fault(fault)))
+        else:
+            self.give_back(claimed)
+
+    def give_back(self, claimed: Claimed) -> None:
+        """Put a job back into its queue at no cost."""
+        run = _unstarted(claimed)
+        self.expect(claimed)
+        self._settle_once(run.settlement(record.released(run), telemetry.JobReleased(run.attempt)))
+
+    def _settle_once(self, settlement: Settlement) -> None:
+        run = (settlement.job_id, settlement.claim)
+        if run in self._unsettled:
+            self._unsettled.remove(run)
+            self._settle(settlement)
 
     async def _run(self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker") -> Outcome:
         if context.abort_reason():  # Asked for before it began.
@@ -171,6 +200,11 @@ def _told(run: record.Run, failure: Failure, decision: Decision, reason: str) ->
             )
         case _:
             assert_never(decision)
+
+
+def _unstarted(claimed: Claimed) -> record.Run:
+    now = datetime.now(UTC)
+    return record.Run(claimed, _attempt(claimed, None), now, now, None)
 
 
 def _attempt(claimed: Claimed, prepared: Prepared | None) -> telemetry.Attempt:

@@ -8,7 +8,7 @@ import orjson
 from procrastinate import exceptions, jobs, manager
 
 from ..postgres.sqlfiles import load
-from .connector import AfreshConnector, AfreshSyncConnector
+from .connector import AfreshConnector, AfreshSyncConnector, patiently
 from .defer import evolved
 
 SQL = load("submit")
@@ -69,6 +69,10 @@ class AfreshJobManager(manager.JobManager):
 
         channels = [*manager.get_channel_for_queues(queues), WAKE_CHANNEL]
         await self.connector.listen_notify(on_notification=heard, channels=channels)
+
+    async def register_worker(self) -> int:
+        """Register a worker that starts, and wait for a database that is away just then."""
+        return await patiently(super().register_worker) if self.ours else await super().register_worker()
 
     async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:
         """Leave silent workers registered: rescue takes their jobs over by the clock, one by one, with a record.

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from .connector import AfreshConnector
+import psycopg
+from procrastinate import exceptions
+
 from .rescue import rescue_stalled
-from .settle import SQL, UNREACHABLE
 
 if TYPE_CHECKING:
     from .worker import AfreshWorker
@@ -16,9 +18,15 @@ if TYPE_CHECKING:
 RESCUE_SECONDS = 5.0
 """Between two looks for jobs of lost workers."""
 
-FIRST_RESTART, LONGEST_RESTART = 0.5, 10.0
-"""Seconds between two starts of a loop that keeps failing, from the first to the longest: much less than STALLED_AFTER,
-because the heartbeat is one of them."""
+LONGEST_RESTART = 5.0
+"""Seconds between two starts of a loop that keeps failing."""
+
+STEADY_SECONDS = 60.0
+"""A loop that ran for so long is well: its next failure is the first again."""
+
+BEAT_AGAIN = 0.5
+"""Seconds before a heartbeat that failed is tried again. After an outage the others wait no longer for this worker
+than `rescue.Silence` says."""
 
 _logger = logging.getLogger(__name__)
 
@@ -42,15 +50,14 @@ def side_loops(worker: "AfreshWorker") -> list[asyncio.Task[Any]]:
 
 async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
     """Run a loop, and again after an error, until it returns or is cancelled."""
-    pause = FIRST_RESTART
+    pause = 0.5
     while True:
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()
         try:
             await loop()
         except Exception as error:  # noqa: BLE001  The supervisor: no loop's trouble may end the worker or the others.
+            pause = 0.5 if time.monotonic() - began > STEADY_SECONDS else pause
             _logger.warning("%s stopped (%s: %s) and is started again", name, type(error).__name__, error)
-            if asyncio.get_running_loop().time() - began > LONGEST_RESTART:  # It worked meanwhile.
-                pause = FIRST_RESTART
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  Spreads load; no secret.
             pause = min(2 * pause, LONGEST_RESTART)
         else:
@@ -58,27 +65,21 @@ async def supervise(name: str, loop: Callable[[], Awaitable[None]]) -> None:
 
 
 async def beat(worker: "AfreshWorker") -> None:
-    """Keep the heartbeat; a worker that finds itself pruned registers again, and what it ran is no longer its own."""
+    """Keep the heartbeat, also while the worker drains; one that fails is tried again soon."""
     while True:
-        await asyncio.sleep(worker.update_heartbeat_interval)
-        connector = worker.app.connector
-        if not isinstance(connector, AfreshConnector):
-            await worker.app.job_manager.update_heartbeat(worker.worker_id or 0)
-            continue
-        async with connector.connection() as conn:
-            cursor = await conn.execute(SQL["beat_heart"], (worker.worker_id,))
-            if await cursor.fetchone() is None:
-                await worker.register_again()
+        try:
+            await worker.beat()
+        except (psycopg.Error, exceptions.ConnectorException, TimeoutError) as error:
+            worker.settler.outage.lost("heartbeat", error)
+            await asyncio.sleep(BEAT_AGAIN)
+        else:
+            worker.settler.outage.back("heartbeat")
+            await asyncio.sleep(worker.update_heartbeat_interval)
 
 
 async def rescue(worker: "AfreshWorker") -> None:
-    """Take over the jobs of lost workers, out of step with the other workers.
-
-    After an outage every heartbeat looks old: nobody is judged before all have had the time to beat again.
-    """
+    """Take over the jobs of lost workers, out of step with the other workers."""
+    seconds = min(RESCUE_SECONDS, worker.update_heartbeat_interval)
     while True:
-        await asyncio.sleep(RESCUE_SECONDS * random.uniform(0.8, 1.0))  # noqa: S311  Spreads load; no secret.
-        try:
-            await rescue_stalled(worker.app)
-        except UNREACHABLE:
-            await asyncio.sleep(worker.app.settings.worker.stalled_after.total_seconds())
+        await asyncio.sleep(seconds * random.uniform(0.8, 1.0))  # noqa: S311  Spreads load; no secret.
+        await rescue_stalled(worker.app)

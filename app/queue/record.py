@@ -52,7 +52,8 @@ class Run:
         self, ending: dict[str, Any] | None, *events: Event, result: bytes | None = None, note: str | None = None
     ) -> Settlement:
         """The settlement of this run."""
-        return Settlement(self.claimed.job, self.claimed.job_id, self.attempt, events, ending, result, note)
+        claimed = self.claimed
+        return Settlement(claimed.job, claimed.job_id, claimed.claim, self.attempt, events, ending, result, note)
 
 
 def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: str | None) -> dict[str, Any]:

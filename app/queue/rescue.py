@@ -4,6 +4,8 @@ A rescue is not a failure of the job and costs no attempt. It is counted apart, 
 and again is buried before it takes every worker down.
 """
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from ..retry.failure import Evidence, Failure, FailureType, Remediation
 from ..retry.policy import DeadLetter, DeathCause, Snooze, SnoozeReason, Step
 from ..telemetry import Attempt, JobBuried, JobRescued, emit
 from .connector import AfreshConnector
-from .settle import SQL
+from .settle import SQL, refused
 
 if TYPE_CHECKING:
     from .app import Afresh
@@ -45,14 +47,58 @@ def delay_before(rescue: int) -> timedelta:
     return min(doubled, LONGEST_DELAY)
 
 
+LONGEST_BLINK = 15.0
+"""Seconds between two looks at the silent workers; after a longer pause the watch begins anew."""
+
+
+class Silence:
+    """Which workers this process has found silent, and for how long it has watched each.
+
+    After an outage every worker looks silent, until each has had the time for a heartbeat. So nobody is taken for
+    lost at first sight: its heart must stand still under the eyes of a process that itself reaches the database.
+    """
+
+    def __init__(self) -> None:
+        self._watched: dict[int, tuple[datetime, float]] = {}
+        self._last_look = 0.0
+
+    def confirm(self, silent: Iterable[tuple[int, datetime]], *, now: float, grace: float) -> list[int]:
+        """Note who is silent now, and return those watched for `grace` seconds.
+
+        Args:
+            silent: Ids of workers, each with its last heartbeat.
+            now: Of a monotonic clock, in seconds.
+            grace: The time that a live worker needs for its next heartbeat.
+        """
+        former = self._watched if now - self._last_look <= max(LONGEST_BLINK, grace) else {}
+        self._last_look = now
+        self._watched = {}
+        for worker, beat in silent:
+            seen = former.get(worker)
+            self._watched[worker] = seen if seen and seen[0] == beat else (beat, now)
+        return [worker for worker, (_, since) in self._watched.items() if now - since >= grace]
+
+    def interrupt(self) -> None:
+        """Begin anew: the database was out of reach."""
+        self._watched = {}
+
+
 async def rescue_stalled(app: "Afresh") -> RescueReport:
-    """Put back, or bury, every job whose worker is gone or silent for STALLED_AFTER.
+    """Put back, or bury, every job whose worker is gone, or silent for STALLED_AFTER and watched since.
 
     Nothing on a connector that is not ours.
 
     Raises:
-        psycopg.OperationalError: The database is out of reach.
+        psycopg.Error, TimeoutError: The database is out of reach.
     """
+    try:
+        return await _rescue_stalled(app)
+    except BaseException:
+        app.silence.interrupt()
+        raise
+
+
+async def _rescue_stalled(app: "Afresh") -> RescueReport:
     stalled_after, most = app.settings.worker.stalled_after, app.settings.worker.max_rescues
     rescued: list[int] = []
     buried: list[int] = []
@@ -61,15 +107,17 @@ async def rescue_stalled(app: "Afresh") -> RescueReport:
     if not isinstance(connector, AfreshConnector):
         return RescueReport()
     async with connector.connection() as conn:
-        cursor = await conn.execute(SQL["find_stalled"], {"stalled_after": stalled_after})
+        cursor = await conn.execute(SQL["find_silent"], {"stalled_after": stalled_after})
+        silent = app.silence.confirm(await cursor.fetchall(), now=time.monotonic(), grace=app.heartbeat_seconds)
+        cursor = await conn.execute(SQL["find_stalled"], {"silent": silent})
         for row in await cursor.fetchall():
             lost = _Lost(*row)
             ending, events = _ending(lost, most, datetime.now(UTC))
             try:
                 applied = await _settle(conn, ending, stalled_after)
-            except psycopg.OperationalError:
-                raise
             except psycopg.Error as error:
+                if not refused(error):
+                    raise
                 failed.append((lost.job_id, str(error)))
                 continue
             if applied:

@@ -7,7 +7,7 @@ acknowledgement of a job that succeeded, it does not run the job again.
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ import orjson
 import psycopg
 from procrastinate import jobs
 from procrastinate.manager import JobManager
-from psycopg_pool import PoolTimeout
 
 from ..postgres.sqlfiles import load
-from ..telemetry import AttemptAborted, DatabaseBack, DatabaseLost, Event, JobCoalesced, OwnershipLost, emit
+from ..telemetry import AttemptAborted, Event, JobCoalesced, OwnershipLost, emit
 from .connector import AfreshConnector
+from .outage import Outage
 from .progress import write_reports
 from .storable import storable
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SQL = load("spine")
 
-UNREACHABLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+UNREACHABLE = (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError)
 """The database cannot answer now: lost, restarting, out of connections, disk full, statement cancelled."""
 
 LONGEST_GROUP = 500
@@ -37,6 +37,9 @@ LONGEST_GROUP = 500
 
 LONGEST_PAUSE = 5.0
 """Seconds between two tries while the database is out of reach."""
+
+LONGEST_TEXT = 16_000
+"""Characters kept of a text that had to be replaced."""
 
 TEXTS = ("exception_type", "message", "traceback", "fingerprint", "reason")
 CHANGES = ("priority", "queue_name", "lock")
@@ -47,7 +50,7 @@ class Settlement:
     """How one run ended, and what is told once that is written.
 
     Attributes:
-        attempts: As claimed, before this run.
+        claim: Which run of the job it ends.
         ending: None for a success; else the row of `afresh.settle_endings`.
         result: What the task returned, as JSON; None if nothing.
         note: Why what it returned is not stored.
@@ -56,6 +59,7 @@ class Settlement:
 
     job: jobs.Job
     job_id: int
+    claim: int
     attempt: "Attempt"
     events: tuple[Event, ...] = ()
     ending: dict[str, Any] | None = None
@@ -71,6 +75,7 @@ class Settler:
     app: "Afresh"
     worker_id: int
     delete: jobs.DeleteJobCondition = jobs.DeleteJobCondition.NEVER
+    outage: Outage = field(default_factory=Outage)
     _pending: dict[int, Settlement] = field(default_factory=dict)
     _flying: dict[int, Settlement] = field(default_factory=dict)
     _reports: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -78,15 +83,19 @@ class Settler:
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _flushed: asyncio.Event = field(default_factory=asyncio.Event)
-    _put_off: int = 0
-    _lost_at: float | None = None
+    _put_off: dict[int, Settlement] = field(default_factory=dict)
     landed: int = 0
 
     def __post_init__(self) -> None:
         self._idle.set()
 
     def add(self, settlement: Settlement) -> None:
-        """Have a settlement written with the next group."""
+        """Have a settlement written with the next group. Of two for one job only that of the later claim is true."""
+        other = self._pending.get(settlement.job_id)
+        if other is not None and other.claim > settlement.claim:
+            other, settlement = settlement, other
+        if other is not None and other.claim < settlement.claim:
+            emit(OwnershipLost(other.attempt))
         self._pending[settlement.job_id] = settlement
         self._idle.clear()
         self._arrived.set()
@@ -99,13 +108,19 @@ class Settler:
     def forget(self, job_ids: Iterable[int]) -> None:
         """Drop unconfirmed settlements of jobs that were claimed again: the claim proves that they landed."""
         for job_id in job_ids:
-            self._pending.pop(job_id, None)
-            self._flying.pop(job_id, None)
+            for unconfirmed in (self._pending, self._flying, self._put_off):
+                unconfirmed.pop(job_id, None)
             self._reports.pop(job_id, None)
+        self._tell()
+
+    @property
+    def unconfirmed(self) -> Collection[int]:
+        """The jobs whose end has not been written yet, as far as is known."""
+        return {*self._pending, *self._flying, *self._put_off}
 
     async def written(self, job_id: int) -> None:
         """Return when the job's settlement is confirmed, refused or forgotten."""
-        while job_id in self._pending or job_id in self._flying:
+        while job_id in self.unconfirmed:
             await self._flushed.wait()
 
     async def drained(self) -> None:
@@ -118,9 +133,10 @@ class Settler:
         while True:
             await self._arrived.wait()
             self._take_group()
+            group = list(self._flying.values())
             try:
-                await self._write(list(self._flying.values()))
-            except UNREACHABLE as error:
+                await self._write(group)
+            except (psycopg.Error, TimeoutError) as error:
                 pause = min(LONGEST_PAUSE, 2 * pause or 0.05)
                 self._keep(error)
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  Spreads load; no secret.
@@ -129,7 +145,7 @@ class Settler:
                 raise
             else:
                 pause = 0.0
-                self._confirm()
+                self._confirm(len(group))
 
     def _take_group(self) -> None:
         group = list(self._pending)[:LONGEST_GROUP]
@@ -146,20 +162,20 @@ class Settler:
 
     def _keep(self, error: BaseException) -> None:
         self._put_back()
-        if self._lost_at is None:
-            self._lost_at = asyncio.get_running_loop().time()
-            emit(DatabaseLost(str(error)))
+        self.outage.lost("settlements", error)
 
-    def _confirm(self) -> None:
-        self.landed += len(self._flying)
+    def _confirm(self, count: int) -> None:
+        self.landed += count
         self._flying = {}
+        self._tell()
+        self.outage.back("settlements")
+
+    def _tell(self) -> None:
+        """Wake those who wait for settlements."""
         self._flushed.set()
         self._flushed = asyncio.Event()
-        if not (self._pending or self._put_off):
+        if not self.unconfirmed:
             self._idle.set()
-        if self._lost_at is not None:
-            emit(DatabaseBack(asyncio.get_running_loop().time() - self._lost_at))
-            self._lost_at = None
 
     async def _write(self, group: list[Settlement]) -> None:
         connector = self.app.connector
@@ -179,34 +195,34 @@ class Settler:
     async def _write_part(self, conn: psycopg.AsyncConnection[Any], part: list[Settlement]) -> None:
         """Write a group; if the database refuses it, one by one, so that one bad row does not hold up the others."""
         try:
-            self._announce(part, await self._execute(conn, part))
+            verdicts = await self._execute(conn, part)
         except (psycopg.Error, TypeError) as error:  # orjson raises TypeError for what is no JSON.
-            if isinstance(error, UNREACHABLE) and not isinstance(error, psycopg.errors.ProgramLimitExceeded):
+            if not refused(error):
                 raise
             if len(part) == 1:
                 self._try_differently(part[0], error)
                 return
             for each in part:
                 await self._write_part(conn, [each])
+        else:
+            for each in part:  # What has landed is not written, and told, again if the rest of the group fails.
+                self._flying.pop(each.job_id, None)
+            self._announce(part, verdicts)
 
     def _try_differently(self, settlement: Settlement, error: psycopg.Error | TypeError) -> None:
-        """For a row refused alone: a race over a queueing lock passes, a text that cannot be stored is replaced, and
-        what a strategy wanted changed about the job is dropped if that is not enough.
-        """  # noqa: D205  One sentence.
-        ending = settlement.ending
-        if ending is not None and not isinstance(error, psycopg.IntegrityError):
-            plain = {name: ascii(ending[name]) for name in TEXTS if ending.get(name) is not None}
-            unchanged = dict.fromkeys(CHANGES) if settlement.tries else {}
-            ending = {**ending, **plain, **unchanged, "evidence": None, "explanation": None}
-        note = settlement.note if settlement.result is None else f"Postgres refused the result: {storable(str(error))}"
-        later = replace(settlement, ending=ending, result=None, note=note, tries=settlement.tries + 1)
+        """For a row refused alone: a race over a queueing lock passes, what cannot be stored is replaced."""
+        if self._flying.pop(settlement.job_id, None) is None:
+            return
+        later = _storable(settlement, error) if unstorable(error) else settlement
+        later = replace(later, tries=settlement.tries + 1)
+        self._put_off[later.job_id] = later
         delay = min(60.0, 0.05 * 2.0**settlement.tries)
-        self._put_off += 1
         asyncio.get_running_loop().call_later(delay, self._add_again, later)
 
     def _add_again(self, settlement: Settlement) -> None:
-        self._put_off -= 1
-        self.add(settlement)
+        if self._put_off.get(settlement.job_id) is settlement:  # Else it was forgotten meanwhile.
+            del self._put_off[settlement.job_id]
+            self.add(settlement)
 
     async def _execute(self, conn: psycopg.AsyncConnection[Any], part: list[Settlement]) -> list[tuple[Any, ...]]:
         if part[0].ending is None:
@@ -221,6 +237,7 @@ class Settler:
                     f"{{{results.decode()}}}" if results else None,
                     self.delete is not jobs.DeleteJobCondition.NEVER,
                     orjson.dumps(notes).decode() if notes else None,
+                    [each.claim for each in part],
                 ),
             )
         else:
@@ -250,6 +267,33 @@ class Settler:
             await JobManager.finish_job(manager, job, status, delete)
         for event in settlement.events:
             emit(event)
+
+
+def refused(error: psycopg.Error | TypeError) -> bool:
+    """Whether the database judged these very rows, rather than being unable to write any: then waiting does not help.
+
+    A read-only server (class 25) is out of reach; a value beyond the program's limits (class 54) is refused.
+    """
+    kind = (getattr(error, "sqlstate", None) or "")[:2]
+    return kind == "54" or not (isinstance(error, UNREACHABLE) or kind == "25")
+
+
+def unstorable(error: psycopg.Error | TypeError) -> bool:
+    """Whether it is a value that the database, or JSON, cannot hold."""
+    return not isinstance(error, psycopg.IntegrityError | psycopg.InternalError)
+
+
+def _storable(settlement: Settlement) -> Settlement:
+    """The same end with what any database can hold; how a job ended matters more than what it said.
+
+    What a strategy wanted changed about the job is dropped if replacing the texts was not enough.
+    """
+    ending = settlement.ending
+    if ending is not None:
+        plain = {name: ascii(ending[name])[:LONGEST_TEXT] for name in TEXTS if ending.get(name) is not None}
+        unchanged = dict.fromkeys(CHANGES) if settlement.tries else {}
+        ending = {**ending, **plain, **unchanged, "evidence": None, "explanation": None}
+    return replace(settlement, ending=ending, result=None)
 
 
 def told(settlement: Settlement, verdict: str, outcome: str | None) -> tuple[Event, ...]:

@@ -13,16 +13,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from procrastinate import signals
+from procrastinate import exceptions
 from procrastinate import worker as procrastinate_worker
 from procrastinate.job_context import AbortReason, JobContext
 
 from .. import telemetry
 from .call import Calls
-from .claim import Claimed, Claims
+from .claim import SQL, Claimed, Claims
+from .connector import AfreshConnector
 from .execute import Executor
 from .loops import side_loops
-from .settle import UNREACHABLE, Settler
+from .settle import Settler
+from .signals import obeying
 
 if TYPE_CHECKING:
     from .app import Afresh
@@ -40,10 +42,20 @@ THREAD_NOTICE = 2.0
 """Seconds that a thread has to notice that its worker stops, before its job goes back without it."""
 
 LAST_WORDS = 5.0
-"""Seconds that a stopping worker has at least to write how its jobs ended, however short its grace."""
+"""Seconds that a stopping worker has at least to write how its jobs ended, however short its grace, and that a task
+has to end after it was cancelled: one that refuses loses its job all the same."""
 
-RELEASE_FAILED = (*UNREACHABLE, psycopg.IntegrityError)
-"""Nothing was released: out of reach, or another job took a queueing lock in that instant."""
+TROUBLE = (psycopg.Error, exceptions.ConnectorException, TimeoutError)
+"""Whatever the database answers, or does not: no error of one statement may end a worker."""
+
+
+class UnsettledJobs(Exception):  # noqa: N818  Reads as what happened.
+    """A worker ended before it could store how its last jobs ended; others will run them again."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"the database is out of reach: how {count} jobs ended could not be stored, they will run again"
+        )
 
 
 class AfreshWorker(procrastinate_worker.Worker):
@@ -56,17 +68,20 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._begin()
         telemetry.emit(telemetry.WorkerStarted(self._label, tuple(self.queues or ()), self.concurrency))
         side = side_loops(self)
-        stopping = signals.on_stop(self.stop) if self.install_signal_handlers else contextlib.nullcontext()
-        try:
-            with stopping:
+        with obeying(self.stop) if self.install_signal_handlers else contextlib.nullcontext():
+            try:
                 await self._work()
-        finally:
-            await self._shutdown(side)
-            telemetry.emit(telemetry.WorkerStopped(self._label))
+            finally:
+                await self._shutdown(side)
+                telemetry.emit(telemetry.WorkerStopped(self._label))
 
     def _begin(self) -> None:
         assert self.worker_id is not None  # noqa: S101  Worker.run registers before it starts the loop.
         self._running_jobs = {}
+        self._claimed: dict[asyncio.Task[Any], Claimed] = {}
+        self._missed_at = time.monotonic() + self.update_heartbeat_interval
+        self._returning: set[int] = set()
+        self._registering = asyncio.Lock()
         self._ahead: deque[tuple[Claimed, float]] = deque()
         self._average = 1.0
         self._releasing: asyncio.Task[None] | None = None
@@ -97,9 +112,10 @@ class AfreshWorker(procrastinate_worker.Worker):
         empty = 0
         while not self.stopping:
             self._new_job_event.clear()
+            await self._adopt_missed()
             room = self._room()
             if room == 0:
-                await self._new_job_event.wait()
+                await self._pause(self.update_heartbeat_interval)
                 continue
             landed = self.settler.landed
             claimed = await self._claim(room)
@@ -136,12 +152,27 @@ class AfreshWorker(procrastinate_worker.Worker):
 
     async def _claim(self, room: int) -> list[Claimed] | None:
         try:
-            return await self.claims.take(room)
-        except UNREACHABLE:
-            await self._pause(1.0)
+            claimed = await self.claims.take(room)
         except psycopg.errors.ForeignKeyViolation:  # Pruned: somebody took this worker for lost.
             await self.register_again()
-        return None
+            return None
+        except TROUBLE as error:
+            self._missed_at = 0.0  # It may have been done, with only the answer lost.
+            self.settler.outage.lost("claims", error)
+            await self._pause(1.0)
+            return None
+        self.settler.outage.back("claims")
+        return claimed
+
+    async def _adopt_missed(self) -> None:
+        """From time to time, and after a claim that failed, look for jobs that only the database knows to be ours."""
+        if time.monotonic() < self._missed_at:
+            return
+        known = {context.job.id or 0 for context in self._running_jobs.values()}
+        known |= {each.job_id for each, _ in self._ahead} | self._returning | set(self.settler.unconfirmed)
+        with contextlib.suppress(*TROUBLE):
+            self._accept(await self.claims.missed(list(known)))
+            self._missed_at = time.monotonic() + self.update_heartbeat_interval
 
     def _accept(self, claimed: list[Claimed]) -> None:
         self.settler.forget(each.job_id for each in claimed)
@@ -157,7 +188,7 @@ class AfreshWorker(procrastinate_worker.Worker):
     async def _sleep_until_work(self) -> None:
         """Until something is announced, something falls due, or the polling interval ends."""
         pause = self.fetch_job_polling_interval
-        with contextlib.suppress(*UNREACHABLE):  # The interval alone does, until the database is back.
+        with contextlib.suppress(*TROUBLE):  # The interval alone does, until the database is back.
             due = await self.claims.next_due()
             if due is not None:
                 pause = min(pause, max(0.0, (due - datetime.now(UTC)).total_seconds()))
@@ -185,12 +216,15 @@ class AfreshWorker(procrastinate_worker.Worker):
         )
         if claimed.job.abort_requested:
             self._job_ids_to_abort[job_id] = AbortReason.USER_REQUEST
+        self._executor.expect(claimed)
         run = asyncio.create_task(self._executor.execute(claimed, context, self))
         self._running_jobs[run] = context
+        self._claimed[run] = claimed
         run.add_done_callback(self._ended)
 
     def _ended(self, run: asyncio.Task[Any]) -> None:
         context = self._running_jobs.pop(run)
+        self._executor.ensure_settled(self._claimed.pop(run), None if run.cancelled() else run.exception())
         self._job_ids_to_abort.pop(context.job.id or 0, None)
         self._average += 0.1 * (max(1e-5, time.time() - context.start_timestamp) - self._average)
         if self._ahead and not self.stopping:
@@ -208,23 +242,51 @@ class AfreshWorker(procrastinate_worker.Worker):
     async def release_ahead(self) -> None:
         """Give back what was claimed ahead and has not started.
 
-        What cannot go back is kept, and starts here when there is room: a job that was asked to abort, one whose
-        queueing lock another job waits with, and all of them while the database is out of reach.
+        What cannot go back is kept, and starts here when there is room: a job that was asked to abort, and one whose
+        queueing lock another job waits with. Where the answer was lost nobody knows; then a settlement gives them back.
         """
-        ahead = list(self._ahead)
+        ahead, unknown = list(self._ahead), list(self._ahead)
         self._ahead.clear()
-        kept = {each.job_id for each, _ in ahead}
+        ids = {each.job_id for each, _ in ahead}
+        self._returning |= ids
         try:
             kept = await self.claims.release([each for each, _ in ahead])
-        except RELEASE_FAILED:
-            return
+        except psycopg.IntegrityError:
+            kept, unknown = ids, []
+        except TROUBLE:
+            kept = set()
+        else:
+            unknown = []
         finally:
-            self._ahead.extendleft(reversed([each for each in ahead if each[0].job_id in kept]))
+            self._returning -= ids
+            for each, _ in unknown:
+                self._executor.give_back(each)
+        self._ahead.extendleft(reversed([each for each in ahead if each[0].job_id in kept]))
+
+    async def beat(self) -> None:
+        """Say that this worker lives; pruned by others, it registers again.
+
+        Raises:
+            psycopg.Error, procrastinate.exceptions.ConnectorException, TimeoutError: Nothing was said.
+        """
+        connector = self.app.connector
+        if not isinstance(connector, AfreshConnector):
+            await self.app.job_manager.update_heartbeat(self.worker_id or 0)
+            return
+        async with connector.connection() as conn:
+            cursor = await conn.execute(SQL["beat_heart"], (self.worker_id,))
+            known = await cursor.fetchone()
+        if known is None:
+            await self.register_again()
 
     async def register_again(self) -> None:
         """Go on under a new registration: the old one was pruned, and its jobs are others' by now."""
-        with contextlib.suppress(*UNREACHABLE):  # The next claim or heartbeat tries again.
-            worker_id = await self.app.job_manager.register_worker()
+        pruned = self.worker_id
+        with contextlib.suppress(*TROUBLE):  # The next claim or heartbeat tries again.
+            async with self._registering:
+                if self.worker_id != pruned:  # A claim and a heartbeat noticed at the same time.
+                    return
+                worker_id = await self.app.job_manager.register_worker()
             self._ahead.clear()
             self.worker_id = worker_id
             self.settler.worker_id = worker_id
@@ -268,14 +330,17 @@ class AfreshWorker(procrastinate_worker.Worker):
         grace = self.shutdown_graceful_timeout
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.settler.drained(), None if grace is None else max(grace, LAST_WORDS))
+        unsettled = len(self.settler.unconfirmed)
         for task in side_tasks:
             task.cancel()
         await asyncio.gather(*side_tasks, return_exceptions=True)
         self._calls.close()
         if self.worker_id is not None:
-            with contextlib.suppress(*UNREACHABLE):
+            with contextlib.suppress(*TROUBLE):
                 await self.app.job_manager.unregister_worker(self.worker_id)
         self.worker_id = None
+        if unsettled:
+            raise UnsettledJobs(unsettled)
 
     async def _release_running(self) -> None:
         for claimed, _ in self._ahead:  # Those that could not go back go the way of those that run.
@@ -289,4 +354,7 @@ class AfreshWorker(procrastinate_worker.Worker):
             await asyncio.wait(threads, timeout=THREAD_NOTICE)
             for run in threads:
                 self._cancel(run)
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            await asyncio.wait(running, timeout=LAST_WORDS)
+        for run in self._running_jobs:
+            self._executor.ensure_settled(self._claimed[run])

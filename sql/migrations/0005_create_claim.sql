@@ -10,6 +10,11 @@ ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
 
 COMMENT ON COLUMN procrastinate_jobs.afresh_dependency IS 'What this job relies on; null: what its task relies on.';
 
+-- Worker and attempts do not tell two runs apart: a snooze costs no attempt, and the same worker may claim again.
+ALTER TABLE procrastinate_jobs ADD COLUMN afresh_claim bigint;
+
+COMMENT ON COLUMN procrastinate_jobs.afresh_claim IS 'Number of the last claim within its worker: the fence of its settlement.';
+
 CREATE INDEX afresh_jobs_ready_idx ON procrastinate_jobs (
     queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority), id
 ) WHERE status = 'todo' AND scheduled_at IS NULL;
@@ -212,6 +217,7 @@ $$;
 --   p_queues        null: every queue
 --   p_tasks, p_dependencies
 --                   pairs: what each task relies on, for jobs whose own column is null
+--   p_claim         number of this claim within the worker, which the settlements of its jobs must name
 --   p_due_first     whose turn it is when a job without a time and a due one tie. Both kinds take turns within one
 --                   priority; a worker that claims one at a time alternates this, so that neither starves the other.
 --
@@ -232,7 +238,8 @@ CREATE FUNCTION afresh.claim(
     p_queues text[] DEFAULT NULL,
     p_tasks text[] DEFAULT '{}',
     p_dependencies text[] DEFAULT '{}',
-    p_due_first boolean DEFAULT false
+    p_due_first boolean DEFAULT false,
+    p_claim bigint DEFAULT NULL
 ) RETURNS TABLE (
     id bigint,
     queue_name text,
@@ -283,12 +290,12 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
+        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
     EXCEPTION WHEN unique_violation THEN
         SELECT o_ids INTO v_ids
         FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
-        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker
+        UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
     END;
     RETURN QUERY

@@ -1,8 +1,8 @@
 -- Settling: the one place where the end of a run is written. Both functions take many runs at once, in one statement
 -- and so in one transaction: the history row, the job's new state and the dead letter stand or fall together.
 --
--- A settlement is fenced: it applies only while the job still runs under the worker and the number of attempts that
--- the claim saw. Each job given comes back with a verdict:
+-- A settlement is fenced: it applies only while the job still runs under the worker, the claim and the number of
+-- attempts that the claim saw. Each job given comes back with a verdict:
 --   applied    written now
 --   already    written before, by an earlier try whose answer was lost
 --   lost       the job was taken from this worker; nothing is written
@@ -21,7 +21,7 @@ COMMENT ON COLUMN afresh.result.note IS 'Why what the task returned is not store
 -- p_notes: null, or {"<job id>": <why there is no result>}.
 CREATE FUNCTION afresh.settle_successes(
     p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL, p_delete boolean DEFAULT false,
-    p_notes jsonb DEFAULT NULL
+    p_notes jsonb DEFAULT NULL, p_claims bigint[] DEFAULT NULL
 ) RETURNS TABLE (job_id bigint, verdict text)
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -31,12 +31,13 @@ AS $$
 DECLARE
     v_done bigint[];
 BEGIN
-    WITH given AS (SELECT * FROM unnest(p_ids, p_attempts) AS g (id, attempts)),
+    WITH given AS (SELECT * FROM unnest(p_ids, p_attempts, p_claims) AS g (id, attempts, claim)),
     done AS (
         UPDATE procrastinate_jobs j
         SET status = 'succeeded', attempts = j.attempts + 1, abort_requested = false
         FROM given g
         WHERE j.id = g.id AND j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
+          AND j.afresh_claim IS NOT DISTINCT FROM g.claim
         RETURNING j.id, j.lock
     ),
     woken AS (
@@ -63,9 +64,10 @@ BEGIN
         SELECT g.id, CASE
             WHEN g.id = ANY (v_done) THEN 'applied'
             WHEN p_delete AND j.id IS NULL THEN 'already'
-            WHEN j.status = 'succeeded' AND j.worker_id = p_worker AND j.attempts = g.attempts + 1 THEN 'already'
+            WHEN j.status = 'succeeded' AND j.worker_id = p_worker AND j.attempts = g.attempts + 1
+                 AND j.afresh_claim IS NOT DISTINCT FROM g.claim THEN 'already'
             ELSE 'lost' END
-        FROM unnest(p_ids, p_attempts) AS g (id, attempts)
+        FROM unnest(p_ids, p_attempts, p_claims) AS g (id, attempts, claim)
         LEFT JOIN procrastinate_jobs j ON j.id = g.id;
     END IF;
 END;
@@ -113,7 +115,7 @@ BEGIN
         LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
         WHERE j.status::text = 'doing' AND j.attempts = g.attempts AND CASE
             WHEN p_worker IS NULL THEN w.id IS NULL OR w.last_heartbeat < now() - p_stalled_after
-            ELSE j.worker_id = p_worker END
+            ELSE j.worker_id = p_worker AND j.afresh_claim IS NOT DISTINCT FROM g.claim END
         ORDER BY j.id
         FOR UPDATE OF j
     ),

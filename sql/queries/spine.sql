@@ -2,7 +2,20 @@
 
 -- name: claim_jobs
 -- Take runnable jobs.
-SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s);
+SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s);
+
+-- name: find_missed
+-- Jobs that run under this worker's name without its knowledge, as a claim returns them, and the number of that claim.
+SELECT j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at,
+       j.attempts, j.abort_requested, j.afresh_dependency,
+       o.max_retries, o.timeout, o.deadline, o.task_type, o.correlation_id, o.metadata, o.waited,
+       (SELECT array_agg(a.fingerprint ORDER BY a.id)
+        FROM afresh.attempt a WHERE a.job_id = j.id AND a.outcome = 'failed') AS fingerprints,
+       j.afresh_claim
+FROM procrastinate_jobs j
+LEFT JOIN afresh.job_option o ON o.job_id = j.id
+WHERE j.worker_id = %(worker)s AND j.status = 'doing' AND j.id <> ALL (%(known)s::bigint[])
+ORDER BY j.id;
 
 -- name: find_next_due
 -- When the next job that waits for its time falls due.
@@ -10,7 +23,7 @@ SELECT afresh.next_due(%s);
 
 -- name: settle_successes
 -- Write the ends of runs that succeeded.
-SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, %s);
+SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, %s, %s);
 
 -- name: settle_endings
 -- Write the ends of all other runs.
@@ -19,9 +32,10 @@ SELECT * FROM afresh.settle_endings(%s, %s::jsonb, %s, %s);
 -- name: release_jobs
 -- Give claimed jobs that never started back to the queue; the rows are those that stay with the worker.
 WITH mine AS (
-    SELECT id, queueing_lock, abort_requested, row_number() OVER (PARTITION BY queueing_lock ORDER BY id) AS place
-    FROM procrastinate_jobs
-    WHERE id = ANY (%(ids)s) AND status = 'doing' AND worker_id = %(worker)s
+    SELECT j.id, j.queueing_lock, row_number() OVER (PARTITION BY j.queueing_lock ORDER BY j.id) AS place
+    FROM unnest(%(ids)s::bigint[], %(claims)s::bigint[]) AS g (id, claim)
+    JOIN procrastinate_jobs j ON j.id = g.id
+    WHERE j.status = 'doing' AND j.worker_id = %(worker)s AND j.afresh_claim = g.claim
 ),
 released AS (
     UPDATE procrastinate_jobs j
@@ -34,13 +48,20 @@ released AS (
 )
 SELECT id FROM mine WHERE id NOT IN (SELECT id FROM released);
 
+-- name: find_silent
+-- Workers that run jobs and have not been heard of for too long.
+SELECT w.id, w.last_heartbeat
+FROM procrastinate_workers w
+WHERE w.last_heartbeat < now() - %(stalled_after)s
+  AND EXISTS (SELECT FROM procrastinate_jobs j WHERE j.worker_id = w.id AND j.status = 'doing');
+
 -- name: find_stalled
--- Jobs whose worker is gone, or silent for too long, with how often they were rescued before.
+-- Jobs whose worker is gone, or is one of those found silent, with how often they were rescued before.
 SELECT j.id, j.task_name, j.queue_name, j.attempts, j.worker_id, coalesce(r.rescues, 0) AS rescues
 FROM procrastinate_jobs j
 LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
 LEFT JOIN afresh.rescue r ON r.job_id = j.id
-WHERE j.status = 'doing' AND (w.id IS NULL OR w.last_heartbeat < now() - %(stalled_after)s)
+WHERE j.status = 'doing' AND (w.id IS NULL OR w.id = ANY (%(silent)s::bigint[]))
 ORDER BY j.id
 LIMIT 1000;
 

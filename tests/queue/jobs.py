@@ -73,19 +73,21 @@ async def claim(  # noqa: PLR0913 - each is an argument of the function
     queues: Sequence[str] | None = None,
     own: Mapping[str, str] | None = None,
     due_first: bool = False,
+    number: int = 1,
 ) -> list[Row]:
-    """Claim jobs; `own` says what each task relies on by itself."""
+    """Claim jobs; `own` says what each task relies on by itself, `number` which claim of its worker this is."""
     own = own or {}
     claimant = worker or await register(conn)
     return await rows(
         conn,
-        "SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s)",
+        "SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s)",
         claimant,
         limit,
         None if queues is None else list(queues),
         list(own),
         list(own.values()),
         due_first,
+        number,
     )
 
 
@@ -121,24 +123,26 @@ async def dead_letters(conn: AsyncConnection[Any], job_id: int) -> list[Row]:
     return await rows(conn, "SELECT * FROM afresh.dead_letter WHERE job_id = %s", job_id)
 
 
-async def settle_successes(
+async def settle_successes(  # noqa: PLR0913 - as above
     conn: AsyncConnection[Any],
     worker: int,
     runs: Mapping[int, int],
     results: Mapping[int, Any] | None = None,
     *,
     delete: bool = False,
+    number: int = 1,
 ) -> dict[int, str]:
-    """Settle runs that succeeded, given as job id and attempts as claimed; return the verdicts."""
+    """Settle runs of one claim that succeeded, given as job id and attempts as claimed; return the verdicts."""
     given = None if results is None else orjson.dumps(results, option=orjson.OPT_NON_STR_KEYS).decode()
     found = await rows(
         conn,
-        "SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s)",
+        "SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, %s)",
         worker,
         list(runs),
         list(runs.values()),
         given,
         delete,
+        [number] * len(runs),
     )
     return {row["job_id"]: row["verdict"] for row in found}
 

@@ -191,7 +191,7 @@ def _failed(job_id: int, attempts: int, fingerprint: str) -> dict[str, object]:
     return {
         "job_id": job_id,
         "attempts": attempts,
-        "claim": attempts + 1,
+        "claim": 1,
         "outcome": "failed",
         "counted": True,
         "status": "todo",

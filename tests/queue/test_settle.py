@@ -65,10 +65,10 @@ def released(job_id: int) -> dict[str, Any]:
     return ending(job_id, outcome="released", counted=False, decision="snooze", failure_type=None)
 
 
-def buried(job_id: int, attempt: int = 0) -> dict[str, Any]:
+def buried(job_id: int, attempt: int = 0, **changes: Any) -> dict[str, Any]:
     """The row of a run after which the job is dead."""
     last = {"status": "failed", "decision": "dead_letter", "delay": None, "next_run_at": None}
-    return ending(job_id, attempt, cause="retries_spent") | last
+    return ending(job_id, attempt, cause="retries_spent", **changes) | last
 
 
 async def running(conn: Connection, **columns: Any) -> tuple[int, int]:
@@ -235,11 +235,11 @@ async def test_a_burial_settled_twice_is_one(conn: Connection):
     assert len(await attempts(conn, job_id)) == len(await dead_letters(conn, job_id)) == 1
 
 
-@pytest.mark.parametrize("thief", ["worker", "attempts"])
+@pytest.mark.parametrize("thief", ["worker", "attempts", "claim"])
 async def test_an_ending_is_fenced(conn: Connection, thief: str):
-    """An ending applies only while the job runs under this worker with as many attempts as the claim saw."""
+    """An ending applies only while the job runs under this worker and claim with as many attempts as that saw."""
     job_id, worker = await running(conn)
-    row = buried(job_id, attempt=1 if thief == "attempts" else 0)
+    row = buried(job_id, attempt=1 if thief == "attempts" else 0, claim=2 if thief == "claim" else 1)
     claimant = await register(conn) if thief == "worker" else worker
     assert await settle_endings(conn, claimant, row) == {job_id: ("lost", None)}
     assert await status(conn, job_id) == "doing"

@@ -1,0 +1,122 @@
+"""Ends that were asked for: nothing is lost, nothing costs an attempt, and the exit code tells the truth."""
+
+import signal
+import time
+
+import pytest
+
+from ..eventually import eventually_sync
+from .conftest import Queue, Start
+from .processes import Effects, Gate, passed
+from .proxy import Proxy
+
+
+def test_heart_beats_while_draining(queue: Queue, start: Start, effects: Effects, gate: Gate):
+    """A worker that drains for longer than STALLED_AFTER is not taken for lost."""
+    draining = start(queue.url, SHUTDOWN_GRACE="20s")
+    job = queue.submit("wait", gate=gate)
+    eventually_sync(lambda: effects.count(job, "began") == 1)
+    start(queue.url)
+    draining.signal(signal.SIGTERM)
+    for _ in passed(4):
+        pass
+    gate.open()
+    assert draining.ended() == 0
+    assert queue.outcomes(job) == ["succeeded"]
+    assert effects.count(job, "began") == 1
+
+
+@pytest.mark.parametrize("task", ["wait", "wait_in_thread"])
+def test_unfinished_jobs_go_back(queue: Queue, start: Start, effects: Effects, gate: Gate, task: str):
+    """A job that does not end in time goes back to the queue at no cost, and the exit code is 0."""
+    worker = start(queue.url)
+    job = queue.submit(task, gate=gate)
+    eventually_sync(lambda: effects.count(job, "began") == 1)
+    assert worker.stop() == 0
+    assert queue.outcomes(job) == ["released"]
+    assert (queue.status(job), queue.job(job)["attempts"], queue.job(job)["rescues"]) == ("todo", 0, 0)
+    gate.open()
+    start(queue.url)
+    eventually_sync(queue.ended(job))
+    assert queue.job(job)["attempts"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal(queue: Queue, start: Start, effects: Effects, gate: Gate, number: signal.Signals):
+    """The second signal ends the worker at once, whatever it waits for."""
+    worker = start(queue.url, SHUTDOWN_GRACE="60s")
+    job = queue.submit("wait", gate=gate)
+    eventually_sync(lambda: effects.count(job, "began") == 1)
+    began = time.monotonic()
+    while worker.lives and time.monotonic() < began + 5:
+        worker.signal(number)
+        for _ in passed(0.1):
+            pass
+    assert worker.ended(0.1) == -number
+    assert queue.status(job) == "doing"
+
+
+def test_task_that_refuses_to_end(queue: Queue, start: Start, effects: Effects, gate: Gate):
+    """A task that ignores its cancellation loses its job all the same."""
+    worker = start(queue.url)
+    job = queue.submit("refuse_to_end", gate=gate)
+    eventually_sync(lambda: effects.count(job, "began") == 1)
+    worker.signal(signal.SIGTERM)
+    eventually_sync(lambda: queue.outcomes(job) == ["released"])
+    gate.open()
+    assert worker.ended() == 0
+    assert queue.status(job) == "todo"
+
+
+def test_end_during_an_outage(queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate):
+    """A worker that cannot store how its jobs ended says so and exits with 1; they run again."""
+    worker = start(proxy.url)
+    job = queue.submit("wait", gate=gate)
+    eventually_sync(lambda: effects.count(job, "began") == 1)
+    proxy.refuse()
+    gate.open()
+    eventually_sync(lambda: effects.count(job) == 1)
+    worker.signal(signal.SIGTERM)
+    assert worker.ended() == 1
+    assert "could not be stored" in worker.text()
+    start(queue.url)
+    eventually_sync(queue.ended(job))
+    assert queue.outcomes(job) == ["lost", "succeeded"]
+
+
+def claim_ahead(queue: Queue, start: Start, effects: Effects, gate: Gate) -> list[int]:
+    """Have a worker with one slot claim a job that blocks its loop, and three behind it with queueing locks."""
+    start(queue.url, WORKER_CONCURRENCY="1", STALLED_AFTER="40s")
+    queue.submit_many("touch", 100)
+    eventually_sync(queue.all_ended)
+    rows = queue.query(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, args, queueing_lock) SELECT 'default', "
+        "CASE n WHEN 0 THEN 'faults.block' ELSE 'faults.touch' END, "
+        "CASE n WHEN 0 THEN jsonb_build_object('gate', %s::text) ELSE '{}' END, 'lock ' || n "
+        "FROM generate_series(0, 3) n RETURNING id",
+        str(gate),
+    )
+    blocking, *ahead = (int(row["id"]) for row in rows)
+    eventually_sync(lambda: effects.count(blocking, "began") == 1)
+    assert [queue.status(job) for job in ahead] == ["doing"] * 3
+    return ahead
+
+
+def test_jobs_claimed_ahead_whose_twins_wait(queue: Queue, start: Start, effects: Effects, gate: Gate):
+    """A job claimed ahead that cannot go back, because a twin holds its queueing lock by now, is not stuck."""
+    ahead = claim_ahead(queue, start, effects, gate)
+    twins = [queue.submit("touch", queueing_lock=f"lock {n}") for n in (1, 2, 3)]
+    gate.open()
+    eventually_sync(queue.ended(*twins))
+    eventually_sync(lambda: {queue.status(job) for job in ahead} <= {"succeeded", "cancelled"})
+
+
+def test_abort_of_jobs_claimed_ahead(queue: Queue, start: Start, effects: Effects, gate: Gate):
+    """A job claimed ahead whose abort is requested ends aborted without having run."""
+    ahead = claim_ahead(queue, start, effects, gate)
+    for job in ahead:
+        queue.query("SELECT procrastinate_cancel_job_v1(%s, true, false)", job)
+    gate.open()
+    eventually_sync(lambda: {queue.status(job) for job in ahead} <= {"succeeded", "aborted"})
+    assert "aborted" in {queue.status(job) for job in ahead}
+    assert all(effects.count(job) == (queue.status(job) == "succeeded") for job in ahead)
