@@ -283,7 +283,7 @@ def unstorable(error: psycopg.Error | TypeError) -> bool:
     return not isinstance(error, psycopg.IntegrityError | psycopg.InternalError)
 
 
-def _storable(settlement: Settlement) -> Settlement:
+def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settlement:
     """The same end with what any database can hold; how a job ended matters more than what it said.
 
     What a strategy wanted changed about the job is dropped if replacing the texts was not enough.
@@ -293,7 +293,8 @@ def _storable(settlement: Settlement) -> Settlement:
         plain = {name: ascii(ending[name])[:LONGEST_TEXT] for name in TEXTS if ending.get(name) is not None}
         unchanged = dict.fromkeys(CHANGES) if settlement.tries else {}
         ending = {**ending, **plain, **unchanged, "evidence": None, "explanation": None}
-    return replace(settlement, ending=ending, result=None)
+    note = settlement.note if settlement.result is None else f"Postgres refused the result: {storable(str(error))}"
+    return replace(settlement, ending=ending, result=None, note=note)
 
 
 def told(settlement: Settlement, verdict: str, outcome: str | None) -> tuple[Event, ...]:

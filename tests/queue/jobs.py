@@ -136,7 +136,7 @@ async def settle_successes(  # noqa: PLR0913 - as above
     given = None if results is None else orjson.dumps(results, option=orjson.OPT_NON_STR_KEYS).decode()
     found = await rows(
         conn,
-        "SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, %s)",
+        "SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, p_claims => %s)",
         worker,
         list(runs),
         list(runs.values()),

@@ -126,6 +126,7 @@ OVERRIDES = [
     (Afresh, procrastinate.App, "open_async"),
     *((AfreshJobManager, manager.JobManager, name) for name in ("batch_defer_jobs_async", "batch_defer_jobs")),
     *((AfreshJobManager, manager.JobManager, name) for name in ("listen_for_jobs", "prune_stalled_workers")),
+    (AfreshJobManager, manager.JobManager, "register_worker"),
     *((AfreshConnector, psycopg_connector.PsycopgConnector, name) for name in ("open_async", "close_async")),
     *((AfreshConnector, psycopg_connector.PsycopgConnector, name) for name in ("get_sync_connector", "listen_notify")),
     *((AfreshConnector, connector.BaseAsyncConnector, f"execute_query{end}") for end in ("", "_one", "_all")),
@@ -243,7 +244,7 @@ def test_the_schema_file():
 
 COLUMNS = {
     "procrastinate_jobs": "id queue_name task_name priority lock queueing_lock args status scheduled_at attempts "
-    "abort_requested worker_id afresh_dependency",
+    "abort_requested worker_id afresh_dependency afresh_claim",
     "procrastinate_events": "id job_id type at",
     "procrastinate_workers": "id last_heartbeat",
     "procrastinate_periodic_defers": "id task_name defer_timestamp job_id periodic_id",

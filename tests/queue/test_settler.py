@@ -42,11 +42,7 @@ def settlement(
     """The settlement of a job's first run."""
     attempt = Attempt("t", 1, job_id=job_id, queue="q")
     of = jobs.Job(id=job_id, queue="q", lock=None, queueing_lock=None, task_name="t", attempts=0)
-<<<<<<< HEAD
-    return Settlement(of, job_id, attempt, (AttemptSucceeded(attempt, 0.1),), row, result, note)
-=======
-    return Settlement(of, job_id, 1, attempt, (AttemptSucceeded(attempt, 0.1),), row, result)
->>>>>>> c275420 (Let no lost answer orphan a job, and no old settlement reach a new run)
+    return Settlement(of, job_id, 1, attempt, (AttemptSucceeded(attempt, 0.1),), row, result, note)
 
 
 async def claimed(conn: Connection, count: int = 1, **columns: Any) -> tuple[list[int], int]:
