@@ -14,6 +14,7 @@ from app.config import (
     LogSettings,
     RetrySettings,
     Settings,
+    SubmissionSettings,
     WorkerSettings,
 )
 from app.queue.app import Afresh, create
@@ -28,12 +29,14 @@ def settings_for(
     joke_schedule: bool = False,
     allowed_hosts: tuple[str, ...] = (),
     admin_key: str | None = None,
+    submission: SubmissionSettings | None = None,
 ) -> Settings:
     """Settings for a database, with retries that come at once; port 9 answers nobody."""
     soon = timedelta(milliseconds=1)
     return Settings(
         database=DatabaseSettings(url=url),
         api=ApiSettings(allowed_hosts=allowed_hosts, admin_key=admin_key),
+        submission=submission or SubmissionSettings(),
         worker=WorkerSettings(),
         retry=RetrySettings(base_delay=soon, max_delay=soon, jitter="none"),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
