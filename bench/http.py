@@ -97,9 +97,7 @@ async def _load(address: tuple[str, int], seconds: float) -> tuple[int, float]:
     """Send requests for so many seconds from the first answer on; return how many were answered, in which time."""
     await _send(*await asyncio.open_connection(*address), until=0.0)
     begun = time.perf_counter()
-    senders = [
-        _send(*await asyncio.open_connection(*address), until=begun + seconds) for _ in range(CONNECTIONS)
-    ]
+    senders = [_send(*await asyncio.open_connection(*address), until=begun + seconds) for _ in range(CONNECTIONS)]
     answered = sum(await asyncio.gather(*senders))
     return answered, time.perf_counter() - begun
 

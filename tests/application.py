@@ -22,7 +22,7 @@ from app.queue.app import Afresh, create
 from . import sample_tasks
 
 
-def settings_for(
+def settings_for(  # noqa: PLR0913 - each is something that a test may want to be otherwise.
     url: str,
     *,
     joke_api: str = "http://127.0.0.1:9",

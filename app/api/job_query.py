@@ -11,9 +11,9 @@ from ..queue.catalog import Catalog
 from ..redact import is_secret
 from ..store.jobs import JobFilter
 from ..web.errors import InvalidInput
-from ..web.paging import PageQuery
+from ..web.paging import BIGGEST_ID, PageQuery
 from ..web.reading import queue_of
-from .fields import BIGGEST_ID, Moment, QueueName, State, Status, Text
+from .fields import Moment, QueueName, State, Status, Text
 
 LONGEST_TEXT = 200
 MOST_METADATA = 8
