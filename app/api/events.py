@@ -36,7 +36,7 @@ _EVENT = {
     "properties": {
         "id": {"type": "string", "description": "Sent back as Last-Event-ID, it resumes after this event."},
         "event": {"enum": ["state", "attempt", "progress", "end"]},
-        "data": {"type": "string", "contentMediaType": "application/json"},
+        "data": {"description": "JSON.", "contentMediaType": "application/json"},
     },
 }
 
