@@ -9,10 +9,9 @@ import orjson
 from psycopg import AsyncConnection
 
 from ..postgres.sqlfiles import load
-from .paging import COUNTED_EXACTLY, Listing, Page, Part, Row, fetch, fetch_page, fetch_total
+from .paging import Listing, Page, Part, Row, fetch, fetch_page, fetch_total
 
 __all__ = [
-    "COUNTED_EXACTLY",
     "STATES",
     "STATUSES",
     "JobFilter",

@@ -5,7 +5,7 @@ conditions that are asked for are sent, so that a filter that is not set costs n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
@@ -63,7 +63,7 @@ class Listing:
     count: LiteralString
     estimate: LiteralString
     conditions: Mapping[str, LiteralString]
-    rough: Mapping[str, LiteralString]
+    rough: Mapping[str, LiteralString] = field(default_factory=dict)
 
     def text(self, query: LiteralString, chosen: Mapping[str, Any]) -> LiteralString:
         """`query` with the conditions of the filters that are set."""
