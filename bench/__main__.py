@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 
 from rich.console import Console
 
-from . import ceiling, classify, decide, deferral, memory, pickup, report, speed
+from . import ceiling, classify, decide, deferral, http, memory, pickup, report, speed
 from .bench import Bench
 from .row import Row
 from .scale import FULL, SHORT
@@ -19,6 +19,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "speed": speed.rows,
     "pickup": pickup.rows,
     "deferral": deferral.rows,
+    "http": http.rows,
     "memory": memory.rows,
     "ceiling": ceiling.rows,
     "decide": decide.rows,

@@ -14,6 +14,7 @@ from app.config import (
     LogSettings,
     RetrySettings,
     Settings,
+    SubmissionSettings,
     WorkerSettings,
 )
 from app.queue.app import Afresh, create
@@ -21,19 +22,21 @@ from app.queue.app import Afresh, create
 from . import sample_tasks
 
 
-def settings_for(
+def settings_for(  # noqa: PLR0913 - each is something that a test may want to be otherwise.
     url: str,
     *,
     joke_api: str = "http://127.0.0.1:9",
     joke_schedule: bool = False,
     allowed_hosts: tuple[str, ...] = (),
     admin_key: str | None = None,
+    submission: SubmissionSettings | None = None,
 ) -> Settings:
     """Settings for a database, with retries that come at once; port 9 answers nobody."""
     soon = timedelta(milliseconds=1)
     return Settings(
         database=DatabaseSettings(url=url),
         api=ApiSettings(allowed_hosts=allowed_hosts, admin_key=admin_key),
+        submission=submission or SubmissionSettings(),
         worker=WorkerSettings(),
         retry=RetrySettings(base_delay=soon, max_delay=soon, jitter="none"),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),

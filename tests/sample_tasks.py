@@ -1,5 +1,6 @@
 """Tasks as a user would write them."""
 
+import asyncio
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -50,3 +51,9 @@ async def internal() -> None:
 async def with_context(context: Any, number: int) -> int:
     """Take the context that Procrastinate passes."""
     return int(context.job.id) + number
+
+
+@task(name="sample.sleep_well", slug="sleep-well")
+async def sleep_well() -> None:
+    """Sleep until somebody wakes it."""
+    await asyncio.sleep(60)

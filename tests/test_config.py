@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.config import GROUPS, PolicyOverride, RetrySettings, Settings, SettingsError, load_settings, read_settings
 from app.config.example import render
-from app.config.values import LONGEST, parse_duration
+from app.config.values import LONGEST, TaskType, parse_duration
 from app.retry.failure import FailureType
 
 ROOT = Path(__file__).parent.parent
@@ -150,7 +150,9 @@ def test_lists_and_pairs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TASK_MODULES", "mycompany.jobs, mycompany.reports,")
     monkeypatch.setenv("TASK_TIMEOUTS", "fetch-joke=30s, send-email = 1m")
     monkeypatch.setenv("FAILURE_RULES", "mycompany.errors.Busy=TRANSIENT_RESOURCE")
+    monkeypatch.setenv("TASK_TYPES", "invoice=4:invoices, letter = 10 : post")
     settings = read_settings()
+    assert settings.submission.task_types == {"invoice": TaskType(4, "invoices"), "letter": TaskType(10, "post")}
     assert settings.worker.task_modules == ("mycompany.jobs", "mycompany.reports")
     assert settings.retry.task_timeouts == {
         "fetch-joke": timedelta(seconds=30),
@@ -191,6 +193,9 @@ WRONG = {
     "LISTEN_DATABASE_URL": "nonsense",
     "EMBEDDED_POSTGRES": "17",
     "API_PORT": "99999",
+    "MAX_QUEUE_SIZE": "-1",
+    "IDEMPOTENCY_TTL": "0",
+    "TASK_TYPES": "invoice=11:invoices",
     "WORKER_CONCURRENCY": "0",
     "SHUTDOWN_GRACE": "-1",
     "STALLED_AFTER": "0",

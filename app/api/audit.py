@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from ..store.audit import AuditFilter, list_audit
 from ..web.auth import ADMIN
 from ..web.limits import StrictRoute
-from ..web.paging import PageQuery
+from ..web.paging import PageOf, PageQuery
 from ..web.problem import responses
 from ..web.reading import ReadingConnection
 from .fields import QueueName, Text, Time
@@ -28,13 +28,8 @@ class AuditEntry(BaseModel):
     details: dict[str, Any]
 
 
-class AuditPage(BaseModel):
+class AuditPage(PageOf[AuditEntry]):
     """Some changes, newest first."""
-
-    items: list[AuditEntry]
-    total: int = Field(description="All that the filter lets through.", examples=[12])
-    total_is_exact: bool = Field(description="False: there are more than that.")
-    next_cursor: str | None = Field(description="As `cursor`, it brings the next page; null at the end.")
 
 
 class AuditQuery(PageQuery):
@@ -50,9 +45,4 @@ async def list_changes(wanted: Annotated[AuditQuery, Query()], conn: ReadingConn
     """Return one page of the changes that fit, newest first. A job's submission is told by the job itself."""
     chosen = AuditFilter(actor=wanted.actor, action=wanted.action, target=wanted.target)
     page = await list_audit(conn, chosen, limit=wanted.limit, before=wanted.before, offset=wanted.offset)
-    return AuditPage(
-        items=[AuditEntry.model_validate(row) for row in page.items],
-        total=page.total,
-        total_is_exact=page.total_is_exact,
-        next_cursor=None if page.next_before is None else str(page.next_before),
-    )
+    return AuditPage.of(page, AuditEntry.model_validate)

@@ -8,10 +8,11 @@ import orjson
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
+from ..queue.control import UnknownJob
 from ..queue.watch import Hub
 from ..store.updates import Cursor, Update
 from ..web.auth import VIEWER
-from ..web.errors import InvalidInput, UnknownJob
+from ..web.errors import InvalidInput
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
@@ -35,7 +36,7 @@ _EVENT = {
     "properties": {
         "id": {"type": "string", "description": "Sent back as Last-Event-ID, it resumes after this event."},
         "event": {"enum": ["state", "attempt", "progress", "end"]},
-        "data": {"type": "string", "contentMediaType": "application/json"},
+        "data": {"description": "JSON.", "contentMediaType": "application/json"},
     },
 }
 

@@ -2,24 +2,27 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..queue.app import Afresh
+from ..queue.control import UnknownJob
 from ..redact import redact
 from ..store.jobs import JobFilter, Row, find_job, list_attempts
+from ..store.jobs import count_jobs as total_of_jobs
 from ..store.jobs import list_jobs as page_of_jobs
 from ..web.auth import VIEWER
-from ..web.errors import UnknownJob
 from ..web.limits import StrictRoute
-from ..web.paging import PageQuery
+from ..web.paging import PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import JobId, QueueName, State, Status, Time
+from .fields import JobId, State, Time
+from .job_query import METADATA_HELP, ChosenJobs, JobFilterQuery
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
 Redacted = AfterValidator(redact)
+LISTED = responses(422, 503)
 
 
 class LastFailure(BaseModel):
@@ -56,6 +59,9 @@ class JobSummary(BaseModel):
     lock: str | None
     queueing_lock: str | None
     abort_requested: bool
+    batch_id: int | None = Field(description="The batch it came with.")
+    replay_of: int | None = Field(description="The ended job in whose place it runs.")
+    replayed_as: int | None = Field(description="The newest job that runs, or ran, in its place.")
     correlation_id: str | None
     submitted_by: str | None = Field(description="The name of the API key that asked for it.", examples=["deploy"])
     args: Annotated[dict[str, Any], Redacted] = Field(examples=[{"joke_id": 42}])
@@ -71,13 +77,15 @@ class Job(JobSummary):
     result: Annotated[Any, Redacted] = None
 
 
-class JobPage(BaseModel):
+class JobPage(PageOf[JobSummary]):
     """Some jobs, newest first."""
 
-    items: list[JobSummary]
+
+class JobCount(BaseModel):
+    """How many jobs there are."""
+
     total: int = Field(description="All that the filter lets through.", examples=[150])
     total_is_exact: bool = Field(description="False: an estimate, for there are very many.")
-    next_cursor: str | None = Field(description="As `cursor`, it brings the next page; null at the end.")
 
 
 class Attempt(BaseModel):
@@ -118,32 +126,29 @@ class AttemptList(BaseModel):
     next_cursor: str | None = None
 
 
-class JobQuery(PageQuery):
-    """Which jobs, and which part of them."""
-
-    state: State | None = None
-    status: Status | None = None
-    task: QueueName | None = Field(None, description="Slug or full name.")
-    queue: QueueName | None = None
-
-
-@router.get("/jobs", dependencies=[VIEWER], summary="List jobs", responses=responses(422, 503))
-async def list_jobs(wanted: Annotated[JobQuery, Query()], conn: ReadingConnection, queue: Queue) -> JobPage:
+@router.get(
+    "/jobs",
+    dependencies=[VIEWER],
+    summary="List jobs",
+    description=f"Newest first.\n\n{METADATA_HELP}",
+    responses=LISTED,
+)
+async def list_jobs(chosen: ChosenJobs, conn: ReadingConnection, queue: Queue) -> JobPage:
     """Return one page of the jobs that fit, newest first."""
-    info = queue.catalog.find(wanted.task) if wanted.task else None
-    chosen = JobFilter(
-        state=wanted.state,
-        status=wanted.status,
-        task_name=info.name if info else wanted.task,
-        queue=wanted.queue,
-    )
+    return await show_page(conn, queue, *chosen)
+
+
+@router.get("/jobs/count", dependencies=[VIEWER], summary="Count jobs", responses=LISTED)
+async def count_jobs(chosen: ChosenJobs, conn: ReadingConnection) -> JobCount:
+    """Return how many jobs there are; filters as those of the list. Exact up to 10 000, then estimated."""
+    total, exact = await total_of_jobs(conn, chosen[1])
+    return JobCount(total=total, total_is_exact=exact)
+
+
+async def show_page(conn: ReadingConnection, queue: Afresh, wanted: JobFilterQuery, chosen: JobFilter) -> JobPage:
+    """One page of jobs, for this list and those of a queue."""
     page = await page_of_jobs(conn, chosen, limit=wanted.limit, before=wanted.before, offset=wanted.offset)
-    return JobPage(
-        items=[JobSummary.model_validate(shape(row, queue)) for row in page.items],
-        total=page.total,
-        total_is_exact=page.total_is_exact,
-        next_cursor=None if page.next_before is None else str(page.next_before),
-    )
+    return JobPage.of(page, lambda row: JobSummary.model_validate(shape(row, queue)))
 
 
 @router.get("/jobs/{job_id}", dependencies=[VIEWER], summary="Show a job", responses=responses(404, 422, 503))

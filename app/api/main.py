@@ -21,10 +21,26 @@ from ..web.auth import VIEWER, SignIn
 from ..web.bind import OpenBind, bind_host, refuse_open_bind
 from ..web.headers import SecurityHeaders
 from ..web.keyring import Keyring
-from ..web.limits import BodyLimit
+from ..web.limits import MAX_BATCH_BYTES, BodyLimit
 from ..web.origin import OriginGuard
 from ..web.shutdown import told_of_shutdown
-from . import audit, documentation, events, failures, jobs, monitoring, progress, retry, tasks
+from . import (
+    audit,
+    batches,
+    documentation,
+    events,
+    failures,
+    job_actions,
+    jobs,
+    monitoring,
+    progress,
+    queues,
+    retry,
+    tasks,
+)
+
+BATCH_SUFFIX = "/batch"
+"""How the paths end to which many jobs are sent at once."""
 
 VERSION = "0.1.0"
 DESCRIPTION = """Background jobs on Postgres that know why they failed, when to try again, and say so in words.
@@ -50,9 +66,12 @@ def create_app(queue: Afresh) -> FastAPI:
     app.openapi = lambda: documentation.describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it.
     for router in (
         tasks.router,
+        batches.router,
         jobs.router,
         progress.router,
         events.router,
+        job_actions.router,
+        queues.router,
         failures.router,
         retry.router,
         monitoring.router,
@@ -66,7 +85,7 @@ def create_app(queue: Afresh) -> FastAPI:
     app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False, dependencies=[VIEWER])
     problem.install(app)
     # The one added last looks at a request first.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, larger={BATCH_SUFFIX: MAX_BATCH_BYTES})
     app.add_middleware(SignIn, keyring=Keyring(queue.connection, queue.settings.api.admin_key))
     app.add_middleware(OriginGuard, allowed_hosts=queue.settings.api.allowed_hosts)
     app.add_middleware(SecurityHeaders)

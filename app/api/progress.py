@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..queue.control import UnknownJob
 from ..store.jobs import find_job, find_result
 from ..store.progress import list_progress
 from ..web.auth import VIEWER
-from ..web.errors import NoResult, UnknownJob
+from ..web.errors import NoResult
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import ReadingConnection

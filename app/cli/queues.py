@@ -17,15 +17,16 @@ def list_all() -> None:
     """List the queues that have jobs or are paused."""
     from rich.markup import escape
 
-    from ..store.holds import list_queues
+    from ..store.queues import list_queues
     from .show import console, moment, table
 
-    rows = table("queue", "ready>", "waiting>", "running>", "paused", "by", "because")
+    rows = table("queue", "ready>", "scheduled>", "retrying>", "running>", "paused", "by", "because")
     for queue in in_database(list_queues):
         rows.add_row(
             escape(queue.name),
             str(queue.ready),
-            str(queue.waiting),
+            str(queue.scheduled),
+            str(queue.retrying),
             str(queue.running),
             moment(queue.held_at),
             escape(queue.held_by or ""),

@@ -21,6 +21,7 @@ from .groups import (
     LogSettings,
     PolicyOverride,
     RetrySettings,
+    SubmissionSettings,
     WorkerSettings,
 )
 from .values import expectation
@@ -34,6 +35,7 @@ __all__ = [
     "RetrySettings",
     "Settings",
     "SettingsError",
+    "SubmissionSettings",
     "WorkerSettings",
     "load_settings",
     "read_settings",
@@ -46,6 +48,7 @@ class Settings:
 
     database: DatabaseSettings
     api: ApiSettings
+    submission: SubmissionSettings
     worker: WorkerSettings
     retry: RetrySettings
     joke: JokeSettings
@@ -55,6 +58,7 @@ class Settings:
 GROUPS: dict[str, type[Group]] = {
     "database": DatabaseSettings,
     "api": ApiSettings,
+    "submission": SubmissionSettings,
     "worker": WorkerSettings,
     "retry": RetrySettings,
     "joke": JokeSettings,

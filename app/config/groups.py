@@ -45,6 +45,20 @@ class ApiSettings(Group):
     )
 
 
+class SubmissionSettings(Group):
+    """What becomes of a job when it is handed in over HTTP."""
+
+    max_queue_size: values.Count = setting(
+        "MAX_QUEUE_SIZE", "0", "Ready jobs in a queue from which on it takes no more, with a 429; 0: no limit."
+    )
+    idempotency_ttl: values.PositiveDuration = setting(
+        "IDEMPOTENCY_TTL", "24h", "How long an Idempotency-Key is remembered."
+    )
+    task_types: values.TaskTypes = setting(
+        "TASK_TYPES", "", "Your kinds of work, besides email, report, analytics and cleanup, which it can redefine."
+    )
+
+
 class WorkerSettings(Group):
     """What a worker runs, and how it lets go."""
 

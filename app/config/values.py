@@ -82,6 +82,34 @@ def _split_pairs(value: object) -> object:
     return pairs
 
 
+@dataclass(frozen=True, slots=True)
+class TaskType:
+    """What a kind of work brings where its job says nothing."""
+
+    priority: int
+    queue: str
+
+
+_LOWEST_PRIORITY, _HIGHEST_PRIORITY = 1, 10
+_LONGEST_NAME = 128
+
+
+def _task_types(value: object) -> object:
+    pairs = _split_pairs(value)
+    if not isinstance(value, str) or not isinstance(pairs, dict):
+        return value
+    return {name: _task_type(content) for name, content in pairs.items()}
+
+
+def _task_type(text: str) -> TaskType:
+    priority, colon, queue = (part.strip() for part in text.partition(":"))
+    if not (colon and 0 < len(queue) <= _LONGEST_NAME and priority.isascii() and priority.isdecimal()):
+        raise ValueError("not a priority and a queue")
+    if not _LOWEST_PRIORITY <= int(priority) <= _HIGHEST_PRIORITY:
+        raise ValueError("not a priority")
+    return TaskType(int(priority), queue)
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -135,6 +163,11 @@ FailureRules = Annotated[
     Mapping[str, FailureType],
     BeforeValidator(_split_pairs),
     Expects("class=type pairs separated by commas, such as mycompany.errors.Busy=TRANSIENT_RESOURCE"),
+]
+TaskTypes = Annotated[
+    Mapping[str, TaskType],
+    BeforeValidator(_task_types),
+    Expects("name=priority:queue separated by commas, such as invoice=4:invoices; priorities are 1 to 10"),
 ]
 PostgresAddress = Annotated[
     str, AfterValidator(_postgres_address), Expects("a PostgreSQL address such as postgresql://user@host/name")

@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from ..config import Settings, load_settings
 from ..postgres.connect import Database
 from ..postgres.errors import PostgresError
+from .backpressure import Backpressure
 from .catalog import Catalog
 from .claim import own_dependencies
 from .connector import AfreshConnector
@@ -56,6 +57,7 @@ class Afresh(procrastinate.App):
         self.silence = Silence()
         self.engine = engine(settings)
         self.catalog = Catalog(self.tasks, self.engine.tier_of)
+        self.backpressure = Backpressure(self, settings.submission.max_queue_size)
         self.job_manager = AfreshJobManager(self.connector)
         self.hub = Hub(self)
         self._own_dependencies: tuple[int, tuple[list[str], list[str]]] = (-1, ([], []))

@@ -55,6 +55,7 @@ class TaskInfo:
         slug: The short name in addresses; None where two plain tasks would share it.
         description: Its docstring.
         http: Whether it may be deferred over HTTP.
+        is_async: Whether it can be stopped from outside while it runs.
         max_retries: As its own strategy says; None: unlimited, or up to the policy of each failure's type.
         arguments: JSON schema of its arguments, an object.
     """
@@ -71,6 +72,7 @@ class TaskInfo:
     timeout: timedelta | None
     task_type: str | None
     http: bool
+    is_async: bool
     max_retries: int | None
     arguments: dict[str, Any]
 
@@ -152,6 +154,7 @@ class Catalog:
             timeout=options.timeout,
             task_type=options.task_type,
             http=not _is_builtin(task) if options.http is None else options.http,
+            is_async=inspect.iscoroutinefunction(inspect.unwrap(task.func)),
             max_retries=_max_retries(self._tier_of(task), task.retry_strategy),
             arguments=self._arguments_of(task).schema,
         )

@@ -1,7 +1,8 @@
 """Putting a job into its queue, on a connection that the caller owns: the job exists when their transaction does."""
 
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.pq import TransactionStatus
 
 from ..postgres.sqlfiles import load
+from ..store.idempotency import Claim, Claimed, find_claim
 
 SQL = load("submit")
 
@@ -23,13 +25,24 @@ class AlreadyQueued(Exception):  # noqa: N818  Reads as what happened.
 
     Attributes:
         queueing_lock: The lock.
-        job_id: The waiting job; None if it was claimed meanwhile.
+        job_id: The waiting job; None if it was claimed meanwhile, or is one of the same batch.
+        index: Which item of a batch it is about.
     """
 
-    def __init__(self, queueing_lock: str, job_id: int | None) -> None:
-        super().__init__(f"job {job_id} with queueing lock {queueing_lock!r} waits already")
+    def __init__(self, queueing_lock: str, job_id: int | None, index: int | None = None) -> None:
+        which = "a job" if job_id is None else f"job {job_id}"
+        item = "" if index is None else f"jobs.{index}: "
+        super().__init__(f"{item}{which} with queueing lock {queueing_lock!r} waits already")
         self.queueing_lock = queueing_lock
         self.job_id = job_id
+        self.index = index
+
+
+class KeyReused(Exception):  # noqa: N818  As above.
+    """The Idempotency-Key came with another body before."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the Idempotency-Key {key!r} stands for a request with another body")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,22 +84,75 @@ async def submit(conn: AsyncConnection[Any], submission: Submission) -> int:
     Raises:
         AlreadyQueued: A job with the same queueing lock waits.
     """
+    made = await _insert(conn, "submit_job", submission, {})
+    if made is None:
+        raise AssertionError("an INSERT … RETURNING returns its row")
+    return made
+
+
+async def submit_once(conn: AsyncConnection[Any], submission: Submission, claim: Claim) -> int | Claimed:
+    """As `submit`, if the key is free: job and key are there together or not at all. Else what the key stands for.
+
+    A request that comes while another with its key is under way waits for that one's end.
+
+    Raises:
+        AlreadyQueued: A job with the same queueing lock waits; the key stays free.
+        KeyReused: The key stands for another body.
+    """
+    while True:
+        made = await _insert(conn, "submit_job_once", submission, asdict(claim))
+        if made is not None:
+            return made
+        if claimed := await repeated(conn, claim):
+            return claimed
+
+
+async def repeated(conn: AsyncConnection[Any], claim: Claim) -> Claimed | None:
+    """What the first request with this key has made; None where this is the first.
+
+    Raises:
+        KeyReused: The key stands for another body.
+    """
+    claimed = await find_claim(conn, claim)
+    if claimed and claimed.body_hash != claim.body_hash:
+        raise KeyReused(claim.key)
+    return claimed
+
+
+async def _insert(
+    conn: AsyncConnection[Any], query: str, submission: Submission, besides: dict[str, Any]
+) -> int | None:
     try:
-        # A statement that is a transaction of its own needs no savepoint, which would cost two more round trips.
-        alone = conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE
-        async with nullcontext() if alone else conn.transaction():
-            cursor = await conn.execute(SQL["submit_job"], _parameters(submission))
+        async with _on_its_own(conn):
+            cursor = await conn.execute(SQL[query], _parameters(submission) | besides)
             row = await cursor.fetchone()
     except UniqueViolation as error:
         if error.diag.constraint_name != QUEUEING_LOCK_INDEX or submission.queueing_lock is None:
             raise
-        raise AlreadyQueued(submission.queueing_lock, await _waiting_twin(conn, submission.queueing_lock)) from None
-    if row is None:
-        raise AssertionError("an INSERT … RETURNING returns its row")
-    return int(row[0])
+        raise AlreadyQueued(submission.queueing_lock, await waiting_twin(conn, submission.queueing_lock)) from None
+    return int(row[0]) if row else None
 
 
-async def _waiting_twin(conn: AsyncConnection[Any], queueing_lock: str) -> int | None:
+@asynccontextmanager
+async def within(conn: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """A part of the caller's transaction that can fail alone; on a connection in autocommit, a transaction.
+
+    psycopg's own `transaction` would commit where it is the first statement on a connection without autocommit.
+    """
+    if not conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE:
+        await conn.execute("SELECT")
+    async with conn.transaction():
+        yield
+
+
+def _on_its_own(conn: AsyncConnection[Any]) -> AbstractAsyncContextManager[None]:
+    """A statement that is a transaction of its own needs no savepoint, which would cost two more round trips."""
+    alone = conn.autocommit and conn.info.transaction_status is TransactionStatus.IDLE
+    return nullcontext() if alone else within(conn)
+
+
+async def waiting_twin(conn: AsyncConnection[Any], queueing_lock: str) -> int | None:
+    """The waiting job that holds a queueing lock."""
     cursor = await conn.execute(SQL["find_twin"], {"queueing_lock": queueing_lock})
     row = await cursor.fetchone()
     return int(row[0]) if row else None

@@ -6,13 +6,24 @@ from typing import Any
 
 import orjson
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from ..postgres.sqlfiles import load
 from ..redact import redact, redact_text
-from .jobs import COUNTED_EXACTLY, Page
+from .paging import Listing, Page, Part, fetch_page
 
 SQL = load("audit")
+
+LISTING = Listing(
+    key="id",
+    page=SQL["list_audit"],
+    count=SQL["count_audit"],
+    estimate=SQL["estimate_audit"],
+    conditions={
+        "actor": "actor = %(actor)s::text",
+        "action": "action = %(action)s::text",
+        "target": "target = %(target)s::text",
+    },
+)
 
 
 async def record(  # noqa: PLR0913  Who, what, on what, why, and the rest.
@@ -50,10 +61,4 @@ async def list_audit(
     conn: AsyncConnection[Any], chosen: AuditFilter, *, limit: int, before: int | None = None, offset: int = 0
 ) -> Page:
     """Return one page: at most `limit` changes, older than change `before`, after skipping `offset` of them."""
-    parameters = asdict(chosen) | {"before": before, "limit": limit + 1, "offset": offset, "most": COUNTED_EXACTLY + 1}
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        items = await (await cursor.execute(SQL["list_audit"], parameters, prepare=False)).fetchall()
-        (counted,) = await (await cursor.execute(SQL["count_audit"], parameters, prepare=False)).fetchall()
-    total = min(counted["total"], COUNTED_EXACTLY)
-    next_before = items[limit - 1]["id"] if len(items) > limit else None
-    return Page(items[:limit], total, counted["total"] <= COUNTED_EXACTLY, next_before)
+    return await fetch_page(conn, LISTING, asdict(chosen), Part(limit, before, offset))

@@ -31,24 +31,6 @@ class Hold:
     held_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """A queue and what is in it. The last three are those of its pause, if it is paused.
-
-    Attributes:
-        ready: Jobs that could run now.
-        waiting: Jobs that wait for their time.
-    """
-
-    name: str
-    ready: int
-    waiting: int
-    running: int
-    reason: str | None
-    held_by: str | None
-    held_at: datetime | None
-
-
 async def hold(conn: AsyncConnection[Any], kind: Kind, name: str, *, reason: str, actor: str) -> bool:
     """Hold `name` back, with an audit row; False if it is held already."""
     return await _change(conn, "insert_hold", "pause", kind, name, reason, actor)
@@ -77,7 +59,6 @@ async def list_holds(conn: AsyncConnection[Any]) -> list[Hold]:
         return await (await cursor.execute(SQL["list_holds"])).fetchall()
 
 
-async def list_queues(conn: AsyncConnection[Any]) -> list[QueueDepth]:
-    """Every queue that has jobs or is paused, by name."""
-    async with conn.cursor(row_factory=class_row(QueueDepth)) as cursor:
-        return await (await cursor.execute(SQL["list_queues"])).fetchall()
+async def find_hold(conn: AsyncConnection[Any], kind: Kind, name: str) -> Hold | None:
+    """What holds `name` back, or None."""
+    return next((each for each in await list_holds(conn) if (each.kind, each.name) == (kind, name)), None)

@@ -1,67 +1,152 @@
 """Jobs and their attempts, as people and programs read them. Never changes anything."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, LiteralString
 
+import orjson
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from ..postgres.sqlfiles import load
+from .paging import Listing, Page, Part, Row, fetch, fetch_page, fetch_total
+
+__all__ = [
+    "STATES",
+    "STATUSES",
+    "JobFilter",
+    "Page",
+    "Row",
+    "count_jobs",
+    "find_job",
+    "find_result",
+    "list_attempts",
+    "list_jobs",
+]
 
 SQL = load("jobs")
 
 STATES = ("ready", "scheduled", "retrying", "running", "succeeded", "failed", "cancelled", "aborted")
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
 
-COUNTED_EXACTLY = 10_000
-"""Jobs that are counted one by one; beyond, the planner's estimate has to do."""
+# As scalars, so that they are looked up for the jobs that the other conditions leave, never joined to all of them.
+_MADE: LiteralString = "(SELECT min(e.at) FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'deferred')"
+_ENDED: LiteralString = (
+    "(SELECT max(e.at) FROM procrastinate_events e "
+    "WHERE e.job_id = j.id AND e.type IN ('succeeded', 'failed', 'cancelled', 'aborted'))"
+)
+_OPTION: LiteralString = "SELECT o.job_id FROM afresh.job_option o WHERE"
 
-Row = dict[str, Any]
+# Never in arguments or metadata: a search would tell, letter by letter, what masking hides.
+_TEXT: LiteralString = " OR ".join(
+    [
+        *(f"j.{column} ILIKE %(text)s::text" for column in ("task_name", "queue_name", "lock", "queueing_lock")),
+        f"j.id IN ({_OPTION} o.correlation_id ILIKE %(text)s::text)",
+        (
+            "j.id IN (SELECT a.job_id FROM afresh.attempt a WHERE a.message ILIKE %(text)s::text"
+            " OR a.exception_type ILIKE %(text)s::text)"
+        ),
+    ]
+)
+
+# Times of creation are in the events, and no index knows them; the ids around them bound the search, with room for
+# transactions that were open for up to an hour.
+CONDITIONS: Mapping[str, LiteralString] = {
+    "state": "j.status = ANY (afresh.state_statuses(%(state)s::text)) AND %(state)s::text = afresh.job_state("
+    "j.status, j.scheduled_at, j.attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id))",
+    "status": "j.status = %(status)s::procrastinate_job_status",
+    "task_name": "j.task_name = %(task_name)s::text",
+    "queue": "j.queue_name = %(queue)s::text",
+    "task_type": f"j.id IN ({_OPTION} o.task_type = %(task_type)s::text) "
+    "OR j.task_name = ANY (%(tasks_of_type)s::text[]) "
+    "AND NOT EXISTS (SELECT FROM afresh.job_option o WHERE o.job_id = j.id AND o.task_type IS NOT NULL)",
+    "batch": f"j.id IN ({_OPTION} o.batch_id = %(batch)s::bigint)",
+    "correlation_id": f"j.id IN ({_OPTION} o.correlation_id = %(correlation_id)s::text)",
+    "metadata": f"j.id IN ({_OPTION} o.metadata @> %(metadata)s::jsonb OR o.metadata @> %(metadata_or)s::jsonb)",
+    "replay_of": f"j.id IN ({_OPTION} o.replay_of = %(replay_of)s::bigint)",
+    "created_from": "j.id >= (SELECT afresh.first_job_since(%(created_from)s::timestamptz - interval '1 hour')) "
+    f"AND {_MADE} >= %(created_from)s::timestamptz",
+    "created_to": "j.id < (SELECT afresh.first_job_since(%(created_to)s::timestamptz + interval '1 hour')) "
+    f"AND {_MADE} < %(created_to)s::timestamptz",
+    "scheduled_from": "j.scheduled_at >= %(scheduled_from)s::timestamptz",
+    "scheduled_to": "j.scheduled_at < %(scheduled_to)s::timestamptz",
+    "ended_from": f"{_ENDED} >= %(ended_from)s::timestamptz",
+    "ended_to": f"{_ENDED} < %(ended_to)s::timestamptz",
+    "text": _TEXT,
+}
+
+LISTING = Listing(
+    key="job_id",
+    page=SQL["list_jobs"],
+    count=SQL["count_jobs"],
+    estimate=SQL["estimate_jobs"],
+    conditions=CONDITIONS,
+    rough={"state": "j.status = ANY (afresh.state_statuses(%(state)s::text))"},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs. None: any."""
+    """Which jobs. None: any. Times are from, and up to but not including.
+
+    Attributes:
+        task_type: Of the job, or of a task in `tasks_of_type` where the job says nothing.
+        metadata: Contained in the job's, or `metadata_or` is.
+        text: Occurs in a name, a lock, the correlation id or the message of a failure, in either case.
+    """
 
     state: str | None = None
     status: str | None = None
     task_name: str | None = None
     queue: str | None = None
+    task_type: str | None = None
+    tasks_of_type: Sequence[str] = ()
+    batch: int | None = None
+    correlation_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    metadata_or: Mapping[str, Any] | None = None
+    replay_of: int | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    scheduled_from: datetime | None = None
+    scheduled_to: datetime | None = None
+    ended_from: datetime | None = None
+    ended_to: datetime | None = None
+    text: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """What the conditions are given."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given["tasks_of_type"] = list(self.tasks_of_type)
+        if self.metadata is not None:
+            given["metadata"] = orjson.dumps(self.metadata).decode()
+            given["metadata_or"] = orjson.dumps(self.metadata_or or self.metadata).decode()
+        if self.text is not None:
+            given["text"] = f"%{escape_like(self.text)}%"
+        return given
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some of the jobs that a filter lets through, newest first.
-
-    Attributes:
-        total: How many there are in all.
-        total_is_exact: False: `total` is an estimate, and more than `COUNTED_EXACTLY`.
-        next_before: Ask for the jobs before this one to go on; None at the end.
-    """
-
-    items: list[Row]
-    total: int
-    total_is_exact: bool
-    next_before: int | None
+def escape_like(text: str) -> str:
+    r"""`text` as LIKE finds it literally: ``50%`` becomes ``50\%``."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 async def find_job(conn: AsyncConnection[Any], job_id: int) -> Row | None:
     """Return the job, or None where there is none."""
-    rows = await _fetch(conn, SQL["find_job"], {"job_id": job_id})
+    rows = await fetch(conn, SQL["find_job"], {"job_id": job_id})
     return rows[0] if rows else None
 
 
 async def find_result(conn: AsyncConnection[Any], job_id: int) -> Row | None:
     """Return the job's state, result or note, and last failure; None where there is no such job."""
-    rows = await _fetch(conn, SQL["find_result"], {"job_id": job_id})
+    rows = await fetch(conn, SQL["find_result"], {"job_id": job_id})
     return rows[0] if rows else None
 
 
 async def list_attempts(conn: AsyncConnection[Any], job_ids: Sequence[int]) -> dict[int, list[Row]]:
     """Return the ended runs of each job, in order; a job without any is there with an empty list."""
     attempts: dict[int, list[Row]] = {job_id: [] for job_id in job_ids}
-    for row in await _fetch(conn, SQL["list_attempts"], {"job_ids": list(job_ids)}):
+    for row in await fetch(conn, SQL["list_attempts"], {"job_ids": list(job_ids)}):
         attempts[row.pop("job_id")].append(row)
     return attempts
 
@@ -70,30 +155,9 @@ async def list_jobs(
     conn: AsyncConnection[Any], chosen: JobFilter, *, limit: int, before: int | None = None, offset: int = 0
 ) -> Page:
     """Return one page: at most `limit` jobs, older than job `before`, after skipping `offset` of them."""
-    parameters = _parameters(chosen) | {"before": before, "limit": limit + 1, "offset": offset}
-    items = await _fetch(conn, SQL["list_jobs"], parameters)
-    total, exact = await _count(conn, chosen)
-    more = len(items) > limit
-    items = items[:limit]
-    return Page(items, total, exact, items[-1]["job_id"] if more else None)
+    return await fetch_page(conn, LISTING, chosen.parameters(), Part(limit, before, offset))
 
 
-async def _count(conn: AsyncConnection[Any], chosen: JobFilter) -> tuple[int, bool]:
-    parameters = _parameters(chosen) | {"most": COUNTED_EXACTLY + 1}
-    (counted,) = await _fetch(conn, SQL["count_jobs"], parameters)
-    if counted["total"] <= COUNTED_EXACTLY:
-        return counted["total"], True
-    (explained,) = await _fetch(conn, SQL["estimate_jobs"], _parameters(chosen))
-    (plan,) = explained["QUERY PLAN"]
-    return max(int(plan["Plan"]["Plan Rows"]), counted["total"]), False
-
-
-def _parameters(chosen: JobFilter) -> dict[str, Any]:
-    return asdict(chosen)
-
-
-async def _fetch(conn: AsyncConnection[Any], query: LiteralString, parameters: Row) -> list[Row]:
-    """Run a query, planned for these very parameters: a filter that is not set then costs nothing."""
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, parameters, prepare=False)
-        return await cursor.fetchall()
+async def count_jobs(conn: AsyncConnection[Any], chosen: JobFilter) -> tuple[int, bool]:
+    """Return how many jobs there are, and whether that is exact."""
+    return await fetch_total(conn, LISTING, chosen.parameters())

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ..queue.rescue import rescue_stalled
-from ..queue.task import current_job, task
+from ..queue.task import connection, current_job, task
+from ..store.idempotency import expire_claims
 
 
 @task(
@@ -26,3 +27,18 @@ async def retry_stalled_jobs(timestamp: int) -> dict[str, Any]:
     """
     del timestamp  # Procrastinate passes the tick.
     return asdict(await rescue_stalled(current_job().app))
+
+
+@task(
+    name="app.tasks.maintenance.expire_idempotency_keys",
+    queue="maintenance",
+    http=False,
+    lock="expire_idempotency_keys",
+    queueing_lock="expire_idempotency_keys",
+    periodic="7 * * * *",
+)
+async def expire_idempotency_keys(timestamp: int) -> dict[str, int]:
+    """Forget the Idempotency-Keys whose time has passed. A key that has expired is free also before that."""
+    del timestamp  # As above.
+    async with connection() as conn:
+        return {"expired": await expire_claims(conn)}

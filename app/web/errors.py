@@ -1,6 +1,7 @@
 """What a request can be refused for. The text of each is for the person who sent it."""
 
 import math
+from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 
@@ -71,11 +72,34 @@ class MalformedBody(RequestRefused):
     """The body says that it is JSON, and is not."""
 
 
-class UnknownJob(RequestRefused):
-    """No job has this id."""
+class UnknownBatch(RequestRefused):
+    """No batch has this id."""
 
-    def __init__(self, job_id: int) -> None:
-        super().__init__(f"there is no job {job_id}")
+    def __init__(self, batch_id: int) -> None:
+        super().__init__(f"there is no batch {batch_id}")
+
+
+class UnknownQueue(RequestRefused):
+    """No task, job or pause names this queue."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no task, job or pause names a queue {name!r}")
+
+
+class JobGone(RequestRefused):
+    """What an Idempotency-Key stands for is not kept any more."""
+
+
+class InvalidItems(RequestRefused):
+    """Arguments of items of a batch do not fit the task.
+
+    Attributes:
+        faults: What is wrong, by field; ``jobs.17.args.a``.
+    """
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {fault}" for field, fault in faults.items()))
+        self.faults = dict(faults)
 
 
 class NoResult(RequestRefused):

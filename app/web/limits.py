@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import Request, Response
@@ -14,38 +14,50 @@ from .errors import BodyTooLarge, InvalidInput, MalformedBody
 from .problem import response_to
 
 MAX_BODY_BYTES = 1_000_000
+MAX_BATCH_BYTES = 16_000_000
+"""10 000 jobs of 1.6 KB each."""
 MAX_DEPTH = 32
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
 class BodyLimit:
-    """ASGI middleware that stops reading at `limit` bytes, whatever the headers promised."""
+    """ASGI middleware that stops reading at `limit` bytes, whatever the headers promised.
 
-    def __init__(self, app: ASGIApp, *, limit: int = MAX_BODY_BYTES) -> None:
+    Paths that end as one of `larger` have a limit of their own.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int = MAX_BODY_BYTES, larger: Mapping[str, int] | None = None) -> None:
         self.app = app
         self._limit = limit
+        self._larger = dict(larger or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its body counted, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif _promised(scope) > self._limit:
-            await response_to(BodyTooLarge(self._limit))(scope, receive, send)
+            return
+        limit = self._limit_of(scope["path"])
+        if _promised(scope) > limit:
+            await response_to(BodyTooLarge(limit))(scope, receive, send)
         else:
-            await self.app(scope, self._counting(receive), send)
+            await self.app(scope, _counting(receive, limit), send)
 
-    def _counting(self, receive: Receive) -> Receive:
-        total = 0
+    def _limit_of(self, path: str) -> int:
+        return next((limit for suffix, limit in self._larger.items() if path.endswith(suffix)), self._limit)
 
-        async def receive_counted() -> Message:
-            nonlocal total
-            message = await receive()
-            total += len(message.get("body", b""))
-            if total > self._limit:
-                raise BodyTooLarge(self._limit)
-            return message
 
-        return receive_counted
+def _counting(receive: Receive, limit: int) -> Receive:
+    total = 0
+
+    async def receive_counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            raise BodyTooLarge(limit)
+        return message
+
+    return receive_counted
 
 
 def _promised(scope: Scope) -> int:

@@ -1,15 +1,21 @@
-"""Which part of a list is asked for: the same words for every list."""
+"""The words in which a client asks for a part of a list, and the form in which every list answers."""
+
+from collections.abc import Callable
+from typing import Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..store.paging import Page, Row
 from .errors import InvalidInput
 
 BIGGEST_ID = 2**63 - 1
 BIGGEST_INTEGER = 2**31 - 1
 
+Item = TypeVar("Item")
+
 
 class PageQuery(BaseModel):
-    """One page of a list that is sorted by id, newest first."""
+    """One page of a list that is sorted by id, newest first. What a list can be filtered by, it adds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,3 +35,22 @@ class PageQuery(BaseModel):
         if not (self.cursor.isascii() and self.cursor.isdecimal() and int(self.cursor) <= BIGGEST_ID):
             raise InvalidInput("cursor", "not a next_cursor of ours")
         return int(self.cursor)
+
+
+class PageOf(BaseModel, Generic[Item]):
+    """Some of many, newest first."""
+
+    items: list[Item]
+    total: int = Field(description="All that the filter lets through.", examples=[150])
+    total_is_exact: bool = Field(description="False: an estimate, for there are very many.")
+    next_cursor: str | None = Field(description="As `cursor`, it brings the next page; null at the end.")
+
+    @classmethod
+    def of(cls, page: Page, shape: Callable[[Row], Item]) -> Self:
+        """A page of the store, each row as `shape` shows it."""
+        return cls(
+            items=[shape(row) for row in page.items],
+            total=page.total,
+            total_is_exact=page.total_is_exact,
+            next_cursor=None if page.next_before is None else str(page.next_before),
+        )

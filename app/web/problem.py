@@ -17,13 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from ..queue.backpressure import RETRY_AFTER_SECONDS as QUEUE_FULL_SECONDS
+from ..queue.backpressure import QueueFull
 from ..queue.catalog import InvalidArguments, UnknownTask
-from ..queue.submit import AlreadyQueued
+from ..queue.control import AlreadyPaused, AlreadyReplayed, NotConfirmed, NotPaused, UnknownJob, WrongState
+from ..queue.submit import AlreadyQueued, KeyReused
 from .errors import (
     BodyTooLarge,
     ForeignHost,
     ForeignOrigin,
     InvalidInput,
+    InvalidItems,
+    JobGone,
     KeyNeeded,
     MalformedBody,
     NoResult,
@@ -32,12 +37,15 @@ from .errors import (
     RemoteAddress,
     RoleNeeded,
     TooManyWrongKeys,
-    UnknownJob,
+    UnknownBatch,
+    UnknownQueue,
     WrongKey,
 )
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+MOST_FAULTS = 100
+"""Fields that one problem names; a batch of 10 000 can have more."""
 
 
 class FieldFault(BaseModel):
@@ -86,7 +94,7 @@ def _argument_faults(error: InvalidArguments) -> dict[str, str]:
 def _request_faults(error: RequestValidationError) -> dict[str, str]:
     """FastAPI's findings by field. Its messages are kept; its copy of the input is not, for it may be a secret."""
     faults = {}
-    for found in error.errors():
+    for found in error.errors()[:MOST_FAULTS]:
         where, *path = map(str, found["loc"])
         message = "unknown field" if found["type"] == "extra_forbidden" else found["msg"]
         faults[".".join(path) or where] = message.removeprefix("Value error, ")
@@ -112,12 +120,34 @@ TABLE: Mapping[type[Exception], Kind] = {
         "The job has no result",
         members=lambda error: {"state": error.state, "failure_type": error.failure_type},
     ),
+    UnknownBatch: Kind("unknown-batch", 404, "No such batch"),
+    UnknownQueue: Kind("unknown-queue", 404, "No such queue"),
+    WrongState: Kind(
+        "wrong-state", 409, "The job is not in a state for this", members=lambda error: {"state": error.state}
+    ),
+    AlreadyReplayed: Kind(
+        "already-replayed", 409, "Another job runs in its place", members=lambda error: {"job_id": error.replay_id}
+    ),
+    NotConfirmed: Kind("not-confirmed", 409, "Confirm how many jobs", members=lambda error: {"count": error.count}),
+    AlreadyPaused: Kind(
+        "already-paused",
+        409,
+        "The queue is paused already",
+        members=lambda error: {"paused_by": error.held_by, "paused_at": error.held_at, "reason": error.reason},
+    ),
+    NotPaused: Kind("not-paused", 409, "The queue is not paused"),
     InvalidArguments: Kind(
         "invalid-arguments",
         422,
         "The arguments do not fit the task",
         detail=lambda error: _summary(_argument_faults(error)),
         members=lambda error: _faults(_argument_faults(error)),
+    ),
+    InvalidItems: Kind(
+        "invalid-arguments",
+        422,
+        "The arguments do not fit the task",
+        members=lambda error: _faults(error.faults),
     ),
     RequestValidationError: Kind(
         "invalid-input",
@@ -134,7 +164,19 @@ TABLE: Mapping[type[Exception], Kind] = {
         "already-queued",
         409,
         "A job with this queueing lock waits already",
-        members=lambda error: {"queueing_lock": error.queueing_lock, "job_id": error.job_id},
+        members=lambda error: (
+            {"queueing_lock": error.queueing_lock, "job_id": error.job_id}
+            | ({} if error.index is None else {"index": error.index})
+        ),
+    ),
+    KeyReused: Kind("idempotency-key-reused", 422, "This Idempotency-Key stands for another request"),
+    JobGone: Kind("gone", 410, "This is not kept any more"),
+    QueueFull: Kind(
+        "queue-full",
+        429,
+        "The queue is full",
+        members=lambda error: {"queue": error.queue, "limit": error.limit},
+        headers={"Retry-After": str(QUEUE_FULL_SECONDS)},
     ),
     KeyNeeded: Kind("key-needed", 401, "A key is needed", headers={"WWW-Authenticate": _CHALLENGE}),
     WrongKey: Kind(
@@ -154,6 +196,13 @@ TABLE: Mapping[type[Exception], Kind] = {
     ForeignOrigin: Kind("foreign-origin", 403, "A request from another site cannot change anything here"),
     RemoteAddress: Kind("remote-address", 403, "Only this machine is served"),
     ClientDisconnect: Kind("disconnected", 400, "The body did not arrive whole"),
+    psycopg.errors.QueryCanceled: Kind(
+        "too-slow",
+        503,
+        "The database takes too long for this",
+        detail=lambda _: "It was given up, for it kept the database too busy; ask for less, or try again.",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    ),
     psycopg.OperationalError: _UNREACHABLE,
     psycopg.InterfaceError: _UNREACHABLE,
 }

@@ -10,6 +10,8 @@ CREATE TABLE afresh.job_option (
     correlation_id text CHECK (length(correlation_id) <= 255),
     metadata jsonb CHECK (jsonb_typeof(metadata) = 'object'),
     submitted_by text CHECK (length(submitted_by) <= 255),
+    batch_id bigint,
+    replay_of bigint CHECK (replay_of < job_id),
     waited jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(waited) = 'object')
 );
 
@@ -17,6 +19,11 @@ COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason,
 
 COMMENT ON COLUMN afresh.job_option.submitted_by IS 'The name of the API key; null: no key was needed, or no API asked.';
 
+COMMENT ON COLUMN afresh.job_option.replay_of IS 'The ended job in whose place this one runs.';
+
+CREATE INDEX job_option_metadata_idx ON afresh.job_option USING gin (metadata jsonb_path_ops) WHERE metadata IS NOT NULL;
+CREATE INDEX job_option_batch_idx ON afresh.job_option (batch_id, job_id) WHERE batch_id IS NOT NULL;
+CREATE INDEX job_option_replay_idx ON afresh.job_option (replay_of, job_id) WHERE replay_of IS NOT NULL;
 CREATE INDEX job_option_correlation_idx ON afresh.job_option (correlation_id) WHERE correlation_id IS NOT NULL;
 
 -- How often a job was taken over from a lost worker. Apart from attempts: a machine that dies is not the job's failure.

@@ -22,6 +22,39 @@ RETURN CASE
     WHEN p_state IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN ARRAY[p_state::procrastinate_job_status]
     ELSE ARRAY[]::procrastinate_job_status[] END;
 
+-- An id before which no job was made at p_at or later. Ids and times of creation rise together, save for transactions
+-- that were open for long; the caller leaves room for those. A search by halves, so that no index of times is needed.
+CREATE FUNCTION afresh.first_job_since(p_at timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    v_low bigint;
+    v_high bigint;
+    v_middle bigint;
+    v_job bigint;
+    v_made timestamptz;
+BEGIN
+    SELECT min(id), max(id) + 1 FROM procrastinate_jobs INTO v_low, v_high;
+    WHILE v_low < v_high LOOP
+        v_middle := v_low + (v_high - v_low) / 2;
+        SELECT j.id, e.at
+        FROM procrastinate_jobs j JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
+        WHERE j.id >= v_middle AND j.id < v_high
+        ORDER BY j.id LIMIT 1
+        INTO v_job, v_made;
+        IF v_job IS NULL OR v_made >= p_at THEN
+            v_high := v_middle;
+        ELSE
+            v_low := v_job + 1;
+        END IF;
+    END LOOP;
+    RETURN v_low;
+END;
+$$;
+
 -- Every ended run of every job: ours as recorded, successes as Procrastinate's events tell them.
 CREATE VIEW afresh.attempts AS
 SELECT a.job_id, a.attempt, a.outcome::text AS outcome, a.counted, a.task_name, a.queue_name, a.worker_id,
@@ -57,7 +90,9 @@ SELECT j.id, j.task_name, j.queue_name, j.status::text AS status,
        created.at AS created_at, j.scheduled_at, started.at AS started_at,
        CASE WHEN j.status IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN ended.at END AS ended_at,
        j.lock, j.queueing_lock, j.afresh_dependency AS dependency, j.args, j.abort_requested, j.worker_id,
-       o.task_type, o.correlation_id, coalesce(o.metadata, '{}') AS metadata, o.submitted_by, r.result, coalesce(rs.rescues, 0) AS rescues,
+       o.task_type, o.correlation_id, coalesce(o.metadata, '{}') AS metadata, o.submitted_by, o.batch_id, o.replay_of,
+       (SELECT max(x.job_id) FROM afresh.job_option x WHERE x.replay_of = j.id) AS replayed_as,
+       r.result, coalesce(rs.rescues, 0) AS rescues,
        last.exception_type AS last_exception_type, last.message AS last_message, last.failure_type AS last_failure_type,
        last.reason AS last_reason, last.ended_at AS last_failed_at
 FROM procrastinate_jobs j

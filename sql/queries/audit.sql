@@ -6,13 +6,11 @@ INSERT INTO afresh.audit (actor, action, target, reason, details)
 VALUES (%(actor)s, %(action)s, %(target)s, %(reason)s, %(details)s::jsonb);
 
 -- name: list_audit
--- One page, newest first. Filters that are null let everything through.
+-- One page, newest first.
 SELECT id, at, actor, action, target, reason, details
 FROM afresh.audit
 WHERE (%(before)s::bigint IS NULL OR id < %(before)s::bigint)
-  AND (%(actor)s::text IS NULL OR actor = %(actor)s::text)
-  AND (%(action)s::text IS NULL OR action = %(action)s::text)
-  AND (%(target)s::text IS NULL OR target = %(target)s::text)
+/* filters */
 ORDER BY id DESC
 LIMIT %(limit)s::integer OFFSET %(offset)s::integer;
 
@@ -22,8 +20,15 @@ SELECT count(*) AS total
 FROM (
     SELECT
     FROM afresh.audit
-    WHERE (%(actor)s::text IS NULL OR actor = %(actor)s::text)
-      AND (%(action)s::text IS NULL OR action = %(action)s::text)
-      AND (%(target)s::text IS NULL OR target = %(target)s::text)
+    WHERE true
+    /* filters */
     LIMIT %(most)s::integer
 ) AS counted;
+
+-- name: estimate_audit
+-- How many changes the planner expects; its first node says so.
+EXPLAIN (FORMAT JSON)
+SELECT
+FROM afresh.audit
+WHERE true
+/* filters */;

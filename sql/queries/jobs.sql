@@ -1,11 +1,11 @@
--- Jobs and attempts, as the API and the dashboard show them. Filters that are null let everything through.
+-- Jobs and attempts, as the API and the dashboard show them. What is asked for takes the place of /* filters */.
 
 -- name: find_job
 -- One job with everything that is known of it.
 SELECT id AS job_id, task_name, queue_name AS queue, status, state, waiting_for, priority, attempts, max_retries,
        timeout, deadline, created_at, scheduled_at, started_at, ended_at, lock, queueing_lock, dependency,
-       abort_requested, worker_id, task_type, correlation_id, rescues, args, metadata, submitted_by, result,
-       last_exception_type, last_message, last_failure_type, last_reason, last_failed_at,
+       abort_requested, worker_id, task_type, correlation_id, batch_id, replay_of, replayed_as, rescues, args, metadata,
+       submitted_by, result, last_exception_type, last_message, last_failure_type, last_reason, last_failed_at,
        newest.fraction AS progress, newest.message AS progress_message
 FROM afresh.jobs
 LEFT JOIN LATERAL (
@@ -27,20 +27,15 @@ WITH page AS MATERIALIZED (
     SELECT j.id
     FROM procrastinate_jobs j
     WHERE (%(before)s::bigint IS NULL OR j.id < %(before)s::bigint)
-      AND (%(status)s::text IS NULL OR j.status = %(status)s::procrastinate_job_status)
-      AND (%(task_name)s::text IS NULL OR j.task_name = %(task_name)s::text)
-      AND (%(queue)s::text IS NULL OR j.queue_name = %(queue)s::text)
-      AND (%(state)s::text IS NULL OR j.status = ANY (afresh.state_statuses(%(state)s::text)))
-      AND (%(state)s::text IS NULL OR %(state)s::text = afresh.job_state(
-              j.status, j.scheduled_at,
-              j.attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id)))
+    /* filters */
     ORDER BY j.id DESC
     LIMIT %(limit)s::integer OFFSET %(offset)s::integer
 )
 SELECT v.id AS job_id, v.task_name, v.queue_name AS queue, v.status, v.state, v.waiting_for, v.priority, v.attempts,
        v.max_retries, v.timeout, v.deadline, v.created_at, v.scheduled_at, v.started_at, v.ended_at, v.lock,
-       v.queueing_lock, v.dependency, v.abort_requested, v.worker_id, v.task_type, v.correlation_id, v.rescues, v.args,
-       v.metadata, v.submitted_by, v.last_exception_type, v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
+       v.queueing_lock, v.dependency, v.abort_requested, v.worker_id, v.task_type, v.correlation_id, v.batch_id,
+       v.replay_of, v.replayed_as, v.rescues, v.args, v.metadata, v.submitted_by, v.last_exception_type,
+       v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
 FROM page
 CROSS JOIN LATERAL (SELECT * FROM afresh.jobs v WHERE v.id = page.id OFFSET 0) v
 ORDER BY v.id DESC;
@@ -51,25 +46,18 @@ SELECT count(*) AS total
 FROM (
     SELECT
     FROM procrastinate_jobs j
-    WHERE (%(status)s::text IS NULL OR j.status = %(status)s::procrastinate_job_status)
-      AND (%(task_name)s::text IS NULL OR j.task_name = %(task_name)s::text)
-      AND (%(queue)s::text IS NULL OR j.queue_name = %(queue)s::text)
-      AND (%(state)s::text IS NULL OR j.status = ANY (afresh.state_statuses(%(state)s::text)))
-      AND (%(state)s::text IS NULL OR %(state)s::text = afresh.job_state(
-              j.status, j.scheduled_at,
-              j.attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id)))
+    WHERE true
+    /* filters */
     LIMIT %(most)s::integer
 ) AS counted;
 
 -- name: estimate_jobs
--- How many jobs the planner expects; its first node says so. The state is estimated by its statuses.
+-- How many jobs the planner expects; its first node says so.
 EXPLAIN (FORMAT JSON)
 SELECT
 FROM procrastinate_jobs j
-WHERE (%(status)s::text IS NULL OR j.status = %(status)s::procrastinate_job_status)
-  AND (%(task_name)s::text IS NULL OR j.task_name = %(task_name)s::text)
-  AND (%(queue)s::text IS NULL OR j.queue_name = %(queue)s::text)
-  AND (%(state)s::text IS NULL OR j.status = ANY (afresh.state_statuses(%(state)s::text)));
+WHERE true
+/* filters */;
 
 -- name: list_attempts
 -- Every ended run of some jobs. One that is not counted has the number of the next that is, and came before it.

@@ -24,6 +24,155 @@ option AS (
 )
 SELECT id FROM job;
 
+-- name: submit_job_once
+-- As submit_job, if the key is free; no row: it is taken. The id is drawn first, so that key and job are one statement.
+WITH claimed AS (
+    INSERT INTO afresh.idempotency AS i (actor, route, key, body_hash, job_id, expires_at)
+    VALUES (
+        %(actor)s, %(route)s, %(key)s, %(body_hash)s, nextval(pg_get_serial_sequence('procrastinate_jobs', 'id')),
+        now() + %(ttl)s::interval
+    )
+    ON CONFLICT (actor, route, key) DO UPDATE
+    SET body_hash = excluded.body_hash, job_id = excluded.job_id, batch_id = NULL, repeats = 0, claimed_at = now(),
+        expires_at = excluded.expires_at
+    WHERE i.expires_at <= now()
+    RETURNING job_id
+),
+job AS (
+    INSERT INTO procrastinate_jobs (
+        id, queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, afresh_dependency
+    )
+    SELECT claimed.job_id, given.*
+    FROM claimed, (
+        SELECT %(queue_name)s, %(task_name)s, %(priority)s::integer, %(lock)s::text, %(queueing_lock)s::text,
+               %(args)s::jsonb, %(scheduled_at)s::timestamptz, %(dependency)s::text
+    ) AS given
+    RETURNING id
+),
+option AS (
+    INSERT INTO afresh.job_option (
+        job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by
+    )
+    SELECT job.id, given.*
+    FROM job, (
+        SELECT %(max_retries)s::integer, %(timeout)s::interval, %(deadline)s::timestamptz, %(task_type)s::text,
+               %(correlation_id)s::text, %(metadata)s::jsonb, %(submitted_by)s::text
+    ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by)
+    WHERE num_nonnulls(given.max_retries, given.timeout, given.deadline, given.task_type, given.correlation_id,
+                       given.metadata, given.submitted_by) > 0
+)
+SELECT id FROM job;
+
+-- name: open_batch
+-- A batch without jobs yet.
+INSERT INTO afresh.batch (task_name, total, created_by) VALUES (%(task_name)s, %(total)s, %(actor)s) RETURNING id;
+
+-- name: open_batch_once
+-- As open_batch, if the key is free; no row: it is taken.
+WITH claimed AS (
+    INSERT INTO afresh.idempotency AS i (actor, route, key, body_hash, batch_id, expires_at)
+    VALUES (
+        %(actor)s, %(route)s, %(key)s, %(body_hash)s, nextval(pg_get_serial_sequence('afresh.batch', 'id')),
+        now() + %(ttl)s::interval
+    )
+    ON CONFLICT (actor, route, key) DO UPDATE
+    SET body_hash = excluded.body_hash, job_id = NULL, batch_id = excluded.batch_id, repeats = 0, claimed_at = now(),
+        expires_at = excluded.expires_at
+    WHERE i.expires_at <= now()
+    RETURNING batch_id
+)
+INSERT INTO afresh.batch (id, task_name, total, created_by)
+SELECT batch_id, %(task_name)s, %(total)s, %(actor)s FROM claimed
+RETURNING id;
+
+-- name: submit_batch
+-- Many jobs of one batch, ids in the order given; one whose queueing lock is held is left out. They are inserted in
+-- the order of their locks, so that two batches never wait for each other.
+WITH given AS MATERIALIZED (
+    SELECT nextval(pg_get_serial_sequence('procrastinate_jobs', 'id')) AS id, g.*
+    FROM (
+        SELECT e.position - 1 AS position, r.*
+        FROM jsonb_array_elements(%(jobs)s::jsonb) WITH ORDINALITY AS e (job, position)
+        CROSS JOIN LATERAL jsonb_to_record(e.job) AS r (
+            queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb,
+            scheduled_at timestamptz, dependency text, max_retries integer, timeout double precision,
+            deadline timestamptz, task_type text, correlation_id text, metadata jsonb, submitted_by text
+        )
+        ORDER BY e.position
+    ) AS g
+),
+job AS (
+    INSERT INTO procrastinate_jobs (
+        id, queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, afresh_dependency
+    )
+    SELECT id, queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, dependency
+    FROM given
+    ORDER BY queueing_lock NULLS FIRST, position
+    ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
+    RETURNING id
+),
+option AS (
+    INSERT INTO afresh.job_option (
+        job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, batch_id
+    )
+    SELECT g.id, g.max_retries, make_interval(secs => g.timeout), g.deadline, g.task_type, g.correlation_id, g.metadata,
+           g.submitted_by, %(batch_id)s
+    FROM given g JOIN job ON job.id = g.id
+)
+SELECT g.position::integer, g.id FROM given g JOIN job ON job.id = g.id ORDER BY g.position;
+
+-- name: close_batch
+-- Say how many jobs it came to, and what was left out.
+UPDATE afresh.batch SET total = %(total)s, skipped = %(skipped)s::integer[] WHERE id = %(batch_id)s;
+
+-- name: replay_job
+-- A fresh job in the place of one that has ended: the same in all but what is changed, its attempts at zero.
+WITH job AS (
+    INSERT INTO procrastinate_jobs (
+        queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, afresh_dependency
+    )
+    SELECT coalesce(%(queue)s::text, j.queue_name), j.task_name, coalesce(%(priority)s::integer, j.priority), j.lock,
+           j.queueing_lock, coalesce(%(args)s::jsonb, j.args), %(run_at)s::timestamptz, j.afresh_dependency
+    FROM procrastinate_jobs j
+    WHERE j.id = %(job_id)s
+    RETURNING id
+),
+option AS (
+    INSERT INTO afresh.job_option (
+        job_id, max_retries, timeout, task_type, correlation_id, metadata, submitted_by, replay_of
+    )
+    SELECT job.id, o.max_retries, o.timeout, o.task_type, o.correlation_id, o.metadata, o.submitted_by, %(job_id)s
+    FROM job LEFT JOIN afresh.job_option o ON o.job_id = %(job_id)s
+)
+SELECT id FROM job;
+
+-- name: find_live_replay
+-- The job that already waits or runs in the place of another.
+SELECT j.id
+FROM afresh.job_option o JOIN procrastinate_jobs j ON j.id = o.job_id
+WHERE o.replay_of = %(job_id)s AND j.status IN ('todo', 'doing')
+ORDER BY j.id LIMIT 1;
+
+-- name: count_ready
+-- Jobs of a queue that could run now, counted up to a limit. What is held back is not ready.
+WITH own (task_name, dependency) AS (SELECT * FROM unnest(%(tasks)s::text[], %(dependencies)s::text[])),
+waiting AS (
+    SELECT task_name, afresh_dependency FROM procrastinate_jobs
+    WHERE status = 'todo' AND scheduled_at IS NULL AND queue_name = %(queue)s
+    UNION ALL
+    SELECT task_name, afresh_dependency FROM procrastinate_jobs
+    WHERE status = 'todo' AND scheduled_at <= now() AND queue_name = %(queue)s
+)
+SELECT count(*)
+FROM (
+    SELECT
+    FROM waiting w LEFT JOIN own ON own.task_name = w.task_name
+    WHERE NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = %(queue)s)
+      AND NOT EXISTS (SELECT FROM afresh.hold h
+                      WHERE h.kind = 'dependency' AND h.name = coalesce(w.afresh_dependency, own.dependency))
+    LIMIT %(most)s
+) AS ready;
+
 -- name: insert_job
 -- One job as Procrastinate's own defer functions take it.
 INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
@@ -45,3 +194,7 @@ RETURNING id;
 -- name: find_twin
 -- The waiting job that holds a queueing lock.
 SELECT id FROM procrastinate_jobs WHERE queueing_lock = %(queueing_lock)s AND status = 'todo';
+
+-- name: find_queueing_lock
+-- The queueing lock of a job.
+SELECT queueing_lock FROM procrastinate_jobs WHERE id = %(job_id)s;

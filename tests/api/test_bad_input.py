@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.queue.app import Afresh
-from app.web.limits import MAX_BODY_BYTES
+from app.web.limits import MAX_BATCH_BYTES, MAX_BODY_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -188,20 +188,52 @@ def too_much() -> Iterator[bytes]:
         yield b" " * 50_000
 
 
-async def test_size_announced(client: httpx.AsyncClient):
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [
+        ("/tasks/fetch-joke", MAX_BODY_BYTES + 1),
+        ("/tasks/fetch-joke", 10**9),
+        ("/tasks/fetch-joke/batch", MAX_BATCH_BYTES + 1),
+        ("/tasks/fetch-joke/batch", 10**9),
+        ("/jobs/1/cancel", 10**9),
+    ],
+)
+async def test_size_announced(client: httpx.AsyncClient, path: str, size: int):
     """A body whose length is said to be too large is refused before it is read."""
-    headers = JSON | {"content-length": str(MAX_BODY_BYTES + 1)}
-    check_problem(await client.post("/tasks/fetch-joke", content=b"{}", headers=headers), 413)
+    headers = JSON | {"content-length": str(size)}
+    check_problem(await client.post(path, content=b"{}", headers=headers), 413)
 
 
-async def test_size_streamed(client: httpx.AsyncClient):
+@pytest.mark.parametrize(("path", "times"), [("/tasks/fetch-joke", 1), ("/tasks/fetch-joke/batch", 16)])
+async def test_size_streamed(client: httpx.AsyncClient, path: str, times: int):
     """A body without a length is read up to the limit, and refused there."""
 
     async def stream() -> AsyncIterator[bytes]:
-        for piece in too_much():
-            yield piece
+        for _ in range(times):
+            for piece in too_much():
+                yield piece
 
-    check_problem(await client.post("/tasks/fetch-joke", content=stream(), headers=JSON), 413)
+    check_problem(await client.post(path, content=stream(), headers=JSON), 413)
+
+
+ACTIONS = ["/tasks/fetch-joke/batch", "/jobs/1/cancel", "/jobs/1/retry", "/jobs/1/reschedule", "/queues/q/pause"]
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"\xff", 400), (b'"x"', 422), (b'{"reason": "\\u0000"}', 422), (b"[" * 5000 + b"]" * 5000, 422)],
+)
+async def test_hostile_bodies(client: httpx.AsyncClient, path: str, body: bytes, status: int):
+    """What is not JSON, too deep or not storable is refused wherever a body is taken."""
+    check_problem(await client.post(path, content=body, headers=JSON), status)
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+async def test_foreign_actions(client: httpx.AsyncClient, path: str):
+    """A page of another site can do nothing to jobs and queues."""
+    check_problem(await client.post(path, headers={"origin": "https://evil.example"}), 403)
+    check_problem(await client.delete("/queues/q/jobs?confirm=0", headers={"origin": "https://evil.example"}), 403)
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])

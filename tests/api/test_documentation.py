@@ -44,7 +44,7 @@ def test_references_resolve(description: dict[str, Any]):
 def test_errors_are_problems(description: dict[str, Any]):
     """Every error of a submission is described as a problem."""
     responses = description["paths"]["/tasks/{task}"]["post"]["responses"]
-    assert set(responses) == {"202", "400", "401", "403", "404", "409", "413", "415", "422", "429", "503"}
+    assert set(responses) == {"202", "400", "401", "403", "404", "409", "410", "413", "415", "422", "429", "503"}
     for status in set(responses) - {"202"}:
         assert responses[status]["content"]["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
 

@@ -1,0 +1,198 @@
+"""What a client says about a job to be, and what it comes to: a new job, or the one that its key stands for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..config import SubmissionSettings
+from ..config.values import TaskType
+from ..queue.app import Afresh
+from ..queue.backpressure import QueueFull
+from ..queue.catalog import TaskInfo
+from ..queue.submit import Submission, repeated, submit, submit_once
+from ..store.idempotency import Claim, Claimed
+from ..store.jobs import find_job
+from ..store.keys import Role
+from ..web.errors import JobGone, NotOverHttp
+from ..web.keyring import LOCAL, Caller
+from ..web.paging import BIGGEST_INTEGER
+from .fields import Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
+
+TASK_TYPES: Mapping[str, TaskType] = {
+    "email": TaskType(3, "email"),
+    "report": TaskType(5, "reports"),
+    "analytics": TaskType(2, "analytics"),
+    "cleanup": TaskType(1, "cleanup"),
+}
+"""Priority and queue of the kinds of work that everybody has."""
+
+TaskName = Annotated[str, Path(description="Its slug, or its full dotted name.", examples=["fetch-joke"])]
+
+
+class SubmitBody(BaseModel):
+    """What to run, when, and how. Everything is optional."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"args": {"joke_id": 42}, "priority": "high", "run_in": "5m"}]},
+    )
+
+    args: dict[str, Any] = Field(default_factory=dict, description="What the task is called with.")
+    queue: QueueName | None = Field(None, description="In place of the task's own.")
+    priority: Priority | None = Field(None, description="1 to 10, higher first; or low, normal, high, critical.")
+    run_at: Moment | None = Field(None, description="Not before then; ISO 8601 with an offset.")
+    run_in: Duration | None = Field(None, description="Not before this has passed: seconds, or 30s, 5m, 2h, 7d.")
+    max_retries: int | None = Field(None, strict=True, ge=0, lt=BIGGEST_INTEGER, description="After the first attempt.")
+    timeout: Duration | None = Field(None, description="Longest run of one attempt: seconds, or 30s, 5m, 2h, 7d.")
+    task_type: Text | None = Field(
+        None,
+        description=f"A kind of work; {', '.join(TASK_TYPES)}, and those of the setting TASK_TYPES, bring a queue and "
+        "a priority of their own.",
+    )
+    metadata: Metadata | None = Field(None, description="Anything to find it by; at most 16 KB.")
+    correlation_id: Text | None = Field(None, description="Goes with it into every log line.")
+    lock: Text | None = Field(None, description="Of the jobs with one lock, one runs at a time.")
+    queueing_lock: Text | None = Field(None, description="Of the jobs with one queueing lock, one waits at a time.")
+
+    @model_validator(mode="after")
+    def _one_time(self) -> "SubmitBody":
+        if self.run_at and self.run_in:
+            raise ValueError("run_at and run_in: only one of them")
+        return self
+
+    def time(self, now: datetime) -> datetime | None:
+        """When it is to run; None: as soon as it can."""
+        return now + self.run_in if self.run_in else self.run_at
+
+
+class Submitted(BaseModel):
+    """A job that now waits."""
+
+    job_id: int = Field(examples=[1])
+    task_name: str = Field(examples=["app.tasks.jokes.fetch_and_cache_joke"])
+    queue: str = Field(examples=["api_calls"])
+    status: str = Field(examples=["todo"])
+    state: State = Field(examples=["ready"])
+    priority: int = Field(examples=[5])
+    scheduled_at: Time | None = Field(examples=[None])
+    correlation_id: str | None = Field(examples=[None])
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for everything in one request."""
+
+    now: datetime
+    caller: Caller
+    correlation_id: str | None
+    settings: SubmissionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a submission comes to.
+
+    Attributes:
+        repeated: Its Idempotency-Key was known: the job is the one that was made first, as it is now.
+    """
+
+    submitted: Submitted
+    repeated: bool = False
+
+
+def deferrable(queue: Afresh, task: str, caller: Caller) -> TaskInfo:
+    """Find a task that the caller can defer over HTTP.
+
+    Raises:
+        UnknownTask: There is none of this name.
+        NotOverHttp: It is the server's own, for admins.
+    """
+    info = queue.catalog.resolve(task)
+    if not info.http and (caller == LOCAL or caller.role < Role.ADMIN):
+        raise NotOverHttp(f"{info.name} is for the server's own use")
+    return info
+
+
+def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
+    """What was asked for; then what its kind of work brings; then what the task itself says."""
+    kind = _kind(body.task_type, terms.settings)
+    return Submission(
+        task_name=info.name,
+        args=body.args,
+        queue=body.queue or (kind.queue if kind else info.queue),
+        priority=body.priority or (kind.priority if kind else info.priority),
+        run_at=body.time(terms.now),
+        lock=body.lock or info.lock,
+        queueing_lock=body.queueing_lock or info.queueing_lock,
+        max_retries=body.max_retries,
+        timeout=body.timeout,
+        task_type=body.task_type,
+        correlation_id=body.correlation_id or terms.correlation_id,
+        metadata=body.metadata or None,
+        submitted_by=None if terms.caller == LOCAL else terms.caller.name,
+    )
+
+
+def _kind(task_type: str | None, settings: SubmissionSettings) -> TaskType | None:
+    if task_type is None:
+        return None
+    return settings.task_types.get(task_type) or TASK_TYPES.get(task_type)
+
+
+async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, now: datetime) -> Answer:
+    """Make the job, or find the one that was made with this key before.
+
+    Raises:
+        AlreadyQueued: Its queueing lock is held.
+        KeyReused: The key stands for another body.
+        QueueFull: The queue has its limit; a repeat is answered all the same.
+        JobGone: The key's job is not kept any more.
+    """
+    try:
+        if not _is_later(wanted, now):
+            await queue.backpressure.admit(wanted.queue)
+    except QueueFull:
+        if claim is None or (first := await _first_of(queue, claim)) is None:
+            raise
+        return await _as_it_is(queue, first)
+    async with queue.connection() as conn:
+        made = await submit_once(conn, wanted, claim) if claim else await submit(conn, wanted)
+    if isinstance(made, Claimed):
+        return await _as_it_is(queue, made)
+    return Answer(_submitted(made, wanted, now))
+
+
+async def _first_of(queue: Afresh, claim: Claim) -> Claimed | None:
+    async with queue.connection() as conn:
+        return await repeated(conn, claim)
+
+
+async def _as_it_is(queue: Afresh, first: Claimed) -> Answer:
+    job_id = first.job_id or 0
+    async with queue.connection() as conn:
+        row = await find_job(conn, job_id)
+    if row is None:
+        raise JobGone(f"job {job_id}, which this Idempotency-Key stands for, is not kept any more; use a new key")
+    fields: dict[str, Any] = {name: row[name] for name in Submitted.model_fields}
+    return Answer(Submitted(**fields), repeated=True)
+
+
+def _is_later(submission: Submission, now: datetime) -> bool:
+    return submission.run_at is not None and submission.run_at > now
+
+
+def _submitted(job_id: int, submission: Submission, now: datetime) -> Submitted:
+    return Submitted(
+        job_id=job_id,
+        task_name=submission.task_name,
+        queue=submission.queue,
+        status="todo",
+        state="scheduled" if _is_later(submission, now) else "ready",
+        priority=submission.priority,
+        scheduled_at=submission.run_at,
+        correlation_id=submission.correlation_id,
+    )

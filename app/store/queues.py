@@ -1,0 +1,67 @@
+"""Queues, and what is in them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from ..postgres.sqlfiles import load
+
+SQL = load("queues")
+
+COUNTED_EXACTLY = 20_000
+"""Waiting jobs of a queue that are counted one by one; beyond, there are at least so many."""
+
+EVENTS = 5_000
+"""Latest events that rates are taken from, of all queues together."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """A queue. The last three are those of its pause, if it is paused.
+
+    Attributes:
+        is_exact: False: there are more jobs than were counted.
+        ready_since: When the oldest ready job was made, or fell due.
+        workers: Those that run its jobs now.
+        rate_in, rate_out: Jobs made, and ended, per second: over 5 minutes, or less where very much happens.
+    """
+
+    name: str
+    ready: int
+    scheduled: int
+    retrying: int
+    running: int
+    is_exact: bool
+    ready_since: datetime | None
+    workers: int
+    rate_in: float
+    rate_out: float
+    reason: str | None
+    held_by: str | None
+    held_at: datetime | None
+
+    @property
+    def paused(self) -> bool:
+        """Whether an operator holds it back."""
+        return self.held_at is not None
+
+    def seconds_to_empty(self) -> float | None:
+        """How long until no job is ready, at the present rates; None where that will not be."""
+        if self.ready == 0:
+            return 0.0
+        gain = self.rate_out - self.rate_in
+        return None if self.paused or gain <= 0 else self.ready / gain
+
+
+async def list_queues(
+    conn: AsyncConnection[Any], *, names: Sequence[str] = (), name: str | None = None
+) -> list[QueueDepth]:
+    """Every queue that has jobs, is paused, or is one of `names`; or of all those only `name`."""
+    given = {"names": list(names), "name": name, "most": COUNTED_EXACTLY, "events": EVENTS}
+    async with conn.cursor(row_factory=class_row(QueueDepth)) as cursor:
+        await cursor.execute(SQL["list_queues"], given, prepare=False)
+        return await cursor.fetchall()

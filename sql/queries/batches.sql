@@ -1,0 +1,28 @@
+-- Batches, and how far they are.
+
+-- name: find_batch
+-- A batch with its jobs by state, and how many of them ended within the last minutes since the first of those began.
+SELECT b.id, b.task_name, b.total, b.skipped, b.created_by, b.created_at,
+       coalesce((SELECT jsonb_object_agg(s.state, s.jobs) FROM (
+           SELECT afresh.job_state(
+                      j.status, j.scheduled_at,
+                      j.attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id)
+                  ) AS state,
+                  count(*) AS jobs
+           FROM afresh.job_option o JOIN procrastinate_jobs j ON j.id = o.job_id
+           WHERE o.batch_id = b.id
+           GROUP BY state
+       ) AS s), '{}') AS states,
+       recent.ended AS recently_ended, recent.since AS recent_since
+FROM afresh.batch b
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE e.type <> 'started') AS ended, min(e.at) AS since
+    FROM afresh.job_option o JOIN procrastinate_events e ON e.job_id = o.job_id
+    WHERE o.batch_id = b.id AND e.type IN ('started', 'succeeded', 'failed', 'cancelled', 'aborted')
+      AND e.at > now() - interval '5 minutes'
+) AS recent
+WHERE b.id = %(batch_id)s;
+
+-- name: list_batch_jobs
+-- The jobs of a batch, in the order of its items.
+SELECT job_id FROM afresh.job_option WHERE batch_id = %(batch_id)s ORDER BY job_id;

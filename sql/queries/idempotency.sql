@@ -1,0 +1,16 @@
+-- What an Idempotency-Key stands for. The keys are taken where jobs are submitted.
+
+-- name: find_claim
+-- What a key stands for, with one more repeat on record if the body is the same.
+UPDATE afresh.idempotency
+SET repeats = repeats + (body_hash = %(body_hash)s)::integer
+WHERE actor = %(actor)s AND route = %(route)s AND key = %(key)s AND expires_at > now()
+RETURNING body_hash, job_id, batch_id;
+
+-- name: expire_claims
+-- Forget some of the keys whose time has passed.
+DELETE FROM afresh.idempotency
+WHERE (actor, route, key) IN (
+    SELECT actor, route, key FROM afresh.idempotency WHERE expires_at <= now()
+    ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+);

@@ -1,0 +1,69 @@
+-- Queues, and what is in them. Counts go up to a limit, so that a page costs no more for a million jobs.
+
+-- name: list_queues
+-- Queues by name: those with jobs, those that are paused, and those named; or only the one asked for.
+WITH RECURSIVE hop AS (
+    (SELECT queue_name FROM procrastinate_jobs ORDER BY queue_name LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue_name FROM procrastinate_jobs j WHERE j.queue_name > h.queue_name
+            ORDER BY j.queue_name LIMIT 1)
+    FROM hop h WHERE h.queue_name IS NOT NULL
+),
+known AS (
+    SELECT queue_name::text AS name FROM hop WHERE queue_name IS NOT NULL
+    UNION
+    SELECT h.name FROM afresh.hold h WHERE h.kind = 'queue'
+    UNION
+    SELECT unnest(%(names)s::text[])
+),
+latest AS MATERIALIZED (
+    SELECT e.job_id, e.type, e.at FROM procrastinate_events e
+    WHERE e.type <> 'scheduled' ORDER BY e.id DESC LIMIT %(events)s
+),
+span AS (
+    SELECT CASE WHEN count(*) < %(events)s THEN 300.0
+                ELSE greatest(0.001, least(300.0, extract(epoch FROM clock_timestamp() - min(at)))) END AS seconds
+    FROM latest
+),
+flow AS (
+    SELECT j.queue_name,
+           count(*) FILTER (WHERE l.type = 'deferred') AS came,
+           count(*) FILTER (WHERE l.type IN ('succeeded', 'failed', 'cancelled', 'aborted')) AS went
+    FROM latest l JOIN procrastinate_jobs j ON j.id = l.job_id
+    WHERE l.at > now() - interval '5 minutes'
+    GROUP BY j.queue_name
+)
+SELECT k.name, undated.jobs + due.jobs AS ready, later.scheduled, later.retrying, running.jobs AS running,
+       undated.jobs < %(most)s AND due.jobs < %(most)s AND later.scheduled + later.retrying < %(most)s AS is_exact,
+       least((SELECT min(e.at) FROM procrastinate_events e WHERE e.job_id = undated.first AND e.type = 'deferred'),
+             due.since) AS ready_since,
+       running.workers,
+       (coalesce(flow.came, 0) / span.seconds)::double precision AS rate_in,
+       (coalesce(flow.went, 0) / span.seconds)::double precision AS rate_out,
+       h.reason, h.held_by, h.held_at
+FROM known k
+CROSS JOIN span
+LEFT JOIN flow ON flow.queue_name = k.name
+LEFT JOIN afresh.hold h ON h.kind = 'queue' AND h.name = k.name
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs, min(j.id) AS first
+    FROM (SELECT id FROM procrastinate_jobs
+          WHERE queue_name = k.name AND status = 'todo' AND scheduled_at IS NULL LIMIT %(most)s) j
+) undated
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs, min(j.scheduled_at) AS since
+    FROM (SELECT scheduled_at FROM procrastinate_jobs
+          WHERE queue_name = k.name AND status = 'todo' AND scheduled_at <= now() LIMIT %(most)s) j
+) due
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE NOT j.ran) AS scheduled, count(*) FILTER (WHERE j.ran) AS retrying
+    FROM (SELECT attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = p.id) AS ran
+          FROM procrastinate_jobs p
+          WHERE p.queue_name = k.name AND p.status = 'todo' AND p.scheduled_at > now() LIMIT %(most)s) j
+) later
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs, count(DISTINCT j.worker_id) AS workers
+    FROM procrastinate_jobs j WHERE j.queue_name = k.name AND j.status = 'doing'
+) running
+WHERE %(name)s::text IS NULL OR k.name = %(name)s::text
+ORDER BY k.name;
