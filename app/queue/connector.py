@@ -30,6 +30,9 @@ START_SECONDS = 30.0
 ANSWER_SECONDS = 30.0
 """A statement of the queue that has no answer by then is given up: its connection may lead nowhere."""
 
+LENT_SECONDS = 10.0
+"""How long a task or a request waits for a connection of its own; then the answer is an error, rather than none."""
+
 RECONNECT_SECONDS_IN_A_ROW = 3.0
 """Of one series of attempts to connect. psycopg's pool doubles its pauses within a series, so that a long one would
 find the database only when it has been back for as long as it was away."""
@@ -90,7 +93,7 @@ class AfreshConnector(PsycopgConnector):
             await asyncio.to_thread(self.database.close)
             raise
         self._async_pool = own
-        self._lent = self._pool(min_size=0, timeout=30)
+        self._lent = self._pool(min_size=0, timeout=LENT_SECONDS)
         await self._lent.open()
         self._loop = asyncio.get_running_loop()
 
