@@ -175,7 +175,7 @@ def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
     return _unknown_task(name), decision
 
 
-def after_own_fault(error: Exception) -> tuple[Failure, Decision]:
+def after_own_fault(error: BaseException) -> tuple[Failure, Decision]:
     """No decision could be drawn, by a fault of this code: the job is kept where an operator sees it."""
     failure = classify(error)
     because = Step("fault", f"no decision could be drawn: {failure.exception_type}: {failure.message[:200]}", {})
