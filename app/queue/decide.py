@@ -28,11 +28,11 @@ from ..retry.policy import (
     schedule,
 )
 from ..retry.presets import NONE, default_policies, overridden
-from ..retry.rules import Rule
+from ..retry.rules import Rule, book
 from .call import AttemptTimedOut, delayed_by_thread
 from .record import Run
 from .strategy import ExponentialBackoff, ask, policy_from
-from .task import options_of, rules
+from .task import options_of
 
 LONGEST_SCHEDULE = 100
 """Waits that are listed of a policy without a limit."""
@@ -107,7 +107,7 @@ def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[F
         now=run.ended,
         previous=run.claimed.fingerprints,
         retry_http_500=engine.settings.http_500,
-        rules=(*rules.rules, *engine.rules),
+        rules=(*book.rules, *engine.rules),
     )
     failure = classify(exception, context)
     task = run.prepared.task if run.prepared else None
@@ -154,7 +154,7 @@ def describe(
     engine: Engine, *, exception_type: str | None, message: str, status: int | None, sqlstate: str | None
 ) -> tuple[Failure, list[timedelta]]:
     """What a failure that is only described would be, and the waits that its type's policy would make of it."""
-    context = Context(retry_http_500=engine.settings.http_500, rules=(*rules.rules, *engine.rules))
+    context = Context(retry_http_500=engine.settings.http_500, rules=(*book.rules, *engine.rules))
     failure = from_description(
         exception_type=exception_type, message=message, status=status, sqlstate=sqlstate, context=context
     )
