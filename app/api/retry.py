@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue import decide
 from ..retry.failure import Failure, FailureType, Remediation
-from ..retry.policy import RetryPolicy
+from ..retry.policy import DeadLetter, RetryPolicy
 from ..retry.taxonomy import TAXONOMY
 from ..web.auth import VIEWER
 from ..web.limits import StrictRoute
@@ -95,7 +95,7 @@ class Classification(BaseModel):
     hint_seconds: float | None
     fingerprint: str
     evidence: list[EvidenceItem]
-    delays_seconds: list[float] = Field(description="The waits that would follow, without jitter; empty: none.")
+    delays_seconds: list[float] = Field(description="The waits that would follow, without jitter, the first 100; empty: none.")
 
 
 @router.get("/policies", summary="List the policies in force")
@@ -121,8 +121,8 @@ async def list_policies(queue: Queue) -> Policies:
 @router.post("/classify", summary="Classify a failure that is described", responses=responses(400, 403, 413, 415, 422))
 async def classify(queue: Queue, body: Annotated[Description, Body()]) -> Classification:
     """Say what the failure would be and how it would be retried. Nothing is stored."""
-    failure, waits = decide.describe(queue.engine, **body.model_dump())
-    return _classification(failure, waits)
+    failure, decisions = decide.describe(queue.engine, **body.model_dump())
+    return _classification(failure, [each.delay for each in decisions if not isinstance(each, DeadLetter)])
 
 
 def _policy(policy: RetryPolicy, waits: list[timedelta]) -> Policy:

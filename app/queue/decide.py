@@ -1,8 +1,10 @@
 """What follows a failure in this app: its rules, policies and limits, applied by the pure engine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from random import Random
 from typing import Any
 
 from procrastinate.tasks import Task
@@ -22,6 +24,7 @@ from ..retry.policy import (
     JobLimits,
     Retry,
     RetryPolicy,
+    Snooze,
     SnoozeReason,
     Step,
     Tier,
@@ -150,15 +153,66 @@ def ruling(engine: Engine, task: Task[Any, Any, Any]) -> Ruling:
             return Ruling(task.name, "failure type")
 
 
-def describe(
-    engine: Engine, *, exception_type: str | None, message: str, status: int | None, sqlstate: str | None
-) -> tuple[Failure, list[timedelta]]:
-    """What a failure that is only described would be, and the waits that its type's policy would make of it."""
-    context = Context(retry_http_500=engine.settings.http_500, rules=(*book.rules, *engine.rules))
+def describe(  # noqa: PLR0913  A description has four parts, and each may be missing.
+    engine: Engine,
+    *,
+    exception_type: str | None,
+    message: str,
+    status: int | None,
+    sqlstate: str | None,
+    task_name: str | None = None,
+    tier: Tier | None = None,
+    most: int = LONGEST_SCHEDULE,
+) -> tuple[Failure, list[Decision]]:
+    """What a failure that is only described would be, and what would follow if it came again and again.
+
+    Args:
+        engine: Of the app that is asked.
+        exception_type: Qualified name.
+        message: Its text.
+        status: An HTTP status.
+        sqlstate: Five characters.
+        task_name: Of the task that would have failed.
+        tier: Who decides; the policies of the failure types if not given.
+        most: Decisions that are drawn, if none of them buries the job.
+    """
+    rules = (*book.rules, *engine.rules)
+    context = Context(retry_http_500=engine.settings.http_500, rules=rules, task_name=task_name)
     failure = from_description(
         exception_type=exception_type, message=message, status=status, sqlstate=sqlstate, context=context
     )
-    return failure, engine.waits_of(failure.type) if failure.retryable else []
+    following = _following(failure, _steady(tier or engine.by_type), engine.settings.max_wait)
+    return failure, list(islice(following, most))
+
+
+def _following(failure: Failure, tier: Tier, max_wait: timedelta) -> Iterator[Decision]:
+    """What follows each failure of this kind in a row, until the job is buried."""
+    attempts, waited, now = 0, dict.fromkeys(SnoozeReason, timedelta(0)), datetime.now(UTC)
+    while True:
+        limits, rng = JobLimits(waited=waited), Random(attempts)  # noqa: S311  Spreads load; guards no secret.
+        decision = decide(
+            failure, None, attempts=attempts, tier=tier, limits=limits, now=now, rng=rng, max_wait=max_wait
+        )
+        yield decision
+        match decision:
+            case DeadLetter():
+                return
+            case Snooze():
+                waited[decision.reason] += decision.delay
+            case Retry():
+                attempts += 1
+
+
+def _steady(tier: Tier) -> Tier:
+    """The same policies without jitter, so that the same question has the same answer."""
+    match tier:
+        case ByType(policies):
+            steady = {kind: replace(each, jitter=Jitter.NONE) for kind, each in policies.items()}
+            return replace(tier, policies=steady)
+        case Fixed(policy):
+            return Fixed(replace(policy, jitter=Jitter.NONE))
+        case _:
+            return tier
 
 
 def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
