@@ -28,7 +28,6 @@ from ..retry.policy import (
     SnoozeReason,
     Step,
     Tier,
-    schedule,
 )
 from ..retry.presets import NONE, default_policies, overridden
 from ..retry.rules import Rule, book
@@ -38,7 +37,7 @@ from .strategy import ExponentialBackoff, ask, policy_from
 from .task import options_of
 
 LONGEST_SCHEDULE = 100
-"""Waits that are listed of a policy without a limit."""
+"""Waits that are listed of a policy, which may have no limit."""
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=30)
 """Between two looks whether a task has been deployed."""
@@ -70,11 +69,12 @@ class Engine:
             return None
         return self.by_type if options_of(task).decides_by_type else Fixed(NONE)
 
-    def waits_of(self, kind: FailureType) -> list[timedelta]:
-        """The waits that the policy of a failure's type makes, without jitter, as far as MAX_RETRIES lets it."""
+    def policy_of(self, kind: FailureType) -> RetryPolicy:
+        """The policy of a failure's type, as far as MAX_RETRIES lets it."""
         bound, policy = self.by_type.max_retries_bound, self.by_type.policies[kind]
-        waits = schedule(policy, LONGEST_SCHEDULE)
-        return waits if bound is None else waits[:bound]
+        if bound is None:
+            return policy
+        return replace(policy, max_retries=bound if policy.max_retries is None else min(bound, policy.max_retries))
 
     def timeout_of(self, task: Task[Any, Any, Any]) -> timedelta:
         """The longest run of one attempt: TASK_TIMEOUTS by name or slug, the task's own, or JOB_TIMEOUT."""
@@ -139,14 +139,13 @@ class Ruling:
     task: str
     decided_by: str
     policy: RetryPolicy | None = None
-    waits: list[timedelta] = field(default_factory=list)
 
 
 def ruling(engine: Engine, task: Task[Any, Any, Any]) -> Ruling:
     """Who decides about the failures of `task`."""
     match engine.tier_of(task):
         case Fixed(policy):
-            return Ruling(task.name, "policy", policy, schedule(policy, LONGEST_SCHEDULE))
+            return Ruling(task.name, "policy", policy)
         case None:
             return Ruling(task.name, type(task.retry_strategy).__name__)
         case _:
