@@ -1,4 +1,4 @@
-"""What the guide says in tables is what the code does, and its commands run."""
+"""What the guide says in tables is what the code does, and its commands and code are valid."""
 
 import re
 import shlex
@@ -42,6 +42,13 @@ def test_the_commands_about_failures(arguments: str):
     command = [sys.executable, "-m", "app", *shlex.split(arguments)]
     run = subprocess.run(command, cwd=GUIDE.parents[1], timeout=60, check=False)
     assert run.returncode == 0
+
+
+@pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.name)
+def test_the_code_is_python(page: Path):
+    """What the guide shows as Python is Python."""
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        compile(code, page.name, "exec")
 
 
 def test_the_table_of_types():
