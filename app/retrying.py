@@ -42,7 +42,7 @@ from .retry.policy import (
     Step,
 )
 from .retry.presets import STANDARD
-from .retry.rules import Rule
+from .retry.rules import Rule, book
 from .retry.words import duration
 
 P = ParamSpec("P")
@@ -95,7 +95,7 @@ def retrying(  # noqa: PLR0913  The fields of a policy and the names of an opera
         idempotent: False if it must not run again while its effect is unknown.
         max_wait: The most that honoured hints of rate limits may add up to, and what a hint may ask for at once.
         give_up_after: No retry begins later than this after the first attempt.
-        rules: Rules of your own for what a failure is.
+        rules: Rules for what a failure is; they come before those of `failure_rule`, which apply here too.
         retry_http_500: Whether an HTTP 500 is worth a retry.
         rng: Seeded, the waits can be drawn again.
 
@@ -239,7 +239,8 @@ class Run(Iterator["Run"], AsyncIterator["Run"]):
         return pause.total_seconds()
 
     def _failed(self, error: Exception, took: float) -> bool:
-        failure = classify(error, replace(self.how.context, now=datetime.now(UTC), previous=tuple(self._fingerprints)))
+        rules, seen = (*self.how.context.rules, *book.rules), tuple(self._fingerprints)
+        failure = classify(error, replace(self.how.context, now=datetime.now(UTC), previous=seen, rules=rules))
         self._fingerprints.append(failure.fingerprint)
         decision = self.decision = self._decided(failure, error)
         reason = line(decision.explanation)

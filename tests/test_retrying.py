@@ -10,6 +10,7 @@ import pytest
 from fastapi import BackgroundTasks, FastAPI
 
 from app import telemetry
+from app.queue.task import failure_rule
 from app.retry.backoff import Backoff, Jitter
 from app.retry.failure import FailureType
 from app.retry.policy import DeadLetter, DeathCause, Retry, RetryPolicy
@@ -28,6 +29,10 @@ def events() -> Iterator[list[Event]]:
     unsubscribe = telemetry.subscribe(heard.append)
     yield heard
     unsubscribe()
+
+
+class OwnRuledError(ConnectionRefusedError):
+    """Would be retried if no rule said otherwise."""
 
 
 class Flaky:
@@ -191,6 +196,16 @@ def test_retry_on_and_give_up_on():
     assert retrying(retry_on=(ValueError,), **QUICK)(flaky)() == "done"
     with pytest.raises(ConnectionRefusedError):
         retrying(give_up_on=(OSError,), **QUICK)(Flaky(*refused(1)))()
+
+
+def test_rules_of_the_process():
+    """A rule made with `failure_rule`, here after the function was decorated, applies to `retrying` too."""
+    flaky = Flaky(OwnRuledError())
+    run = retrying(**QUICK)(flaky)
+    failure_rule(OwnRuledError)(lambda _: FailureType.PERMANENT_CONFLICT)
+    with pytest.raises(OwnRuledError):
+        run()
+    assert flaky.calls == 1
 
 
 def test_rules_of_ones_own():

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue import decide
 from ..retry.failure import Failure, FailureType, Remediation
-from ..retry.policy import RetryPolicy
+from ..retry.policy import DeadLetter, RetryPolicy, schedule
 from ..retry.taxonomy import TAXONOMY
 from ..web.auth import VIEWER
 from ..web.limits import StrictRoute
@@ -23,7 +23,9 @@ class Policy(BaseModel):
     """How often to retry, and how long to wait."""
 
     name: str = Field(examples=["TRANSIENT_NETWORK"])
-    max_retries: int | None = Field(description="After the first attempt; null: no limit.", examples=[3])
+    max_retries: int | None = Field(
+        description="After the first attempt, as far as MAX_RETRIES lets it; null: no limit.", examples=[3]
+    )
     backoff: str = Field(examples=["exponential"])
     initial_delay_seconds: float = Field(examples=[60.0])
     multiplier: float = Field(examples=[2.0])
@@ -95,13 +97,16 @@ class Classification(BaseModel):
     hint_seconds: float | None
     fingerprint: str
     evidence: list[EvidenceItem]
-    delays_seconds: list[float] = Field(description="The waits that would follow, without jitter; empty: none.")
+    delays_seconds: list[float] = Field(
+        description="The waits that would follow, without jitter, 100 at most; empty: none."
+    )
 
 
 @router.get("/policies", summary="List the policies in force")
 async def list_policies(queue: Queue) -> Policies:
     """Return the policy of every failure type, and who decides for every task."""
     engine = queue.engine
+    tasks = {task.name: task for task in queue.tasks.values()}  # There, aliases stand for their tasks too.
     return Policies(
         max_retries_bound=engine.by_type.max_retries_bound,
         types=[
@@ -110,22 +115,22 @@ async def list_policies(queue: Queue) -> Policies:
                 meaning=TAXONOMY[kind].sentence,
                 retryable=TAXONOMY[kind].retryable,
                 remediations=list(TAXONOMY[kind].actions),
-                policy=_policy(policy, engine.waits_of(kind)),
+                policy=_policy(engine.policy_of(kind)),
             )
-            for kind, policy in engine.by_type.policies.items()
+            for kind in engine.by_type.policies
         ],
-        tasks=[_task(decide.ruling(engine, task)) for _, task in sorted(queue.tasks.items())],
+        tasks=[_task(decide.ruling(engine, task)) for _, task in sorted(tasks.items())],
     )
 
 
 @router.post("/classify", summary="Classify a failure that is described", responses=responses(400, 403, 413, 415, 422))
 async def classify(queue: Queue, body: Annotated[Description, Body()]) -> Classification:
     """Say what the failure would be and how it would be retried. Nothing is stored."""
-    failure, waits = decide.describe(queue.engine, **body.model_dump())
-    return _classification(failure, waits)
+    failure, decisions = decide.describe(queue.engine, **body.model_dump())
+    return _classification(failure, [each.delay for each in decisions if not isinstance(each, DeadLetter)])
 
 
-def _policy(policy: RetryPolicy, waits: list[timedelta]) -> Policy:
+def _policy(policy: RetryPolicy) -> Policy:
     return Policy(
         name=policy.name,
         max_retries=policy.max_retries,
@@ -134,12 +139,12 @@ def _policy(policy: RetryPolicy, waits: list[timedelta]) -> Policy:
         multiplier=policy.multiplier,
         max_delay_seconds=policy.max_delay.total_seconds(),
         jitter=policy.jitter,
-        delays_seconds=[wait.total_seconds() for wait in waits],
+        delays_seconds=[wait.total_seconds() for wait in schedule(policy, decide.LONGEST_SCHEDULE)],
     )
 
 
 def _task(ruling: decide.Ruling) -> TaskPolicy:
-    policy = _policy(ruling.policy, ruling.waits) if ruling.policy else None
+    policy = _policy(ruling.policy) if ruling.policy else None
     return TaskPolicy(task=ruling.task, decided_by=ruling.decided_by, policy=policy)
 
 

@@ -25,18 +25,22 @@ def classify(
 ) -> None:
     """Say what an error would be taken for, and what would follow: the delays before each retry."""
     from ..config import load_settings
-    from ..queue.decide import engine
-    from ..retry.classify import Context, from_description
+    from ..queue.decide import describe, engine
 
-    settings = load_settings()
-    rules = engine(settings)
+    rules = engine(load_settings())
     with told_in_one_line():
-        tier: Tier = _tier_of(task) if task else rules.by_type
-    context = Context(retry_http_500=rules.settings.http_500, rules=rules.rules, task_name=task)
-    failure = from_description(
-        exception_type=exception, message=message, status=status, sqlstate=sqlstate, context=context
+        tier = _tier_of(task) if task else None
+    failure, decisions = describe(
+        rules,
+        exception_type=exception,
+        message=message,
+        status=status,
+        sqlstate=sqlstate,
+        task_name=task,
+        tier=tier,
+        most=MOST_SHOWN + 1,
     )
-    _show(failure, list(_decisions(failure, tier, rules)), rules)
+    _show(failure, decisions, rules)
 
 
 def _tier_of(name: str) -> "Tier":
@@ -55,54 +59,11 @@ def _tier_of(name: str) -> "Tier":
     return tier  # type: ignore[no-any-return]  # The app is made by the module when it is asked for.
 
 
-def _decisions(failure: "Failure", tier: "Tier", rules: "Engine") -> "list[Decision]":
-    """What follows each failure of this kind in a row, without jitter, until the job is buried."""
-    from datetime import UTC, datetime
-    from random import Random
-
-    from ..retry.decide import decide
-    from ..retry.policy import DeadLetter, JobLimits
-
-    decisions: list[Decision] = []
-    for attempts in range(MOST_SHOWN + 1):
-        decided = decide(
-            failure,
-            None,
-            attempts=attempts,
-            tier=_steady(tier),
-            limits=JobLimits(),
-            now=datetime.now(UTC),
-            rng=Random(attempts),  # noqa: S311 - nothing is drawn from it that guards a secret
-            max_wait=rules.settings.max_wait,
-        )
-        decisions.append(decided)
-        if isinstance(decided, DeadLetter):
-            break
-    return decisions
-
-
-def _steady(tier: "Tier") -> "Tier":
-    """The same policies without jitter, so that the same question has the same answer."""
-    from dataclasses import replace
-
-    from ..retry.backoff import Jitter
-    from ..retry.policy import ByType, Fixed
-
-    match tier:
-        case ByType(policies):
-            steady = {kind: replace(each, jitter=Jitter.NONE) for kind, each in policies.items()}
-            return replace(tier, policies=steady)
-        case Fixed(policy):
-            return Fixed(replace(policy, jitter=Jitter.NONE))
-        case _:
-            return tier
-
-
 def _show(failure: "Failure", decisions: "list[Decision]", rules: "Engine") -> None:
     from rich.markup import escape
 
     from ..retry import explain
-    from ..retry.policy import DeadLetter
+    from ..retry.policy import DeadLetter, Retry
     from .show import console, seconds, table
 
     out = console()
@@ -119,10 +80,12 @@ def _show(failure: "Failure", decisions: "list[Decision]", rules: "Engine") -> N
     out.print(facts)
     out.print()
     ladder = table("attempt>", "then", "after>", "why")
-    for number, decided in enumerate(decisions, start=1):
+    number = 1
+    for decided in decisions:
         why = escape(explain.line(decided.explanation[1:]))
         if isinstance(decided, DeadLetter):
             ladder.add_row(str(number), "dead letter", "", why)
         else:
             ladder.add_row(str(number), type(decided).__name__.lower(), seconds(decided.delay), why)
+        number += isinstance(decided, Retry)
     out.print(ladder)

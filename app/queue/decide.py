@@ -1,8 +1,10 @@
 """What follows a failure in this app: its rules, policies and limits, applied by the pure engine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from random import Random
 from typing import Any
 
 from procrastinate.tasks import Task
@@ -22,20 +24,20 @@ from ..retry.policy import (
     JobLimits,
     Retry,
     RetryPolicy,
+    Snooze,
     SnoozeReason,
     Step,
     Tier,
-    schedule,
 )
 from ..retry.presets import NONE, default_policies, overridden
-from ..retry.rules import Rule
+from ..retry.rules import Rule, book
 from .call import AttemptTimedOut, delayed_by_thread
 from .record import Run
 from .strategy import ExponentialBackoff, ask, policy_from
-from .task import options_of, rules
+from .task import options_of
 
 LONGEST_SCHEDULE = 100
-"""Waits that are listed of a policy without a limit."""
+"""Waits that are listed of a policy, which may have no limit."""
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=30)
 """Between two looks whether a task has been deployed."""
@@ -67,11 +69,12 @@ class Engine:
             return None
         return self.by_type if options_of(task).decides_by_type else Fixed(NONE)
 
-    def waits_of(self, kind: FailureType) -> list[timedelta]:
-        """The waits that the policy of a failure's type makes, without jitter, as far as MAX_RETRIES lets it."""
+    def policy_of(self, kind: FailureType) -> RetryPolicy:
+        """The policy of a failure's type, as far as MAX_RETRIES lets it."""
         bound, policy = self.by_type.max_retries_bound, self.by_type.policies[kind]
-        waits = schedule(policy, LONGEST_SCHEDULE)
-        return waits if bound is None else waits[:bound]
+        if bound is None:
+            return policy
+        return replace(policy, max_retries=bound if policy.max_retries is None else min(bound, policy.max_retries))
 
     def timeout_of(self, task: Task[Any, Any, Any]) -> timedelta:
         """The longest run of one attempt: TASK_TIMEOUTS by name or slug, the task's own, or JOB_TIMEOUT."""
@@ -107,7 +110,7 @@ def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[F
         now=run.ended,
         previous=run.claimed.fingerprints,
         retry_http_500=engine.settings.http_500,
-        rules=(*rules.rules, *engine.rules),
+        rules=(*book.rules, *engine.rules),
     )
     failure = classify(exception, context)
     task = run.prepared.task if run.prepared else None
@@ -136,29 +139,79 @@ class Ruling:
     task: str
     decided_by: str
     policy: RetryPolicy | None = None
-    waits: list[timedelta] = field(default_factory=list)
 
 
 def ruling(engine: Engine, task: Task[Any, Any, Any]) -> Ruling:
     """Who decides about the failures of `task`."""
     match engine.tier_of(task):
         case Fixed(policy):
-            return Ruling(task.name, "policy", policy, schedule(policy, LONGEST_SCHEDULE))
+            return Ruling(task.name, "policy", policy)
         case None:
             return Ruling(task.name, type(task.retry_strategy).__name__)
         case _:
             return Ruling(task.name, "failure type")
 
 
-def describe(
-    engine: Engine, *, exception_type: str | None, message: str, status: int | None, sqlstate: str | None
-) -> tuple[Failure, list[timedelta]]:
-    """What a failure that is only described would be, and the waits that its type's policy would make of it."""
-    context = Context(retry_http_500=engine.settings.http_500, rules=(*rules.rules, *engine.rules))
+def describe(  # noqa: PLR0913  A description has four parts, and each may be missing.
+    engine: Engine,
+    *,
+    exception_type: str | None,
+    message: str,
+    status: int | None,
+    sqlstate: str | None,
+    task_name: str | None = None,
+    tier: Tier | None = None,
+    most: int = LONGEST_SCHEDULE,
+) -> tuple[Failure, list[Decision]]:
+    """What a failure that is only described would be, and what would follow if it came again and again.
+
+    Args:
+        engine: Of the app that is asked.
+        exception_type: Qualified name.
+        message: Its text.
+        status: An HTTP status.
+        sqlstate: Five characters.
+        task_name: Of the task that would have failed.
+        tier: Who decides; the policies of the failure types if not given.
+        most: Decisions that are drawn, if none of them buries the job.
+    """
+    rules = (*book.rules, *engine.rules)
+    context = Context(retry_http_500=engine.settings.http_500, rules=rules, task_name=task_name)
     failure = from_description(
         exception_type=exception_type, message=message, status=status, sqlstate=sqlstate, context=context
     )
-    return failure, engine.waits_of(failure.type) if failure.retryable else []
+    following = _following(failure, _steady(tier or engine.by_type), engine.settings.max_wait)
+    return failure, list(islice(following, most))
+
+
+def _following(failure: Failure, tier: Tier, max_wait: timedelta) -> Iterator[Decision]:
+    """What follows each failure of this kind in a row, until the job is buried."""
+    attempts, waited, now = 0, dict.fromkeys(SnoozeReason, timedelta(0)), datetime.now(UTC)
+    while True:
+        limits, rng = JobLimits(waited=waited), Random(attempts)  # noqa: S311  Spreads load; guards no secret.
+        decision = decide(
+            failure, None, attempts=attempts, tier=tier, limits=limits, now=now, rng=rng, max_wait=max_wait
+        )
+        yield decision
+        match decision:
+            case DeadLetter():
+                return
+            case Snooze():
+                waited[decision.reason] += decision.delay
+            case Retry():
+                attempts += 1
+
+
+def _steady(tier: Tier) -> Tier:
+    """The same policies without jitter, so that the same question has the same answer."""
+    match tier:
+        case ByType(policies):
+            steady = {kind: replace(each, jitter=Jitter.NONE) for kind, each in policies.items()}
+            return replace(tier, policies=steady)
+        case Fixed(policy):
+            return Fixed(replace(policy, jitter=Jitter.NONE))
+        case _:
+            return tier
 
 
 def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
@@ -175,7 +228,7 @@ def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
     return _unknown_task(name), decision
 
 
-def after_own_fault(error: Exception) -> tuple[Failure, Decision]:
+def after_own_fault(error: BaseException) -> tuple[Failure, Decision]:
     """No decision could be drawn, by a fault of this code: the job is kept where an operator sees it."""
     failure = classify(error)
     because = Step("fault", f"no decision could be drawn: {failure.exception_type}: {failure.message[:200]}", {})

@@ -97,7 +97,7 @@ class Executor:
         run = record.Run(claimed, attempt, began, ended, prepared)
         try:
             settlement = self._conclude(outcome, run)
-        except Exception as error:  # noqa: BLE001  Our own fault: without a settlement the job would run for ever.
+        except BaseException as error:  # noqa: BLE001  Our own fault: without a settlement the job would run for ever.
             settlement = _followed(run, *decide.after_own_fault(error))
         self._settle_once(settlement)
         if isinstance(outcome, Raised) and isinstance(outcome.exception, AttemptTimedOut):
@@ -107,14 +107,18 @@ class Executor:
         """Note that a run begins, and so owes a settlement."""
         self._unsettled.add((claimed.job_id, claimed.claim))
 
-    def ensure_settled(self, claimed: Claimed, fault: BaseException | None = None) -> None:
-        """Settle a run that does not do so itself: it ended by a fault of ours, or refuses to end."""
+    def ensure_settled(self, claimed: Claimed, context: JobContext, fault: BaseException | None) -> None:
+        """Settle a run that has not done so itself: it refuses to end on request, or ended by a fault of ours.
+
+        Only what was asked to end goes back: anything else would meet the same fault again, for ever.
+        """
         if (claimed.job_id, claimed.claim) not in self._unsettled:
             return
-        if isinstance(fault, Exception):
-            self._settle_once(_followed(_unstarted(claimed), *decide.after_own_fault(fault)))
-        else:
+        if context.abort_reason():
             self.give_back(claimed)
+        else:
+            fault = fault or asyncio.CancelledError()
+            self._settle_once(_followed(_unstarted(claimed), *decide.after_own_fault(fault)))
 
     def give_back(self, claimed: Claimed) -> None:
         """Put a job back into its queue at no cost."""

@@ -55,6 +55,41 @@ class AfreshJobManager(manager.JobManager):
             self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
         return _with_ids(jobs, [row["id"] for row in rows])
 
+    async def cancel_job_by_id_async(
+        self,
+        job_id: int,
+        abort: bool = False,  # noqa: FBT001, FBT002  Procrastinate's signature.
+        delete_job: bool = False,  # noqa: FBT001, FBT002  As above.
+        connection: Any | None = None,
+    ) -> bool:
+        """Cancel a waiting job, or ask for the end of a running one; return whether there was one.
+
+        Workers that have nothing else to do learn at once that its lock is free.
+        """
+        if not isinstance(self.connector, AfreshConnector):
+            return await super().cancel_job_by_id_async(job_id, abort, delete_job, connection)
+        parameters = {"job_id": job_id, "abort": abort, "delete_job": delete_job}
+        rows = await self.connector.fetch(SQL["cancel_by_id"], parameters, connection)
+        return rows[0][0] is not None
+
+    def cancel_job_by_id(
+        self,
+        job_id: int,
+        abort: bool = False,  # noqa: FBT001, FBT002  Procrastinate's signature.
+        delete_job: bool = False,  # noqa: FBT001, FBT002  As above.
+        connection: Any | None = None,
+    ) -> bool:
+        """As `cancel_job_by_id_async`, for code that is not asynchronous."""
+        if not self.ours:
+            return super().cancel_job_by_id(job_id, abort, delete_job, connection)
+        query, parameters = SQL["cancel_by_id"], {"job_id": job_id, "abort": abort, "delete_job": delete_job}
+        connector: Any = self.connector.get_sync_connector()
+        if connection is None:
+            row = connector.execute_query_one(query, **parameters)
+        else:
+            row = connector.execute_query_one_with_connection(connection, query, **parameters)
+        return row["id"] is not None
+
     async def listen_for_jobs(
         self, *, on_notification: manager.NotificationCallback, queues: Iterable[str] | None = None
     ) -> None:

@@ -286,15 +286,22 @@ def unstorable(error: psycopg.Error | TypeError) -> bool:
 def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settlement:
     """The same end with what any database can hold; how a job ended matters more than what it said.
 
-    What a strategy wanted changed about the job is dropped if replacing the texts was not enough.
+    What a strategy wanted changed about the job is dropped first. Only if that is not enough, or there is no such wish,
+    it is the texts, which were made storable before.
     """
     ending = settlement.ending
+    if ending is not None and any(ending.get(name) is not None for name in CHANGES):
+        return replace(settlement, ending={**ending, **dict.fromkeys(CHANGES)})
     if ending is not None:
-        plain = {name: ascii(ending[name])[:LONGEST_TEXT] for name in TEXTS if ending.get(name) is not None}
-        unchanged = dict.fromkeys(CHANGES) if settlement.tries else {}
-        ending = {**ending, **plain, **unchanged, "evidence": None, "explanation": None}
+        plain = {name: _plain(ending[name])[:LONGEST_TEXT] for name in TEXTS if ending.get(name) is not None}
+        ending = {**ending, **plain, "evidence": None, "explanation": None}
     note = settlement.note if settlement.result is None else f"Postgres refused the result: {storable(str(error))}"
     return replace(settlement, ending=ending, result=None, note=note)
+
+
+def _plain(text: str) -> str:
+    """ASCII, which every encoding of a database has, and no NUL; a text that is so already stays as it is."""
+    return text.encode("ascii", "backslashreplace").decode().replace("\0", r"\x00")
 
 
 def told(settlement: Settlement, verdict: str, outcome: str | None) -> tuple[Event, ...]:

@@ -88,11 +88,14 @@ preset = ExponentialBackoff.preset
 
 
 def ask(strategy: BaseRetryStrategy, exception: BaseException, job: jobs.Job) -> Foreign:
-    """What a foreign strategy says about this failure; its own error is an answer too."""
+    """What a foreign strategy says about this failure; its own error is an answer too.
+
+    It is called without awaiting, so a cancellation that it raises is its own, never the worker's.
+    """
     name = type(strategy).__name__
     try:
         retry = strategy.get_retry_exception(exception=exception, job=job)
-    except Exception as error:  # noqa: BLE001  A strategy is the user's code: whatever it raises buries one job.
+    except BaseException as error:  # noqa: BLE001  A strategy is the user's code: whatever it raises buries one job.
         return Foreign(name, ForeignBroken(f"{type(error).__name__}: {error}"))
     if retry is None:
         return Foreign(name, None)

@@ -18,7 +18,7 @@ from procrastinate.tasks import Task
 from psycopg import AsyncConnection
 
 from ..config import Settings
-from ..retry.rules import RuleBook
+from ..retry.rules import book
 from .defer import DeclaredTask
 from .strategy import ExponentialBackoff, preset
 
@@ -124,10 +124,8 @@ class Declarations:
 
 declarations = Declarations()
 
-rules = RuleBook()
-"""The failure rules of the user's code."""
-
-failure_rule = rules.failure_rule
+failure_rule = book.failure_rule
+"""Decorator of a rule of your own for what a failure is."""
 
 
 def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten of them.

@@ -224,7 +224,8 @@ class AfreshWorker(procrastinate_worker.Worker):
 
     def _ended(self, run: asyncio.Task[Any]) -> None:
         context = self._running_jobs.pop(run)
-        self._executor.ensure_settled(self._claimed.pop(run), None if run.cancelled() else run.exception())
+        fault = None if run.cancelled() else run.exception()
+        self._executor.ensure_settled(self._claimed.pop(run), context, fault)
         self._job_ids_to_abort.pop(context.job.id or 0, None)
         self._average += 0.1 * (max(1e-5, time.time() - context.start_timestamp) - self._average)
         if self._ahead and not self.stopping:
@@ -356,5 +357,5 @@ class AfreshWorker(procrastinate_worker.Worker):
                 self._cancel(run)
         if running:
             await asyncio.wait(running, timeout=LAST_WORDS)
-        for run in self._running_jobs:
-            self._executor.ensure_settled(self._claimed[run])
+        for run, context in self._running_jobs.items():
+            self._executor.ensure_settled(self._claimed[run], context, None)

@@ -1,8 +1,10 @@
-"""The user's own rules. They win over everything the engine knows. Registries are values: nothing is global here."""
+"""The user's own rules. They win over everything the engine knows. Classifying takes its rules as an argument."""
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import FunctionType
+from typing import overload
 
 from .failure import FailureType
 from .look import Look
@@ -86,24 +88,42 @@ class RuleBook:
         """Register ready-made rules."""
         self._rules.extend(rules)
 
+    @overload
+    def failure_rule(self, exception: Judge, /) -> Judge: ...
+
+    @overload
     def failure_rule(
         self, exception: type[BaseException] | str | None = None, *, retryable: bool | None = None
-    ) -> Callable[[Judge], Judge]:
+    ) -> Callable[[Judge], Judge]: ...
+
+    def failure_rule(
+        self, exception: Judge | type[BaseException] | str | None = None, *, retryable: bool | None = None
+    ) -> Judge | Callable[[Judge], Judge]:
         """Decorator: the function receives the exception and answers with a type, or None for no opinion.
 
-        `exception` limits it to a class (or a class name, which needs no import) and its subclasses.
+        `exception` limits it to a class (or a class name, which needs no import) and its subclasses. Without it, and
+        without parentheses too, the function is asked about every failure.
+
+        Raises:
+            TypeError: `exception` is neither an exception class nor a name.
         """
-        name = exception if exception is None or isinstance(exception, str) else _qualified(exception)
+        bare = exception if isinstance(exception, FunctionType) else None
+        name = None if bare else _name(exception)
 
         def register(judge: Judge) -> Judge:
             self.add(Rule(getattr(judge, "__name__", "rule"), exception=name, judge=judge, retryable=retryable))
             return judge
 
-        return register
+        return register(bare) if bare else register
 
 
-def _qualified(cls: type) -> str:
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+def _name(exception: object) -> str | None:
+    if exception is None or isinstance(exception, str):
+        return exception
+    if not isinstance(exception, type) or not issubclass(exception, BaseException):
+        raise TypeError(f"a failure rule is for an exception class or the name of one, not for {exception!r}")
+    builtin = exception.__module__ == "builtins"
+    return exception.__qualname__ if builtin else f"{exception.__module__}.{exception.__qualname__}"
 
 
 def parse_rules(text: str) -> tuple[Rule, ...]:
@@ -145,3 +165,7 @@ def first_verdict(rules: Iterable[Rule], look: Look) -> Verdict | None:
         if verdict is not None:
             return verdict
     return None
+
+
+book = RuleBook()
+"""The rules of this process's code, which the queue and `retrying` heed."""

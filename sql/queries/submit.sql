@@ -198,3 +198,11 @@ SELECT id FROM procrastinate_jobs WHERE queueing_lock = %(queueing_lock)s AND st
 -- name: find_queueing_lock
 -- The queueing lock of a job.
 SELECT queueing_lock FROM procrastinate_jobs WHERE id = %(job_id)s;
+
+-- name: cancel_by_id
+-- As Procrastinate cancels; and whoever waits behind the job's lock may go on.
+SELECT cancelled.id, woken.*
+FROM procrastinate_cancel_job_v1(%(job_id)s::bigint, %(abort)s, %(delete_job)s) AS cancelled (id)
+LEFT JOIN LATERAL (
+    SELECT pg_notify('afresh_wake', '') AS wake FROM procrastinate_jobs j WHERE j.id = cancelled.id AND j.lock IS NOT NULL
+) AS woken ON true;

@@ -1,5 +1,9 @@
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
+from app.config import PolicyOverride, RetrySettings
 from app.retry.failure import FailureType
 
 from ..application import run_waiting_jobs, serving, settings_for
@@ -26,13 +30,56 @@ async def test_who_decides_for_a_task(database_url: str):
     assert {each["decided_by"] for each in ruled.values()} >= {"policy", "failure type"}
 
 
+async def test_policies_within_the_bound(database_url: str):
+    """Where MAX_RETRIES is set, the policies of the types are shown with no more retries than that."""
+    async with serving(replace(settings_for(database_url), retry=RetrySettings(max_retries=1))) as (_, client):
+        answer = (await client.get("/retry/policies")).json()
+    policies = {each["type"]: each["policy"] for each in answer["types"]}
+    assert answer["max_retries_bound"] == 1
+    assert (policies["TRANSIENT_NETWORK"]["max_retries"], policies["PERMANENT_AUTH"]["max_retries"]) == (1, 0)
+    assert policies["TRANSIENT_NETWORK"]["delays_seconds"] == [60.0]
+
+
+async def test_a_task_with_an_alias_is_listed_once(database_url: str):
+    """A task is listed under its name alone."""
+    async with serving(settings_for(database_url)) as (queue, client):
+        queue.task(name="renamed", aliases=["old name"])(nothing)
+        answer = (await client.get("/retry/policies")).json()
+    names = [each["task"] for each in answer["tasks"]]
+    assert names.count("renamed") == 1
+    assert len(names) == len(set(names))
+
+
+async def test_contention_is_retried_soon(database_url: str):
+    """Of a deadlock the first wait that is told is the short one that would follow, not that of the policy."""
+    async with serving(settings_for(database_url)) as (_, client):
+        answer = (await client.post("/retry/classify", json={"sqlstate": "40P01"})).json()
+    first, *others = answer["delays_seconds"]
+    assert 1 <= first <= 5
+    assert others == [60.0, 120.0, 240.0, 480.0]
+
+
+async def test_a_policy_that_lifts_a_veto(database_url: str):
+    """Where the settings give a permanent type retries, their waits are told."""
+    changed = PolicyOverride(max_retries=2, initial_delay=timedelta(seconds=7))
+    retry = RetrySettings(policies={FailureType.PERMANENT_NOT_FOUND: changed})
+    async with serving(replace(settings_for(database_url), retry=retry)) as (_, client):
+        answer = (await client.post("/retry/classify", json={"status": 404})).json()
+    assert len(answer["delays_seconds"]) == 2
+    assert answer["delays_seconds"][0] == 7
+
+
+async def nothing() -> None:
+    """Do nothing, successfully."""
+
+
 @pytest.mark.parametrize(
     ("described", "expected", "delays"),
     [
         ({"status": 503}, "EXTERNAL_API_DOWN", [900.0, 900.0]),
         ({"status": 404}, "PERMANENT_NOT_FOUND", []),
         ({"status": 500}, "EXTERNAL_API_DOWN", []),
-        ({"sqlstate": "40P01"}, "TRANSIENT_DATABASE", [30.0, 60.0, 120.0, 240.0, 480.0]),
+        ({"sqlstate": "57P03"}, "TRANSIENT_DATABASE", [30.0, 60.0, 120.0, 240.0, 480.0]),
         ({"exception_type": "httpx.ConnectError"}, "TRANSIENT_NETWORK", [60.0, 120.0, 240.0]),
         ({}, "UNKNOWN", [120.0, 360.0]),
     ],

@@ -147,14 +147,25 @@ async def test_a_strategy_can_move_the_job(queue_app: Afresh, conn: Connection):
     assert (row["priority"], row["queue_name"], row["lock"]) == (-3, "slow", "one")
 
 
-@pytest.mark.parametrize("answer", [KeyError("x"), 5, timedelta(1), "soon"])
+class Unspeakable(BaseException):
+    """Not even its text can be had."""
+
+    def __str__(self) -> str:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [KeyError("x"), asyncio.CancelledError(), GeneratorExit(), Unspeakable(), 5, timedelta(1), "soon"],
+    ids=["error", "cancellation", "exit", "unspeakable", "number", "time", "text"],
+)
 async def test_a_broken_strategy_buries_the_job(queue_app: Afresh, conn: Connection, answer: Any):
     """A strategy that raises, or answers with something else, leaves a dead letter that says so, and no stuck job."""
 
     class Broken(BaseRetryStrategy):
         def get_retry_decision(self, *, exception: BaseException, job: Any) -> Any:
             del exception, job
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
             return answer
 

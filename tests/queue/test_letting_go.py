@@ -1,7 +1,9 @@
 """How a worker lets go of jobs, when it is asked to or must, and what it survives."""
 
+import asyncio
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
@@ -10,6 +12,7 @@ from procrastinate import JobContext
 from procrastinate.exceptions import JobAborted
 
 from app.config import WorkerSettings
+from app.queue import control
 from app.queue.app import Afresh
 from app.queue.rescue import rescue_stalled
 from app.telemetry import Event, JobReleased
@@ -22,6 +25,8 @@ from .workers import Gate, all_succeeded, as_task, is_, nothing, work_off, worki
 pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
+
+Cancel = Callable[[Afresh, Connection, int], Awaitable[None]]
 
 AT_ONCE = 1.0
 """Seconds within which an idle worker must be awake; its poll interval stays at 5."""
@@ -75,6 +80,39 @@ async def test_a_job_is_settled_when_it_is_aborted_before_its_first_step(queue_a
         worker._start = start_and_abort  # type: ignore[method-assign]  # The instant cannot be had otherwise.
         (job_id,) = await add(conn)
         await eventually(lambda: is_(conn, job_id, "aborted"))
+
+
+async def _by_manager(app: Afresh, conn: Connection, job_id: int) -> None:
+    del conn
+    assert await app.job_manager.cancel_job_by_id_async(job_id)
+
+
+async def _by_thread(app: Afresh, conn: Connection, job_id: int) -> None:
+    del conn
+    assert await asyncio.to_thread(app.job_manager.cancel_job_by_id, job_id)
+
+
+async def _deleted(app: Afresh, conn: Connection, job_id: int) -> None:
+    del conn
+    assert await app.job_manager.cancel_job_by_id_async(job_id, delete_job=True)
+
+
+async def _by_operator(app: Afresh, conn: Connection, job_id: int) -> None:
+    del app
+    await control.cancel(conn, job_id, actor="me")
+
+
+@pytest.mark.parametrize("cancel", [_by_manager, _by_thread, _deleted, _by_operator])
+async def test_a_cancelled_job_lets_go_of_its_lock(queue_app: Afresh, conn: Connection, cancel: Cancel):
+    """When a job that waits for its time is cancelled, an idle worker runs the next one of its lock at once."""
+    queue_app.task(name="t")(nothing)
+    (first,) = await add(conn, lock="one", priority=1, due_in=3600)
+    (after,) = await add(conn, lock="one")
+    async with working(queue_app) as worker:
+        await eventually(lambda: not worker._new_job_event.is_set())
+        assert await status(conn, after) == "todo"
+        await cancel(queue_app, conn, first)
+        await eventually(lambda: is_(conn, after, "succeeded"), AT_ONCE)
 
 
 async def test_shutdown_puts_unfinished_jobs_back(queue_app: Afresh, conn: Connection, events: list[Event]):

@@ -70,7 +70,7 @@ async def test_one_refused_row_does_not_fail_its_neighbours(queue_app: Afresh, c
     async with writing(queue_app, worker) as settler:
         for row in (buried(ids[0]), poisoned, buried(ids[2])):
             settler.add(settlement(row["job_id"], row))
-    assert [(await attempts(conn, each))[0]["message"] for each in ids] == ["no", r"'a\x00b'", "no"]
+    assert [(await attempts(conn, each))[0]["message"] for each in ids] == ["no", r"a\x00b", "no"]
     assert all([await dead_letters(conn, each) for each in ids])
 
 
@@ -97,6 +97,27 @@ async def test_nothing_that_a_task_or_strategy_says_stops_the_writer(
         settler.add(settlement(ids[1], ending(ids[1])))
     assert [await status(conn, each) for each in ids] == ["todo", "todo"]
     assert [len(await attempts(conn, each)) for each in ids] == [1, 1]
+
+
+@pytest.mark.parametrize("changes", [{"priority": 10**12}, {"queue_name": "q" * 300}])
+async def test_impossible_changes_do_not_cost_the_texts(queue_app: Afresh, conn: Connection, changes: dict[str, Any]):
+    """When a strategy wants the impossible, that is dropped; what is told about the failure stays word for word."""
+    (job_id,), worker = await claimed(conn)
+    said: dict[str, Any] = {"message": "it's \N{SNOWMAN}", "traceback": "a\nb", "explanation": [{"name": "x"}]}
+    async with writing(queue_app, worker) as settler:
+        settler.add(settlement(job_id, ending(job_id, **said, **changes)))
+    (attempt,) = await attempts(conn, job_id)
+    assert {name: attempt[name] for name in said} == said
+
+
+async def test_texts_are_replaced_once_and_only_where_needed(queue_app: Afresh, conn: Connection):
+    """Where changes and a text cannot be stored, that text is replaced once, and one that can be stored is kept."""
+    (job_id,), worker = await claimed(conn)
+    said: dict[str, Any] = {"message": "it's\na\0b", "traceback": "it's\nhere", "priority": 10**12}
+    async with writing(queue_app, worker) as settler:
+        settler.add(settlement(job_id, ending(job_id, **said)))
+    (attempt,) = await attempts(conn, job_id)
+    assert (attempt["message"], attempt["traceback"]) == ("it's\na\\x00b", "it's\nhere")
 
 
 async def test_a_megabyte_of_text_is_kept(queue_app: Afresh, conn: Connection):

@@ -2,6 +2,7 @@
 
 import errno
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,24 @@ def test_rules_in_code():
     assert classify(BusyError("long"), context).type is FailureType.TRANSIENT_RESOURCE
     assert not classify(BusyError("long"), context).retryable
     assert classify(BusyError("short"), context).evidence[0].rule != "user.busy"
+
+
+def test_a_rule_without_parentheses():
+    """A bare decorator registers a function that is asked about every failure."""
+    book = RuleBook()
+
+    @book.failure_rule
+    def any_failure(_exc: BaseException) -> FailureType | None:
+        return FailureType.PERMANENT_CONFLICT
+
+    assert classify(BusyError(), Context(rules=book.rules)).evidence[0].rule == "user.any_failure"
+
+
+@pytest.mark.parametrize("exception", [5, (ValueError,), int, ValueError()])
+def test_a_rule_for_what_is_no_exception(exception: Any):
+    """What is neither a class of exceptions nor a name is refused where it is written."""
+    with pytest.raises(TypeError, match="failure rule"):
+        RuleBook().failure_rule(exception)
 
 
 def test_a_rule_that_raises():
