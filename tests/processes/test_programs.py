@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ..eventually import eventually_sync
-from .programs import AFRESH, PROCRASTINATE, UVICORN, Project
+from .programs import AFRESH, PROCRASTINATE, ROOT, UVICORN, Project
 from .rows import defer, ended, job, rows
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +93,9 @@ def test_psql_is_on_the_right_server(project: Project, database_url: str):
     """`psql -- …` runs psql with these arguments on the database of the settings, and has its exit code."""
     query = "SELECT count(*) FROM afresh.jobs"
     assert project.run(*AFRESH, "psql", "--", "-Atc", query, DATABASE_URL=database_url) == (0, "0\n")
+    report = ("-v", "job_id=2", "-f", str(ROOT / "sql" / "reports" / "attempts_of_a_job.sql"))
+    code, text = project.run(*AFRESH, "psql", "--", "-q", *report, DATABASE_URL=database_url)
+    assert (code, "failure_type" in text, "Which job" in text) == (0, True, False)
     code, _ = project.run(*AFRESH, "psql", "--", "-c", "SELECT nonsense", DATABASE_URL=database_url)
     assert code == 1
 
@@ -137,7 +140,7 @@ async def test_a_task_of_the_users_own_is_run(project: Project, database_url: st
 )
 def test_a_missing_module_is_one_line(project: Project, command: tuple[str, ...], database_url: str):
     """A module of TASK_MODULES that cannot be imported stops every program with one line that names both."""
-    settings = {"TASK_MODULES": "mycompany.nowhere", "DATABASE_URL": database_url, "API_PORT": 0}
+    settings: dict[str, Any] = {"TASK_MODULES": "mycompany.nowhere", "DATABASE_URL": database_url, "API_PORT": 0}
     line = "TASK_MODULES: mycompany.nowhere cannot be imported: ModuleNotFoundError: No module named 'mycompany'\n"
     code, text = project.run(*command, **settings)
     assert (code, text.removeprefix("Launching a worker on all queues\n")) == (2, line)
