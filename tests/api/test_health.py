@@ -32,7 +32,8 @@ async def test_long_dead_workers(client: httpx.AsyncClient, conn: AsyncConnectio
     """A worker that fell silent is missed while it holds a job, and not a moment longer."""
     await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
     await conn.execute(
-        "INSERT INTO procrastinate_workers (id, last_heartbeat) OVERRIDING SYSTEM VALUE VALUES (99, now() - '1 h'::interval)"
+        "INSERT INTO procrastinate_workers (id, last_heartbeat) OVERRIDING SYSTEM VALUE "
+        "VALUES (99, now() - interval '1 hour')"
     )
     await client.post("/tasks/add", json={"args": {"a": 1}})
     await conn.execute("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 99")

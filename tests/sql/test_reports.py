@@ -73,7 +73,7 @@ async def test_attempts_of_a_job(history: str):
     assert "tests.sample_tasks.RefusedError|no luck|dead_letter" in line
 
 
-async def test_attempts_of_no_job(database_url: str):
+def test_attempts_of_no_job(database_url: str):
     """Without a job, the report says how to name one."""
     path = sql_dir() / "reports" / "attempts_of_a_job.sql"
     command = [str(find_programs().bin / "psql"), "--no-psqlrc", f"--dbname={database_url}", f"--file={path}"]
