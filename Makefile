@@ -15,8 +15,8 @@ help: ## Show this list
 run: sync-run ## Start everything: Postgres, migrations, a worker, the API
 	$(AFRESH) up
 
-demo: sync-run ## Watch it work against a dependency that misbehaves
-	$(AFRESH) demo
+demo: sync-run ## Watch it work against a dependency that misbehaves; D=--keep leaves it up
+	$(AFRESH) demo $(D)
 
 worker: sync-run ## Start a worker
 	$(AFRESH) worker

@@ -219,6 +219,13 @@ def test_one_line_for_each_wrong_setting(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.usefixtures("project")
+def test_a_wrong_value_is_shown_as_typed(monkeypatch: pytest.MonkeyPatch):
+    """What was typed is shown, not what was made of it."""
+    (line,) = lines_for(monkeypatch, LOG_LEVEL="loud")
+    assert line.startswith("LOG_LEVEL='loud': expected one of DEBUG, ")
+
+
+@pytest.mark.usefixtures("project")
 def test_a_wrong_address_is_not_shown(monkeypatch: pytest.MonkeyPatch):
     """A wrong database address is named, but its password is never printed."""
     (line,) = lines_for(monkeypatch, DATABASE_URL="mysql://somebody:secret@host/db")

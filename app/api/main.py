@@ -58,7 +58,7 @@ def create_app(queue: Afresh) -> FastAPI:
             with told_of_shutdown(queue.hub.close):
                 yield
 
-    queue.perform_import_paths()  # type: ignore[no-untyped-call]  # Procrastinate's is not annotated.
+    queue.perform_import_paths()
     app = FastAPI(
         title="Afresh", version=VERSION, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )

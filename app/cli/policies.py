@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .refusals import Refusal, told_in_one_line
+from .refusals import told_in_one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,15 +27,8 @@ def policies() -> None:
 
 
 def load_tasks(app: "Afresh") -> list[Any]:
-    """Import every task module; return the tasks by name.
-
-    Raises:
-        Refusal: A module cannot be imported.
-    """
-    try:
-        app.perform_import_paths()  # type: ignore[no-untyped-call]  # Procrastinate's is not annotated.
-    except ImportError as error:
-        raise Refusal(f"TASK_MODULES: {error}") from error
+    """Import every task module; return the tasks by name."""
+    app.perform_import_paths()
     return sorted(set(app.tasks.values()), key=lambda task: str(task.name))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .refusals import Refusal, told_in_one_line
+from .refusals import told_in_one_line
 
 # `up` starts its processes with it; tether.py says what for.
 Tether = Annotated[int | None, typer.Option(hidden=True)]
@@ -47,10 +47,7 @@ def worker(  # noqa: PLR0913 - each is an option of the command
 async def _work(options: dict[str, Any]) -> None:
     from ..queue import app as queue
 
-    try:
-        queue.app.perform_import_paths()
-    except ImportError as error:
-        raise Refusal(f"TASK_MODULES: {error}") from error
+    queue.app.perform_import_paths()
     async with queue.app.open_async():
         await queue.app.run_worker_async(**options)
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import typer
 
+from ..config.environment import read_environment
 from ..postgres.errors import PostgresError
 from ..redact import redact_text
 
@@ -34,6 +35,7 @@ def told_in_one_line() -> Iterator[None]:
     except (Refusal, PostgresError) as error:
         refuse(str(error))
     except psycopg.OperationalError as error:
-        refuse(f"the database cannot be reached: {' '.join(str(error).split())}", code=1)
+        named = "database of DATABASE_URL" if "DATABASE_URL" in read_environment() else "database"
+        refuse(f"the {named} cannot be reached: {' '.join(str(error).split())}", code=1)
     except psycopg.Error as error:
         refuse(f"the database refuses: {' '.join(str(error).split())}")

@@ -35,6 +35,7 @@ def up() -> None:
     settings = load_settings()
     died: ChildEnded | None = None
     with StopSignals() as stop, told_in_one_line():
+        _check_task_modules()
         listener = bind(settings.api.host, settings.api.port)
         with listener, Database.from_settings(settings.database) as found:
             with found.connect() as conn:
@@ -45,11 +46,19 @@ def up() -> None:
                     run(children, settings, listener, found, began)
             except ChildEnded as ended:
                 died = ended
-            if found.embedded:
-                typer.echo("Stopping the database …")
+        if found.embedded:
+            shared = found.server.is_running()
+            typer.echo("The database is still used by others, and goes on." if shared else "Database stopped.")
     if died:
         refuse(f"{died}, so everything was stopped; its last lines are above", code=1)
     typer.echo("Stopped; the data is kept.")
+
+
+def _check_task_modules() -> None:
+    """Import TASK_MODULES as the API and the worker will, so that nothing is started that they would refuse."""
+    from ..queue.app import app
+
+    app.perform_import_paths()
 
 
 def _refuse_open_bind(settings: "Settings", conn: "psycopg.Connection[Any]") -> None:

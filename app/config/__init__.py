@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ..retry.failure import FailureType
-from .environment import Group, SettingsError
+from .environment import Group, SettingsError, read_environment
 from .groups import (
     ApiSettings,
     DatabaseSettings,
@@ -105,13 +105,15 @@ def _lines(group: type[Group], error: ValidationError) -> Iterator[str]:
         if name.endswith("__"):
             yield _nested_line(name, details)
         else:
-            shown = f"={_typed(details)!r}" if field.repr else ""
+            shown = f"={_typed(name, details)!r}" if field.repr else ""
             yield _line(f"{name}{shown}", expectation(field))
 
 
-def _typed(details: ErrorDetails) -> str:
-    """Return what was typed: the whole value, or the pair of it that is wrong."""
+def _typed(name: str, details: ErrorDetails) -> str:
+    """Return what was typed: the whole value, before anything was made of it, or the pair of it that is wrong."""
     _, *key = details["loc"]
+    if not key:
+        return read_environment().get(name, str(details["input"]))
     return "=".join(map(str, [*key, details["input"]]))
 
 

@@ -87,7 +87,8 @@ def judge_workers(alive: int, silent: int, stalled_after: timedelta) -> Check:
     if alive == 0:
         return Check("workers", Status.DEGRADED, "no worker is alive: jobs wait")
     if silent:
-        reason = f"{silent} of {alive + silent} workers silent for over {stalled_after.total_seconds():g} s"
+        silence = f"silent for over {stalled_after.total_seconds():g} s"
+        reason = f"{silent} of {alive + silent} workers {silence} while holding jobs"
         return Check("workers", Status.DEGRADED, reason)
     return Check("workers", Status.HEALTHY, f"{alive} {'worker is' if alive == 1 else 'workers are'} alive")
 

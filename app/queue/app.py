@@ -84,6 +84,24 @@ class Afresh(procrastinate.App):
         builtin_tasks.builtin.tasks = own
         super()._register_builtin_tasks()
 
+    def perform_import_paths(self) -> None:
+        """Import the modules of tasks, the user's last.
+
+        Raises:
+            SystemExit: One of TASK_MODULES cannot be imported; the line that says which and why is printed. The exit
+                is raised here as in `load_settings`, for the same programs.
+        """
+        for module in self.import_paths:
+            try:
+                importlib.import_module(module)
+            except (ImportError, SyntaxError) as error:
+                if module in TASK_MODULES:  # A defect of ours, which no setting mends.
+                    raise
+                line = f"TASK_MODULES: {module} cannot be imported: {type(error).__name__}: {error}"
+                print(line, file=sys.stderr)  # noqa: T201 - for the person who has just started it.
+                raise SystemExit(2) from None
+        super().perform_import_paths()  # type: ignore[no-untyped-call]  # Procrastinate's is not annotated.
+
     def own_dependencies(self) -> tuple[list[str], list[str]]:
         """The tasks that rely on something, and on what."""
         known, pairs = self._own_dependencies

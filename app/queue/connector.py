@@ -42,8 +42,8 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 
-async def patiently(reach: Callable[[], Awaitable[T]]) -> T:
-    """What `reach` returns, tried again for `START_SECONDS` while the database is away.
+async def patiently(reach: Callable[[], Awaitable[T]], name: str = "database") -> T:
+    """What `reach` returns, tried again for `START_SECONDS` while the database, told as `name`, is away.
 
     Raises:
         psycopg.OperationalError, procrastinate.exceptions.ConnectorException: It is still away.
@@ -56,7 +56,7 @@ async def patiently(reach: Callable[[], Awaitable[T]]) -> T:
             if time.monotonic() > deadline:
                 raise
             cause = error.__cause__ or error  # Procrastinate's own says nothing.
-            _logger.warning("waiting for the database: %s", str(cause).strip())
+            _logger.warning("waiting for the %s: %s", name, " ".join(str(cause).split()))
             await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311  Spreads load; no secret.
 
 
@@ -84,7 +84,8 @@ class AfreshConnector(PsycopgConnector):
             return
         await asyncio.to_thread(self.database.open)
         try:
-            await patiently(lambda: asyncio.to_thread(self.database.ensure_schema))
+            name = "database" if self.database.embedded else "database of DATABASE_URL"
+            await patiently(lambda: asyncio.to_thread(self.database.ensure_schema), name)
             # One to begin with: the pool hands out the connection that has rested longest, and each that it has more
             # than are needed is a server process with cold caches.
             own = self._pool(min_size=1, timeout=RECONNECT_SECONDS_IN_A_ROW)

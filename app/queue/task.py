@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 
+DEFAULT_PRIORITY = 5
+"""The middle of 1 to 10; Procrastinate's own default of 0 would put a task behind all that say a priority."""
+
+
 class SlugTaken(Exception):  # noqa: N818  Reads as what happened, as Procrastinate's own TaskAlreadyRegistered does.
     """Two tasks want the same slug."""
 
@@ -142,6 +146,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     retry: RetryValue | None = None,
     name: str | None = None,
     queue: str = jobs.DEFAULT_QUEUE,
+    priority: int = DEFAULT_PRIORITY,
     **procrastinate_options: Any,
 ) -> Callable[[Callable[..., Any]], Task[Any, Any, Any]]:
     """Declare a function as a task.
@@ -160,7 +165,8 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
             Procrastinate's own values and strategies alone decide. ``False`` or 0: one attempt.
         name: Full name; by default the dotted path.
         queue: Where its jobs wait.
-        **procrastinate_options: priority, lock, queueing_lock, aliases, pass_context, task_middleware.
+        priority: 1 to 10, higher first.
+        **procrastinate_options: lock, queueing_lock, aliases, pass_context, task_middleware.
 
     Raises:
         SlugTaken: Another task has this slug.
@@ -172,6 +178,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
             blueprint=declarations.blueprint,
             name=name,
             queue=queue,
+            priority=priority,
             retry=retry if retry is not None else False,
             **procrastinate_options,
         )

@@ -113,6 +113,9 @@ TAXONOMY: Mapping[FailureType, Meaning] = MappingProxyType(
 REFINEMENTS: Mapping[str, Refinement] = MappingProxyType(
     {
         "billing": Refinement("the account has no money or quota left; waiting does not help", _R.ALERT_TEAM),
+        "http_500": Refinement(
+            "it broke on this request and may do so again; RETRY_HTTP_500=true has it retried", _R.CHECK_EXTERNAL
+        ),
         "contention": Refinement("two transactions met; a quick second try usually works"),
         "corruption": Refinement("the storage itself is failing; stop and look before anything else", _R.ALERT_TEAM),
         "cancelled": Refinement("the run was stopped, by a shutdown or on request; the work was not judged"),

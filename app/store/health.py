@@ -22,7 +22,7 @@ async def schema_version(conn: AsyncConnection[Any]) -> int:
 
 
 async def count_workers(conn: AsyncConnection[Any], *, stalled_after: timedelta) -> tuple[int, int]:
-    """Return how many workers gave a sign of life within `stalled_after`, and how many are registered but did not."""
+    """Return how many workers gave a sign of life within `stalled_after`, and how many did not but hold jobs."""
     cursor = await conn.execute(SQL["count_live_workers"], {"stalled_after": stalled_after})
     row = await cursor.fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)

@@ -28,6 +28,21 @@ async def test_healthy(client: httpx.AsyncClient, conn: AsyncConnection):
     }
 
 
+async def test_long_dead_workers(client: httpx.AsyncClient, conn: AsyncConnection):
+    """A worker that fell silent is missed while it holds a job, and not a moment longer."""
+    await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+    await conn.execute(
+        "INSERT INTO procrastinate_workers (id, last_heartbeat) OVERRIDING SYSTEM VALUE "
+        "VALUES (99, now() - interval '1 hour')"
+    )
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 99")
+    report = (await client.get("/monitoring/health")).json()
+    assert report["reasons"] == ["1 of 2 workers silent for over 30 s while holding jobs"]
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'succeeded'")
+    assert (await client.get("/monitoring/health")).json()["status"] == "healthy"
+
+
 async def test_no_worker(client: httpx.AsyncClient):
     """Without a worker it is degraded, and still takes jobs in."""
     response = await client.get("/monitoring/health")
@@ -66,7 +81,7 @@ async def test_no_database(anyio_backend: str):  # noqa: ARG001 - it makes the t
 def test_judging_workers():
     """Silent workers degrade; a schema ahead of the code is well."""
     assert judge_workers(2, 0, SILENCE).status is Status.HEALTHY
-    assert judge_workers(2, 1, SILENCE).reason == "1 of 3 workers silent for over 30 s"
+    assert judge_workers(2, 1, SILENCE).reason == "1 of 3 workers silent for over 30 s while holding jobs"
     assert judge_workers(0, 1, SILENCE).status is Status.DEGRADED
     assert judge_schema(9, 8).status is Status.HEALTHY
     assert judge_schema(7, 8).status is Status.UNHEALTHY

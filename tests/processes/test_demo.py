@@ -1,13 +1,23 @@
 """The demo as a person watches it, at a pipe."""
 
-import re
+import signal
+import tempfile
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
 
 from .programs import AFRESH, Project
 
 
-def test_the_demo_tells_its_story(project: Project, database_url: str):
-    """Without a terminal and without internet, the demo ends by itself and shows what became of each job, and why."""
-    code, text = project.run(*AFRESH, "demo", within=60, DATABASE_URL=database_url)
+def test_the_demo_tells_its_story(project: Project, empty_database_url: str):
+    """Without a terminal and without internet, the demo ends by itself and shows what became of each job, and why.
+
+    The database of the settings is not touched.
+    """
+    settings = {"DATABASE_URL": empty_database_url, "ADMIN_API_KEY": "a-key-that-is-not-the-demos"}
+    code, text = project.run(*AFRESH, "demo", within=60, **settings)
     assert code == 0, text
     assert "9 succeeded, 7 of them not at once, and 3 are dead letters" in text
     for reason in (
@@ -19,5 +29,23 @@ def test_the_demo_tells_its_story(project: Project, database_url: str):
         "TRANSIENT_NETWORK",
     ):
         assert reason in text
-    assert re.search(r"jobs show \d+", text)
     assert "Traceback" not in text
+    assert text.index("/dashboard") < text.index("9 succeeded") < text.index("make run")
+    with psycopg.connect(empty_database_url) as conn:
+        assert conn.execute("SELECT to_regclass('procrastinate_jobs')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_stops_in_order(project: Project, number: signal.Signals, monkeypatch: pytest.MonkeyPatch):
+    """A demo that is interrupted stops what it started, deletes its database, and says so."""
+    with tempfile.TemporaryDirectory(prefix="d") as folder:
+        Path(folder).chmod(0o711)
+        monkeypatch.setenv("TMPDIR", folder)
+        demo = project.start(*AFRESH, "demo")
+        address = demo.says("Joke API", 30).partition("API ")[2].split("/docs")[0]
+        assert httpx.get(f"{address}/dashboard", trust_env=False).is_success
+        demo.signal(number)
+        assert demo.ends(30) == 130
+        assert demo.text.endswith("Stopped; the demo's database is deleted.\n")
+        assert "Traceback" not in demo.text
+        assert not list(Path(folder).iterdir())

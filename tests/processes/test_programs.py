@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ..eventually import eventually_sync
-from .programs import AFRESH, PROCRASTINATE, UVICORN, Project
+from .programs import AFRESH, PROCRASTINATE, ROOT, UVICORN, Project
 from .rows import defer, ended, job, rows
 
 pytestmark = pytest.mark.anyio
@@ -72,19 +72,30 @@ def test_migrate_says_what_it_does(project: Project, empty_database_url: str):
     assert project.run(*AFRESH, "migrate", DATABASE_URL=empty_database_url) == (0, "The schema is current.\n")
 
 
-@pytest.mark.parametrize("command", ["migrate", "worker", "up"])
+@pytest.mark.parametrize("command", ["migrate", "up"])
 def test_a_database_out_of_reach_is_one_line(project: Project, command: str):
     """Where nobody answers, a command says so in one line, and its exit code says that it may work later."""
     code, text = project.run(*AFRESH, command, DATABASE_URL="postgresql://127.0.0.1:1/nothing", API_PORT=0)
     assert code == 1
-    assert text.startswith("afresh: the database cannot be reached: ")
+    assert text.startswith("afresh: the database of DATABASE_URL cannot be reached: ")
     assert len(text.splitlines()) == 1
+
+
+def test_a_worker_says_what_it_waits_for(project: Project):
+    """A worker waits a while for a database that is away, and names the setting that leads there, one line a try."""
+    worker = project.start(*AFRESH, "worker", DATABASE_URL="postgresql://127.0.0.1:1/nothing")
+    text = worker.says("port 1 failed", 15)
+    assert text.startswith("waiting for the database of DATABASE_URL: connection failed")
+    assert all(line.startswith("waiting for ") for line in text.splitlines())
 
 
 def test_psql_is_on_the_right_server(project: Project, database_url: str):
     """`psql -- …` runs psql with these arguments on the database of the settings, and has its exit code."""
     query = "SELECT count(*) FROM afresh.jobs"
     assert project.run(*AFRESH, "psql", "--", "-Atc", query, DATABASE_URL=database_url) == (0, "0\n")
+    report = ("-v", "job_id=2", "-f", str(ROOT / "sql" / "reports" / "attempts_of_a_job.sql"))
+    code, text = project.run(*AFRESH, "psql", "--", "-q", *report, DATABASE_URL=database_url)
+    assert (code, "failure_type" in text, "Which job" in text) == (0, True, False)
     code, _ = project.run(*AFRESH, "psql", "--", "-c", "SELECT nonsense", DATABASE_URL=database_url)
     assert code == 1
 
@@ -122,10 +133,17 @@ async def test_a_task_of_the_users_own_is_run(project: Project, database_url: st
     assert (await ended(conn, job_id))["result"] == 5
 
 
-def test_a_missing_module_is_one_line(project: Project, database_url: str):
-    """A module of TASK_MODULES that cannot be imported is named in one line."""
-    answer = project.run(*AFRESH, "worker", TASK_MODULES="mycompany.nowhere", DATABASE_URL=database_url)
-    assert answer == (2, "afresh: TASK_MODULES: No module named 'mycompany'\n")
+@pytest.mark.parametrize(
+    "command",
+    [(*AFRESH, "up"), (*AFRESH, "worker"), (*AFRESH, "api"), (*PROCRASTINATE, "worker"), UVICORN],
+    ids=["up", "worker", "api", "procrastinate", "uvicorn"],
+)
+def test_a_missing_module_is_one_line(project: Project, command: tuple[str, ...], database_url: str):
+    """A module of TASK_MODULES that cannot be imported stops every program with one line that names both."""
+    settings: dict[str, Any] = {"TASK_MODULES": "mycompany.nowhere", "DATABASE_URL": database_url, "API_PORT": 0}
+    line = "TASK_MODULES: mycompany.nowhere cannot be imported: ModuleNotFoundError: No module named 'mycompany'\n"
+    code, text = project.run(*command, **settings)
+    assert (code, text.removeprefix("Launching a worker on all queues\n")) == (2, line)
 
 
 def test_the_api_serves_and_ends(project: Project, database_url: str):

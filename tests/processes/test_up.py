@@ -64,7 +64,7 @@ def test_it_starts_stops_and_keeps_the_data(embedded_project: Project):
 
     first.signal(signal.SIGINT)
     assert first.ends() == 0
-    order = positions(first.text, "Stopping the API", "Stopping the worker", "Worker stopped", "Stopping the database")
+    order = positions(first.text, "Stopping the API", "Stopping the worker", "Worker stopped", "Database stopped")
     assert order == sorted(order)
     assert first.text.endswith("Stopped; the data is kept.\n")
     assert "Traceback" not in first.text
@@ -151,3 +151,15 @@ def test_a_job_is_let_go_of_on_ctrl_c(project: Project, database_url: str):
     up.signal(signal.SIGINT)
     assert up.ends() == 0
     assert "does not wait for its work any longer" in up.text
+
+
+def test_a_database_in_use_is_left_to_its_users(embedded_project: Project):
+    """Where another process uses the embedded server, `up` leaves it running and says so."""
+    first = embedded_project.start(*AFRESH, "up", API_PORT=0)
+    ready(first)
+    settings = DatabaseSettings(url=None, data_dir=embedded_project.folder / ".afresh")
+    with Database.from_settings(settings):
+        first.signal(signal.SIGINT)
+        assert first.ends() == 0
+        assert "The database is still used by others" in first.text
+        assert "Database stopped" not in first.text

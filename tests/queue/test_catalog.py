@@ -64,6 +64,11 @@ def test_names():
     assert found[0].description == "Ship an order.\n\nCarefully."
 
 
+def test_default_priority():
+    """A task that says nothing is in the middle of 1 to 10, not behind all that say something."""
+    assert add.priority == 5
+
+
 def test_later_tasks():
     """A task that is registered after the first look is found too."""
     app = procrastinate.App(connector=testing.InMemoryConnector())

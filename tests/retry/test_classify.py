@@ -224,6 +224,13 @@ def test_http_500_by_setting():
     assert (failure.type, failure.retryable) == (FailureType.EXTERNAL_API_DOWN, True)
 
 
+def test_http_500_names_its_setting():
+    """Where HTTP 500 is not retried, the sentence does not promise that it passes, and names what would retry it."""
+    failure = classify(answered(500))
+    assert (failure.type, failure.retryable) == (FailureType.EXTERNAL_API_DOWN, False)
+    assert failure.sentence.endswith("may do so again; RETRY_HTTP_500=true has it retried.")
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [

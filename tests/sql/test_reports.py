@@ -73,6 +73,15 @@ async def test_attempts_of_a_job(history: str):
     assert "tests.sample_tasks.RefusedError|no luck|dead_letter" in line
 
 
+def test_attempts_of_no_job(database_url: str):
+    """Without a job, the report says how to name one."""
+    path = sql_dir() / "reports" / "attempts_of_a_job.sql"
+    command = [str(find_programs().bin / "psql"), "--no-psqlrc", f"--dbname={database_url}", f"--file={path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stderr.startswith("Which job?")
+    assert "-v job_id=1" in done.stderr
+
+
 async def test_retry_history(history: str):
     """One line for each decision to try again."""
     (line,) = run_report(history, "retry_history.sql", "--set=hours=1").splitlines()

@@ -132,9 +132,12 @@ def verdict_of_status(status: int, look: Look, *, said: str = "", told_to_wait: 
         kind, reason, told_to_wait = _T.PERMANENT_AUTH, "billing", False
     if told_to_wait and status in (403, 413):
         kind, detail = (_T.TRANSIENT_RATE_LIMIT, f"{detail} with a rate limit")
+    rule = f"http.{status}" if reason is None else f"http.{status}.{reason}"
+    if status == _INTERNAL_ERROR and not look.around.retry_http_500:
+        reason = "http_500"
     return Verdict(
         type=kind,
-        rule=f"http.{status}" if reason is None else f"http.{status}.{reason}",
+        rule=rule,
         detail=detail,
         reason=reason,
         retryable=look.around.retry_http_500 if status == _INTERNAL_ERROR else None,
