@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .evidence import brokers, cloud, databases, grpc, hints, http, names, python, smtp, sqlstate, system, texts
+from .evidence import brokers, cloud, databases, ftp, grpc, hints, http, names, python, smtp, sqlstate, system, texts
 from .failure import FailureType
 from .look import Look, exceptions_in
 from .markers import Permanent, RetryLater
@@ -21,9 +21,11 @@ _CARRIED_LIMIT = 4
 # Most particular first: a reader that comes earlier knows numbers that a later one would misread.
 _READERS = (
     python.read,
+    databases.read_number,
     sqlstate.read,
     smtp.read,
-    databases.read,
+    ftp.read,
+    databases.read_class,
     brokers.read,
     cloud.read_aws,
     cloud.read_google,
@@ -33,7 +35,7 @@ _READERS = (
 )
 
 # For exceptions without any telling attribute: their class, arguments and frames.
-_MUTE_READERS = (python.read, databases.read, brokers.read, system.read)
+_MUTE_READERS = (python.read, databases.read_number, databases.read_class, brokers.read, ftp.read, system.read)
 
 # Where libraries keep the exception they wrap.
 _CARRIERS = ("orig", "reason", "os_error", "certificate_error", "exc", "error", "cause", "original_exception",
@@ -120,6 +122,8 @@ def judge(look: Look) -> Verdict | None:
     if by_class is None or by_class.strength is Strength.GENERIC:
         spoken = (cloud.read_symbolic(look) if look.tells else None) or texts.verdict_of_text(look)
         return spoken or by_class
+    if by_class.strength is Strength.CARRIER:
+        by_class = texts.refined(by_class, look)
     hint = hints.from_attributes(look) if look.tells and by_class.type is _T.TRANSIENT_RATE_LIMIT else None
     return _demoted(look, hints.applied(by_class, hint, wanted=None))
 

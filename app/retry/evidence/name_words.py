@@ -105,7 +105,7 @@ NAMES = Phrasebook(
             _T.PERMANENT_CODE_BUG,
             None,
             """
-        not implemented, unsupported operation, not supported, unsupported, method not allowed, programming error,
+        invalid url, invalid uri, not implemented, unsupported operation, not supported, unsupported, method not allowed, programming error,
         programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
         unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
         busy resource""",
@@ -140,7 +140,7 @@ NAMES = Phrasebook(
             """
         invalid, malformed, parse, parser, parsing, decode, decoder, decoding, encode, encoding, schema, bad request,
         bad data, bad value, unprocessable, missing field, missing argument, missing parameter, missing required,
-        required, format, out of range, too large, too long, too short, too big, unrecognized, corrupt, corrupted,
+        required, format, out of range, too large, too long, too short, too big, payload, bomb, unrecognized, corrupt, corrupted,
         wrong,
         illegal, mismatch, incorrect, data error, constraint, serialization, deserialization, not valid,
         unexpected value,

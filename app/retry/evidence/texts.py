@@ -1,10 +1,11 @@
 """What a message says. Read only where neither code nor class speaks."""
 
 import re
+from dataclasses import replace
 
 from ..failure import FailureType
 from ..look import Look
-from ..phrases import words_of_text
+from ..phrases import Phrase, words_of_text
 from ..verdict import Strength, Verdict
 from . import errnos, http
 from .names import COARSE
@@ -16,6 +17,15 @@ _STATUS = (
     r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|too many|responded with|answered with|returned)"
     r"[ :=(\[]{0,3}(?:error|code|status|with|is|of|http)?[ :=(\[]{0,3}([345]\d\d)\b(?!\.\d)"
 )
+_T = FailureType
+_FEW_WORDS = 3
+_QUOTES = ("'", '"', "`")
+_UNQUOTED = str.maketrans(dict.fromkeys(_QUOTES, " "))
+# What a coarse class may turn out to be; "not found" and "invalid" are also said of hosts and of frames.
+_FINER = frozenset({
+    _T.PERMANENT_AUTH, _T.CONFIG_MISSING_SETTING, _T.TRANSIENT_RATE_LIMIT, _T.TRANSIENT_RESOURCE, _T.SYSTEM_DISK_FULL,
+    _T.SYSTEM_OUT_OF_MEMORY,
+})  # fmt: skip
 _ERRNO = r"\[errno (\d{1,3})\]"
 
 
@@ -34,12 +44,29 @@ def read_text(text: str, look: Look) -> Verdict | None:
         if known is not None:
             return known
     words = words_of_text(text)
-    phrase = TEXTS.find(words)
+    phrase = TEXTS.find(words) or (_of_quoted(text) if len(words) <= _FEW_WORDS and _ends_quoted(text) else None)
     if phrase is None or phrase.type in COARSE:
         match = re.search(_STATUS, head)
         if match:
             return _spoken(http.verdict_of_status(int(match[1]), look))
     return None if phrase is None else _of_phrase(phrase.type, phrase.text, phrase.reason)
+
+
+def _ends_quoted(text: str) -> bool:
+    return text.rstrip(" .\n)")[-1:] in _QUOTES
+
+
+def _of_quoted(text: str) -> Phrase | None:
+    """A message that is hardly more than a quoted one relays what somebody else said."""
+    return TEXTS.find(words_of_text(text.translate(_UNQUOTED)))
+
+
+def refined(coarse: Verdict, look: Look) -> Verdict:
+    """The verdict of a coarse class, unless its message names a cause that lies elsewhere than on the road."""
+    phrase = TEXTS.find(words_of_text(look.text))
+    if phrase is None or phrase.type not in _FINER:
+        return coarse
+    return replace(_of_phrase(phrase.type, phrase.text, phrase.reason), strength=coarse.strength)
 
 
 def _spoken(verdict: Verdict) -> Verdict:
