@@ -4,7 +4,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .evidence import brokers, cloud, databases, ftp, grpc, hints, http, names, python, smtp, sqlstate, system, texts
+from .evidence import (
+    brokers,
+    cloud,
+    curl,
+    databases,
+    ftp,
+    grpc,
+    hints,
+    http,
+    names,
+    python,
+    smtp,
+    sqlstate,
+    system,
+    texts,
+)
 from .failure import FailureType
 from .look import Look, exceptions_in
 from .markers import Permanent, RetryLater
@@ -25,6 +40,7 @@ _READERS = (
     sqlstate.read,
     smtp.read,
     ftp.read,
+    curl.read,
     databases.read_class,
     brokers.read,
     cloud.read_aws,
@@ -35,7 +51,15 @@ _READERS = (
 )
 
 # For exceptions without any telling attribute: their class, arguments and frames.
-_MUTE_READERS = (python.read, databases.read_number, databases.read_class, brokers.read, ftp.read, system.read)
+_MUTE_READERS = (
+    python.read,
+    databases.read_number,
+    databases.read_class,
+    brokers.read,
+    ftp.read,
+    curl.read,
+    system.read,
+)
 
 # Where libraries keep the exception they wrap.
 _CARRIERS = ("orig", "reason", "os_error", "certificate_error", "exc", "error", "cause", "original_exception",

@@ -113,7 +113,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         pika.NackError
         amqp.MessageNacked google.DecodeError google.EncodeError fastjsonschema.JsonSchemaException
         email_validator.EmailNotValidError cerberus.DocumentError voluptuous.Invalid schema.SchemaError
-        shutil.SameFileError shutil.ReadError lxml.XMLSyntaxError lxml.ParserError avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
+        shutil.SameFileError shutil.ReadError defusedxml.DefusedXmlException lxml.XMLSyntaxError lxml.ParserError avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
     ),
     (
         _T.PERMANENT_NOT_FOUND,

@@ -62,7 +62,11 @@ NAMES = Phrasebook(
         not permitted, not allowed user, security token, access token, invalid access key, denied, account inactive,
         token revoked, session expired, banned, not logged in, invalid auth, not authed""",
         ),
-        (_T.TRANSIENT_NETWORK, None, "name resolution, host not found, unknown host, dns"),
+        (
+            _T.TRANSIENT_NETWORK,
+            None,
+            "name resolution, server not found, domain not found, host not found, unknown host, dns",
+        ),
         (
             _T.TRANSIENT_DATABASE,
             "contention",
@@ -86,6 +90,7 @@ NAMES = Phrasebook(
         replica, failover, not coordinator, coordinator, stale metadata, stepped down, not enough replicas,
         database unavailable, database connection, rebalance, stale read""",
         ),
+        (_T.PERMANENT_CODE_BUG, None, "actor not found, task not found, handler not found"),
         (
             _T.PERMANENT_NOT_FOUND,
             None,
@@ -105,7 +110,9 @@ NAMES = Phrasebook(
             _T.PERMANENT_CODE_BUG,
             None,
             """
-        invalid url, invalid uri, not implemented, unsupported operation, not supported, unsupported, method not allowed, programming error,
+        invalid url, invalid uri, upgrade required,
+        client closed, pool closed, producer closed, consumer closed, session closed, already closed,
+        not implemented, unsupported operation, not supported, unsupported, method not allowed, programming error,
         programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
         unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
         busy resource""",
@@ -120,7 +127,7 @@ NAMES = Phrasebook(
         overloaded, overload, maintenance, service down, api down, upstream, server busy, backend, temporarily,
         service error, no brokers, broker not available, brokers""",
         ),
-        (_T.PERMANENT_VALIDATION, None, "validation"),
+        (_T.PERMANENT_VALIDATION, None, "validation, query error, query failed"),
         (
             _T.TRANSIENT_NETWORK,
             None,
@@ -143,7 +150,8 @@ NAMES = Phrasebook(
         required, format, out of range, too large, too long, too short, too big, payload, bomb, unrecognized, corrupt, corrupted,
         wrong,
         illegal, mismatch, incorrect, data error, constraint, serialization, deserialization, not valid,
-        unexpected value,
+        unexpected value, unknown time, unknown locale, unknown format, unknown type, unknown field, unknown value,
+        unknown attribute, unknown property, unknown column, unknown encoding, conversion, cast, compute,
         checksum, key length, overrun, missing, out of bounds, unreadable, not readable, bad, unacceptable,
         rejected, declined,
         policy violation, content filter, content policy""",

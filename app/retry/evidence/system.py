@@ -123,6 +123,8 @@ def _of_exit_code(code: int) -> Verdict | None:
 
 def _child(look: Look) -> Verdict | None:
     code = next((code for name in _CHILD_CODES if (code := look.integer(name)) is not None), None)
+    if code is None:
+        code = look.integer("exited", of=look.read("result"))
     verdict = None if code is None else _of_exit_code(code)
     if verdict is not None:
         return verdict

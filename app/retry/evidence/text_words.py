@@ -5,6 +5,21 @@ from ..phrases import Phrasebook
 
 _T = FailureType
 
+# What a ValueError may say of a setting: its other words are about the data.
+SETTINGS = Phrasebook(
+    (
+        (
+            _T.CONFIG_MISSING_SETTING,
+            None,
+            """
+        no api key, missing api key, api key is missing, api key not, api key is required, api_key must be set,
+        api key must be, api_key is required, environment variable, environment variables, no credentials,
+        unable to locate credentials, unable to load credentials, missing credentials, credentials not found,
+        could not find credentials, credentials are required, no access token, missing access token""",
+        ),
+    )
+)
+
 # Messages, read only where neither code nor class says anything.
 TEXTS = Phrasebook(
     (
@@ -100,7 +115,7 @@ TEXTS = Phrasebook(
             None,
             """
         private key file, not a valid private key, valid rsa private key, passphrase, not found in known_hosts, host key verification failed, host key is not trusted,
-        improperly configured, not configured, is not configured, missing configuration, configuration error,
+        have not defined, improperly configured, not configured, is not configured, missing configuration, configuration error,
         missing environment variable, environment variable * is not set, environment variable * not set,
         environment variable * must be set, environment variable, no credentials, unable to locate credentials,
         unable to load credentials, unable to find credentials, no valid credentials,
@@ -164,11 +179,11 @@ TEXTS = Phrasebook(
         consuming input failed,
         server has gone away, lost connection to mysql, lost connection to server during query,
         can t connect to mysql,
-        connection to server, read only transaction, read only replica, not primary, not master, no primary,
+        connection to server at, read only transaction, read only replica, not primary, not master, no primary,
         connection to database,
         database connection, loading the dataset, masterdown, clusterdown, no leader, leader election,
         connection already closed,
-        readonly you can t write, could not connect to server, cluster is down, no replica set members""",
+        readonly you can t write, cluster is down, no replica set members""",
         ),
         (
             _T.TRANSIENT_NETWORK,
@@ -182,7 +197,7 @@ TEXTS = Phrasebook(
         connection unexpectedly closed, closed the connection, closed connection, closed by remote, closed by peer,
         reset by peer, broken pipe,
         network is unreachable, network unreachable, host is unreachable, host unreachable, no route to host,
-        network error, network failure, network is down, could not connect, cannot connect, can t connect,
+        connection to server, empty reply, network error, network failure, network is down, could not connect, cannot connect, can t connect,
         failed to connect,
         unable to connect, failed to establish a new connection, cannot reach, could not reach, unable to reach,
         not reachable,
@@ -241,7 +256,7 @@ TEXTS = Phrasebook(
         could not decode, cannot decode,
         unprocessable, missing required, is required, field required, required field, must be a, must be one of,
         must be, out of range,
-        payload exceeded, message size, ran out of input, ended before the end, truncated, too long, too large, exceeds maximum, exceeds the maximum, unexpected value, wrong format, bad format,
+        payload exceeded, more fields than, cannot query field, message size, ran out of input, ended before the end, truncated, too long, too large, exceeds maximum, exceeds the maximum, unexpected value, wrong format, bad format,
         unknown format,
         check constraint, not null constraint, violates, unrecognized, corrupt, corrupted, checksum mismatch,
         maximum context length,

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from ..failure import FailureType
 from ..look import Look
-from ..phrases import Phrase, words_of_text
+from ..phrases import Phrase, words_of_name, words_of_text
 from ..verdict import Strength, Verdict
 from . import errnos, http
+from .name_words import NAMES
 from .names import COARSE
-from .text_words import TEXTS
+from .text_words import SETTINGS, TEXTS
 
 # Their text quotes the data they refused: it proves nothing about the world.
 _QUOTING = frozenset({"ValueError", "LookupError", "TypeError", "ArithmeticError", "AttributeError", "SyntaxError"})
@@ -18,6 +19,8 @@ _STATUS = (
     r"[ :=(\[]{0,3}(?:error|code|status|with|is|of|http)?[ :=(\[]{0,3}([345]\d\d)\b(?!\.\d)"
 )
 _T = FailureType
+_SYMBOL = re.compile(r"\b[A-Za-z]{2,20}_[A-Za-z_]{2,40}\b")
+_MANY_SYMBOLS = 8
 _FEW_WORDS = 3
 _QUOTES = ("'", '"', "`")
 _UNQUOTED = str.maketrans(dict.fromkeys(_QUOTES, " "))
@@ -32,8 +35,22 @@ _ERRNO = r"\[errno (\d{1,3})\]"
 def verdict_of_text(look: Look) -> Verdict | None:
     """A verdict from the message, unless the class is one that quotes data."""
     if not _QUOTING.isdisjoint(look.facts.keys):
-        return None
-    return read_text(look.text, look)
+        return _of_setting(look) if "ValueError" in look.facts.keys else None
+    return read_text(look.text, look) or _of_symbol(look.text)
+
+
+def _of_setting(look: Look) -> Verdict | None:
+    phrase = SETTINGS.find(words_of_text(look.text))
+    return None if phrase is None else _of_phrase(phrase.type, phrase.text, phrase.reason)
+
+
+def _of_symbol(text: str) -> Verdict | None:
+    """The last resort: a symbol such as ``not_found`` or ``RATE_LIMIT_EXCEEDED`` somewhere in the message."""
+    for symbol in _SYMBOL.findall(text[:500])[:_MANY_SYMBOLS]:
+        phrase = NAMES.find(words_of_name(symbol))
+        if phrase is not None and len(phrase.words) > 1:
+            return _of_phrase(phrase.type, symbol, phrase.reason)
+    return None
 
 
 def read_text(text: str, look: Look) -> Verdict | None:
