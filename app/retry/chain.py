@@ -14,6 +14,7 @@ from .evidence import (
     hints,
     http,
     names,
+    packages,
     python,
     smtp,
     sqlstate,
@@ -144,12 +145,17 @@ def judge(look: Look) -> Verdict | None:
         if verdict is not None:
             return _demoted(look, verdict)
     if by_class is None or by_class.strength is Strength.GENERIC:
-        spoken = (cloud.read_symbolic(look) if look.tells else None) or texts.verdict_of_text(look)
-        return spoken or by_class
-    if by_class.strength is Strength.CARRIER:
-        by_class = texts.refined(by_class, look)
+        return (cloud.read_symbolic(look) if look.tells else None) or _by_words(look) or by_class
+    by_class = texts.refined(by_class, look)
     hint = hints.from_attributes(look) if look.tells and by_class.type is _T.TRANSIENT_RATE_LIMIT else None
     return _demoted(look, hints.applied(by_class, hint, wanted=None))
+
+
+def _by_words(look: Look) -> Verdict | None:
+    """The message; in a package of data only a full disk or memory is anything but the data's fault."""
+    spoken = texts.verdict_of_text(look)
+    of_data = packages.read(look)
+    return of_data if of_data and (spoken is None or not spoken.type.startswith("SYSTEM")) else spoken
 
 
 def _demoted(look: Look, verdict: Verdict) -> Verdict:

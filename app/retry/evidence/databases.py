@@ -241,6 +241,13 @@ def _odbc(look: Look) -> Verdict | None:
     return sqlstate.verdict_of(code, look) if code is not None and len(code) == len("40001") else None
 
 
+def _fields(look: Look) -> Verdict | None:
+    """pg8000 raises the fields of the wire's error message, ``{"C": "23505", "M": "..."}``."""
+    fields = look.exc.args[0] if look.exc.args else None
+    code = as_str(fields.get("C")) if type(fields) is dict else None
+    return None if code is None else sqlstate.verdict_of(code, look)
+
+
 def _mongo(look: Look) -> Verdict | None:
     details = look.read("details")
     write_errors = details.get("writeErrors") if type(details) is dict else None
@@ -302,6 +309,7 @@ _READERS: dict[str, Callable[[Look], Verdict | None]] = {
     "clickhouse_driver": _clickhouse,
     "clickhouse_connect": _clickhouse,
     "pyodbc": _odbc,
+    "pg8000": _fields,
     "pymongo": _mongo,
     "sqlite3": _sqlite,
     "redis": _redis,

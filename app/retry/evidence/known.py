@@ -113,7 +113,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         pika.NackError
         amqp.MessageNacked google.DecodeError google.EncodeError fastjsonschema.JsonSchemaException
         email_validator.EmailNotValidError cerberus.DocumentError voluptuous.Invalid schema.SchemaError
-        shutil.SameFileError shutil.ReadError defusedxml.DefusedXmlException lxml.XMLSyntaxError lxml.ParserError avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
+        shutil.SameFileError shutil.ReadError defusedxml.DefusedXmlException lxml.XMLSyntaxError lxml.ParserError
+        avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
     ),
     (
         _T.PERMANENT_NOT_FOUND,
@@ -206,7 +207,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         botocore.UnknownClientMethodError botocore.OperationNotPageableError botocore.UnStubbedResponseError
         botocore.StubResponseError botocore.UnknownSignatureVersionError botocore.MissingParametersError
         anthropic.HTTPNotImplementedError pydantic.PydanticUserError pydantic.PydanticSchemaGenerationError
-         shutil.SpecialFileError shutil.RegistryError bs4.FeatureNotFound graphlib.CycleError threading.BrokenBarrierError""",
+         shutil.SpecialFileError shutil.RegistryError bs4.FeatureNotFound graphlib.CycleError
+         threading.BrokenBarrierError""",
     ),
     (_T.SYSTEM_OUT_OF_MEMORY, "MemoryError numpy._ArrayMemoryError numpy.ArrayMemoryError torch.OutOfMemoryError"),
     (
