@@ -13,7 +13,9 @@ NAMES = Phrasebook(
         (
             _T.SYSTEM_WORKER_LOST,
             "worker_lost",
-            "worker lost, worker died, worker crashed, worker killed, killed worker, process expired, worker terminated, broken process pool",
+            """
+        worker lost, worker died, worker crashed, worker killed, killed worker, process expired, worker terminated,
+        broken process pool""",
         ),
         (
             _T.PERMANENT_AUTH,

@@ -1,7 +1,5 @@
 """The operating system's word: errno, resolver codes, TLS verification, exit codes of child processes."""
 
-import os
-
 from ..failure import Effect, FailureType
 from ..look import Look
 from ..verdict import Strength, Verdict
@@ -25,7 +23,6 @@ _RESOLVER: dict[int, tuple[str, FailureType, FailureType | None]] = {
     -7: ("EAI_SOCKTYPE", _T.PERMANENT_CODE_BUG, None), -1: ("EAI_BADFLAGS", _T.PERMANENT_CODE_BUG, None),
 }  # fmt: skip
 
-_ERRNO_END = 200
 _CERTIFICATE_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _TLS_ROAD = ("EOF", "ZERO_RETURN", "SYSCALL", "CONNECTION_RESET", "BAD_LENGTH", "BAD_RECORD_MAC", "INTERNAL_ERROR",
              "SHUTDOWN", "DECRYPTION_FAILED", "TIMED_OUT", "TIMEOUT")  # fmt: skip
@@ -47,11 +44,9 @@ def read(look: Look) -> Verdict | None:
 
 
 def _borrowed(look: Look) -> Verdict | None:
-    """An errno on an error of another family, such as ZeroMQ's, where the message is the kernel's own."""
+    """An errno on an error of another family, such as ZeroMQ's, with the kernel's words beside it."""
     number = look.integer("errno")
-    if number is None or not 0 < number < _ERRNO_END or os.strerror(number) not in look.text:
-        return None
-    return errnos.verdict_of_errno(number)
+    return None if number is None or look.string("strerror") is None else errnos.verdict_of_errno(number)
 
 
 def _exit(look: Look) -> Verdict | None:

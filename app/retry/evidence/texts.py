@@ -15,7 +15,8 @@ from .text_words import SETTINGS, TEXTS
 # Their text quotes the data they refused: it proves nothing about the world.
 _QUOTING = frozenset({"ValueError", "LookupError", "TypeError", "ArithmeticError", "AttributeError", "SyntaxError"})
 _STATUS = (
-    r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|too many|responded with|answered with|returned|error|errno|received)"
+    r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|too many|responded with|answered with|returned"
+    r"|error|errno|received)"
     r"[ :=(\[]{0,3}(?:error|code|status|with|is|of|http)?[ :=(\[]{0,3}([345]\d\d)\b(?!\.\d)"
 )
 _T = FailureType
@@ -83,7 +84,7 @@ def read_text(text: str, look: Look) -> Verdict | None:
 
 
 def _is_quotation(text: str, around: int) -> bool:
-    return around < _FEW_WORDS or around == _FEW_WORDS and text.rstrip(" .\n)}]")[-1:] in _QUOTES
+    return around < _FEW_WORDS or (around == _FEW_WORDS and text.rstrip(" .\n)}]")[-1:] in _QUOTES)
 
 
 def _of_quoted(text: str) -> Phrase | None:
