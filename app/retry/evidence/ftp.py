@@ -1,7 +1,7 @@
-"""FTP replies (RFC 959, 4.2), which ftplib puts at the beginning of the message."""
+"""FTP replies (RFC 959, 4.2), on the errors of ftplib and aioftp."""
 
 from ..failure import Effect, FailureType
-from ..look import Look
+from ..look import Look, as_str
 from ..verdict import Verdict
 from . import texts
 
@@ -17,12 +17,18 @@ _VAGUE = frozenset({"550", "553"})
 _NOT_GIVEN = "500"
 
 
+def _code(look: Look) -> str | None:
+    """The first three characters of ftplib's message; the last of aioftp's `received_codes`."""
+    if "ftplib" in look.facts.roots:
+        return look.text[:3]
+    codes = look.read("received_codes") if "aioftp" in look.facts.roots else None
+    return as_str(codes[-1]) if type(codes) is tuple and codes else None
+
+
 def read(look: Look) -> Verdict | None:
-    """The reply of an `ftplib.error_temp` or `error_perm`."""
-    if "ftplib" not in look.facts.roots:
-        return None
-    code = look.text[:3]
-    if not (code.isascii() and code.isdigit()):
+    """The reply that ended the call."""
+    code = _code(look)
+    if code is None or not (code.isascii() and code.isdigit()):
         return None
     spoken = texts.verdict_of_text(look) if code in _VAGUE else None
     if spoken is not None and spoken.type.startswith("PERMANENT"):

@@ -113,7 +113,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         pika.NackError
         amqp.MessageNacked google.DecodeError google.EncodeError fastjsonschema.JsonSchemaException
         email_validator.EmailNotValidError cerberus.DocumentError voluptuous.Invalid schema.SchemaError
-        shutil.SameFileError shutil.ReadError defusedxml.DefusedXmlException lxml.XMLSyntaxError lxml.ParserError
+        sqlalchemy.StatementError shutil.SameFileError shutil.ReadError defusedxml.DefusedXmlException
+        lxml.XMLSyntaxError lxml.ParserError
         avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
     ),
     (
@@ -254,7 +255,7 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         redis.LockError peewee.OperationalError
         tortoise.OperationalError databases.OperationalError""",
     ),
-    (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError sqlalchemy.StatementError"),
+    (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError"),
     (
         _T.PERMANENT_CONFLICT,
         """

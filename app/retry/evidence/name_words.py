@@ -49,7 +49,8 @@ NAMES = Phrasebook(
             _T.CONFIG_MISSING_SETTING,
             None,
             """
-        improperly configured, host key, host keys, misconfigured, misconfiguration, not configured, configuration,
+        improperly configured, command not found, not installed, host key, host keys, misconfigured,
+        misconfiguration, not configured, configuration,
         config, setting,
         settings,
         missing env, environment variable, no credentials, missing credentials, credentials missing,
@@ -102,7 +103,10 @@ NAMES = Phrasebook(
         (
             _T.PERMANENT_VALIDATION,
             None,
-            "pdf syntax, xml syntax, html syntax, json syntax, yaml syntax, toml syntax, csv syntax, email syntax",
+            """
+        pdf syntax, xml syntax, html syntax, json syntax, yaml syntax, toml syntax, csv syntax, email syntax,
+        unsupported format, unsupported file, unsupported media, unsupported image, unsupported type,
+        unsupported encoding, type not supported, format not supported""",
         ),
         (_T.PERMANENT_CODE_BUG, None, "actor not found, task not found, handler not found"),
         (
@@ -128,7 +132,8 @@ NAMES = Phrasebook(
             """
         invalid url, invalid uri, upgrade required,
         client closed, pool closed, producer closed, consumer closed, session closed, already closed,
-        not implemented, not fitted, unsupported operation, not supported, unsupported, method not allowed,
+        not implemented, not initialized, not initialised, not fitted, unsupported operation, not supported,
+        unsupported, method not allowed,
         programming error,
         programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
         unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
@@ -160,7 +165,7 @@ NAMES = Phrasebook(
         channel closed,
         host down, node not available, unexpected close, close, refused, lost, hang up, aborted, interrupted,
         closed, broken resource,
-        end of stream""",
+        end of stream, eof, end of file""",
         ),
         (_T.TRANSIENT_NETWORK, None, "transient, temporary, try again, retryable, retriable, recoverable"),
         (
