@@ -2,6 +2,7 @@
 
 import errno
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_rules_reach_into_the_chain():
     [{"exception": f"{__name__}.BusyError"}, {"exception": "BusyError"}, {"contains": "QUEUE is long"},
      {"exception": "BusyError", "contains": "queue"}],
 )  # fmt: skip
-def test_rules_match(conditions: dict[str, str]):
+def test_rules_match(conditions: dict[str, Any]):
     """A rule names a class, a text, or both."""
     rule = Rule("busy", FailureType.TRANSIENT_RESOURCE, **conditions)
     assert classify(BusyError("the queue is long"), Context(rules=(rule,))).evidence[0].rule == "user.busy"
