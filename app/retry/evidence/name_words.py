@@ -69,7 +69,8 @@ NAMES = Phrasebook(
         access refused,
         not permitted, insufficient privilege, insufficient privileges, privilege, privileges, not allowed user,
         security token, access token, invalid access key, denied, account inactive,
-        token revoked, session expired, banned, not logged in, invalid auth, not authed""",
+        token revoked, missing scope, insufficient scope,
+        session expired, banned, not logged in, invalid auth, not authed""",
         ),
         (
             _T.TRANSIENT_NETWORK,
@@ -113,7 +114,8 @@ NAMES = Phrasebook(
             _T.PERMANENT_NOT_FOUND,
             None,
             """
-        not found, notfound, not present, lookup error, lookup failed, does not exist, doesnt exist, doesn exist,
+        not found, notfound, not present, not in, lookup error, lookup failed,
+        does not exist, doesnt exist, doesn exist,
         not exist, no such, nosuch, no result,
         no results, not exists, gone, missing record, unknown topic, no match, object deleted, does not exists""",
         ),
@@ -132,7 +134,7 @@ NAMES = Phrasebook(
             """
         invalid url, invalid uri, upgrade required,
         client closed, pool closed, producer closed, consumer closed, session closed, already closed,
-        not implemented, not initialized, not initialised, not fitted, unsupported operation, not supported,
+        not implemented, version error, not initialized, not initialised, not fitted, unsupported operation, not supported,
         unsupported, method not allowed,
         programming error,
         programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,

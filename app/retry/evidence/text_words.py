@@ -71,7 +71,7 @@ TEXTS = Phrasebook(
         too many connections,
         too many clients, connection pool is full, connection pool exhausted, connection pool is exhausted,
         pool exhausted, pool is exhausted, queue is full, queue full, no buffer space, max connections reached,
-        maximum number of connections,
+        maximum number of connections, number of clients reached,
         connection limit exceeded, remaining connection slots are reserved, cannot assign requested address,
         can t start new thread, thread pool is full, pool limit of size, queuepool limit, no free connections,
         no available connection, device or resource busy, text file busy, after interpreter shutdown""",
