@@ -4,7 +4,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .evidence import brokers, cloud, databases, grpc, hints, http, names, python, smtp, sqlstate, system, texts
+from .evidence import (
+    brokers,
+    cloud,
+    curl,
+    databases,
+    ftp,
+    grpc,
+    hints,
+    http,
+    names,
+    packages,
+    python,
+    smtp,
+    sqlstate,
+    system,
+    texts,
+)
 from .failure import FailureType
 from .look import Look, exceptions_in
 from .markers import Permanent, RetryLater
@@ -21,9 +37,12 @@ _CARRIED_LIMIT = 4
 # Most particular first: a reader that comes earlier knows numbers that a later one would misread.
 _READERS = (
     python.read,
+    databases.read_number,
     sqlstate.read,
     smtp.read,
-    databases.read,
+    ftp.read,
+    curl.read,
+    databases.read_class,
     brokers.read,
     cloud.read_aws,
     cloud.read_google,
@@ -33,7 +52,15 @@ _READERS = (
 )
 
 # For exceptions without any telling attribute: their class, arguments and frames.
-_MUTE_READERS = (python.read, databases.read, brokers.read, system.read)
+_MUTE_READERS = (
+    python.read,
+    databases.read_number,
+    databases.read_class,
+    brokers.read,
+    ftp.read,
+    curl.read,
+    system.read,
+)
 
 # Where libraries keep the exception they wrap.
 _CARRIERS = ("orig", "reason", "os_error", "certificate_error", "exc", "error", "cause", "original_exception",
@@ -118,10 +145,17 @@ def judge(look: Look) -> Verdict | None:
         if verdict is not None:
             return _demoted(look, verdict)
     if by_class is None or by_class.strength is Strength.GENERIC:
-        spoken = (cloud.read_symbolic(look) if look.tells else None) or texts.verdict_of_text(look)
-        return spoken or by_class
+        return (cloud.read_symbolic(look) if look.tells else None) or _by_words(look) or by_class
+    by_class = texts.refined(by_class, look)
     hint = hints.from_attributes(look) if look.tells and by_class.type is _T.TRANSIENT_RATE_LIMIT else None
     return _demoted(look, hints.applied(by_class, hint, wanted=None))
+
+
+def _by_words(look: Look) -> Verdict | None:
+    """The message; in a package of data only a full disk or memory is anything but the data's fault."""
+    spoken = texts.verdict_of_text(look)
+    of_data = packages.read(look)
+    return of_data if of_data and (spoken is None or not spoken.type.startswith("SYSTEM")) else spoken
 
 
 def _demoted(look: Look, verdict: Verdict) -> Verdict:

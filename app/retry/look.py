@@ -51,6 +51,8 @@ class Facts(NamedTuple):
 def _key(module: str, name: str) -> str:
     root = module.partition(".")[0]
     root = _ALIASES.get(root, root)
+    if root.startswith("_") and not root.startswith("__"):
+        root = root[1:]  # The C half of a library: `_csv`, `_pickle`, `_duckdb`.
     short = name.rpartition(".")[2]
     return short if root == "builtins" else f"{root}.{short}"
 

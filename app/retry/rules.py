@@ -11,13 +11,8 @@ from .look import Look
 from .verdict import Verdict
 
 _SCAN_LIMIT = 2000
-_LINE = r"\s*(?P<match>[^=\s][^=]*?)\s*=\s*(?P<type>[A-Z_]+)\s*"
 
 Judge = Callable[[BaseException], FailureType | None]
-
-
-class RuleError(ValueError):
-    """A rule in the settings cannot be read; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,38 +119,6 @@ def _name(exception: object) -> str | None:
         raise TypeError(f"a failure rule is for an exception class or the name of one, not for {exception!r}")
     builtin = exception.__module__ == "builtins"
     return exception.__qualname__ if builtin else f"{exception.__module__}.{exception.__qualname__}"
-
-
-def parse_rules(text: str) -> tuple[Rule, ...]:
-    """Rules as settings write them, separated by line ends or semicolons.
-
-    ``mycompany.errors.Busy=TRANSIENT_RESOURCE`` matches a class, ``"pool is closed"=TRANSIENT_DATABASE`` a text of
-    the message, ``mycompany.errors.ApiError "maintenance"=EXTERNAL_API_DOWN`` both.
-
-    Raises:
-        RuleError: A line has another form, or its type does not exist.
-    """
-    lines = (line.strip() for line in re.split(r"[;\n]", text))
-    return tuple(_parse(line) for line in lines if line and not line.startswith("#"))
-
-
-def _parse(line: str) -> Rule:
-    match = re.fullmatch(_LINE, line)
-    if match is None or match["type"] not in FailureType.__members__:
-        raise RuleError(f'failure rule {line!r}: expected class=TYPE or "text"=TYPE, TYPE one of {_types()}')
-    name, quote, rest = match["match"].partition('"')
-    if quote and (not rest.endswith('"') or len(rest) < 2):  # noqa: PLR2004 - a character and its closing quote
-        raise RuleError(f"failure rule {line!r}: the text needs a closing quote")
-    return Rule(
-        name=match["match"].replace('"', "").strip(),
-        type=FailureType(match["type"]),
-        exception=name.strip() or None,
-        contains=rest[:-1] if quote else None,
-    )
-
-
-def _types() -> str:
-    return ", ".join(FailureType.__members__)
 
 
 def first_verdict(rules: Iterable[Rule], look: Look) -> Verdict | None:

@@ -9,7 +9,7 @@ import pytest
 from app.retry.classify import Context, classify
 from app.retry.failure import FailureType
 from app.retry.markers import Permanent, RetryLater
-from app.retry.rules import Rule, RuleBook, RuleError, parse_rules
+from app.retry.rules import Rule, RuleBook
 
 
 class BusyError(Exception):
@@ -18,7 +18,7 @@ class BusyError(Exception):
 
 def test_rules_win():
     """A user's rule wins over a code."""
-    rules = parse_rules("RuntimeError=PERMANENT_CONFLICT")
+    rules = (Rule("mine", FailureType.PERMANENT_CONFLICT, exception="RuntimeError"),)
     error = RuntimeError("the request failed")
     error.status_code = 503  # type: ignore[attr-defined]  # As libraries do.
     failure = classify(error, Context(rules=rules))
@@ -29,28 +29,25 @@ def test_rules_reach_into_the_chain():
     """A rule matches a cause as well as what was raised."""
     outer = RuntimeError("x")
     outer.__cause__ = BusyError("y")
-    assert (
-        classify(outer, Context(rules=parse_rules("BusyError=TRANSIENT_RESOURCE"))).type
-        is FailureType.TRANSIENT_RESOURCE
-    )
+    rule = Rule("busy", FailureType.TRANSIENT_RESOURCE, exception="BusyError")
+    assert classify(outer, Context(rules=(rule,))).type is FailureType.TRANSIENT_RESOURCE
 
 
 @pytest.mark.parametrize(
-    "text",
-    [f"{__name__}.BusyError=TRANSIENT_RESOURCE", "BusyError = TRANSIENT_RESOURCE", '"queue is long"=TRANSIENT_RESOURCE',
-     'BusyError "QUEUE"=TRANSIENT_RESOURCE', "# why\nBusyError=TRANSIENT_RESOURCE; Other=UNKNOWN"],
+    "conditions",
+    [{"exception": f"{__name__}.BusyError"}, {"exception": "BusyError"}, {"contains": "QUEUE is long"},
+     {"exception": "BusyError", "contains": "queue"}],
 )  # fmt: skip
-def test_rules_in_settings(text: str):
-    """Settings name a class, a text, or both."""
-    failure = classify(BusyError("the queue is long"), Context(rules=parse_rules(text)))
-    assert failure.type is FailureType.TRANSIENT_RESOURCE
+def test_rules_match(conditions: dict[str, Any]):
+    """A rule names a class, a text, or both."""
+    rule = Rule("busy", FailureType.TRANSIENT_RESOURCE, **conditions)
+    assert classify(BusyError("the queue is long"), Context(rules=(rule,))).evidence[0].rule == "user.busy"
 
 
-@pytest.mark.parametrize("text", ["BusyError", "BusyError=NOPE", "=UNKNOWN", 'BusyError "x=UNKNOWN'])
-def test_rules_that_cannot_be_read(text: str):
-    """A rule that cannot be read is refused with its own text."""
-    with pytest.raises(RuleError, match="failure rule"):
-        parse_rules(text)
+def test_all_conditions_of_a_rule_hold():
+    """A rule whose text is missing has no opinion on its class."""
+    rule = Rule("busy", FailureType.TRANSIENT_RESOURCE, exception="BusyError", contains="disk")
+    assert classify(BusyError("the queue is long"), Context(rules=(rule,))).evidence[0].rule != "user.busy"
 
 
 def test_rules_in_code():

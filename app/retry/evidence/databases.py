@@ -164,16 +164,17 @@ _DB_API = {
     "NotSupportedError": _T.PERMANENT_CODE_BUG, "DatabaseError": _T.TRANSIENT_DATABASE,
 }  # fmt: skip
 _DRIVERS = frozenset({
-    "psycopg", "psycopg2", "pg8000", "asyncpg", "aiopg", "sqlite3", "aiosqlite", "_sqlite3", "pymysql", "MySQLdb",
+    "psycopg", "psycopg2", "pg8000", "asyncpg", "aiopg", "sqlite3", "aiosqlite", "pymysql", "MySQLdb",
     "mysql",
-    "aiomysql", "asyncmy", "mariadb", "_mysql_connector", "pymssql", "_mssql", "pyodbc", "oracledb", "cx_Oracle",
-    "snowflake", "duckdb", "_duckdb", "ibm_db_dbi", "pyhive", "trino", "clickhouse_driver", "clickhouse_connect",
+    "aiomysql", "asyncmy", "mariadb", "mysql_connector", "pymssql", "mssql", "pyodbc", "oracledb", "cx_Oracle",
+    "snowflake", "duckdb", "ibm_db_dbi", "pyhive", "trino", "clickhouse_driver", "clickhouse_connect",
     "hdbcli", "firebird", "teradatasql", "databricks", "vertica_python", "redshift_connector", "apsw",
 })  # fmt: skip
-_MYSQL_ROOTS = ("pymysql", "MySQLdb", "mysql", "aiomysql", "asyncmy", "mariadb", "_mysql_connector")
-_SQL_SERVER_ROOTS = ("pymssql", "_mssql")
+_MYSQL_ROOTS = ("pymysql", "MySQLdb", "mysql", "aiomysql", "asyncmy", "mariadb", "mysql_connector")
+_SQL_SERVER_ROOTS = ("pymssql", "mssql")
 _ORACLE_ROOTS = ("oracledb", "cx_Oracle")
 _ORACLE_CODE = r"\bORA-(\d{5})\b"
+_CLICKHOUSE_CODE = r"\b[Cc]ode: (\d{1,4})\b"
 _DPY_KINDS = {
     "DPY-6005": _T.TRANSIENT_DATABASE, "DPY-4011": _T.TRANSIENT_DATABASE, "DPY-6001": _T.CONFIG_MISSING_SETTING,
     "DPY-6000": _T.TRANSIENT_DATABASE, "DPY-4005": _T.TRANSIENT_RESOURCE, "DPY-4024": _T.TRANSIENT_TIMEOUT,
@@ -181,14 +182,19 @@ _DPY_KINDS = {
 }  # fmt: skip
 
 
-def read(look: Look) -> Verdict | None:
-    """The database's own number, then the DB-API class."""
+def read_number(look: Look) -> Verdict | None:
+    """The database's own number: finer than the SQLSTATE that comes with it."""
     for root in look.facts.roots:
         reader = _READERS.get(root)
         if reader is not None:
             verdict = reader(look)
             if verdict is not None:
                 return verdict
+    return None
+
+
+def read_class(look: Look) -> Verdict | None:
+    """The class of PEP 249, for drivers that give no code."""
     return _by_db_api(look) if not look.facts.roots.isdisjoint(_DRIVERS) else None
 
 
@@ -216,7 +222,9 @@ def _sql_server(look: Look) -> Verdict | None:
 
 
 def _clickhouse(look: Look) -> Verdict | None:
-    return _numbered(_CLICKHOUSE, "clickhouse", look.integer("code"))
+    code = look.integer("code")
+    match = None if code is not None else re.search(_CLICKHOUSE_CODE, look.text[:500])
+    return _numbered(_CLICKHOUSE, "clickhouse", int(match[1]) if match else code)
 
 
 def _oracle(look: Look) -> Verdict | None:
@@ -231,6 +239,13 @@ def _odbc(look: Look) -> Verdict | None:
     args = look.exc.args
     code = as_str(args[0]) if args else None
     return sqlstate.verdict_of(code, look) if code is not None and len(code) == len("40001") else None
+
+
+def _fields(look: Look) -> Verdict | None:
+    """pg8000 raises the fields of the wire's error message, ``{"C": "23505", "M": "..."}``."""
+    fields = look.exc.args[0] if look.exc.args else None
+    code = as_str(fields.get("C")) if type(fields) is dict else None
+    return None if code is None else sqlstate.verdict_of(code, look)
 
 
 def _mongo(look: Look) -> Verdict | None:
@@ -292,7 +307,9 @@ _READERS: dict[str, Callable[[Look], Verdict | None]] = {
     **dict.fromkeys(_SQL_SERVER_ROOTS, _sql_server),
     **dict.fromkeys(_ORACLE_ROOTS, _oracle),
     "clickhouse_driver": _clickhouse,
+    "clickhouse_connect": _clickhouse,
     "pyodbc": _odbc,
+    "pg8000": _fields,
     "pymongo": _mongo,
     "sqlite3": _sqlite,
     "redis": _redis,

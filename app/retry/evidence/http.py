@@ -19,8 +19,8 @@ _STATUSES: tuple[tuple[FailureType, str], ...] = (
     (_T.TRANSIENT_RATE_LIMIT, "420 429"),
     (_T.PERMANENT_CODE_BUG, "426 501 505 506"),
     (_T.CONFIG_MISSING_SETTING, "495 496 497 525 526"),
-    (_T.TRANSIENT_TIMEOUT, "499"),
-    (_T.EXTERNAL_API_DOWN, "500 502 503 504 507 508 509 510 520 521 522 523 524 527 529 530 598 599"),
+    (_T.TRANSIENT_TIMEOUT, "499 598 599"),
+    (_T.EXTERNAL_API_DOWN, "500 502 503 504 507 508 509 510 520 521 522 523 524 527 529 530"),
 )  # fmt: skip
 _KIND = {int(code): kind for kind, codes in _STATUSES for code in codes.split()}
 _PHRASES = {
@@ -31,6 +31,7 @@ _PHRASES = {
 }  # fmt: skip
 _OUTCOME_UNKNOWN = frozenset({500, 502, 504, 520, 522, 524, 598, 599, 408, 499})
 _INTERNAL_ERROR, _CLIENT, _SERVER, _END = 500, 400, 500, 600
+_CLIENT_MADE = frozenset({598, 599})  # No server sends them: the class tells what the client met.
 _SPEAKING = frozenset({400, 402, 403, 413, 429})
 
 _ON_RESPONSE = ("status_code", "status", "status_int", "code")
@@ -39,9 +40,9 @@ _ON_ERROR = ("status_code", "http_status", "http_status_code", "status", "http_c
              "errcode", "response_code", "response_status", "http_error_code")  # fmt: skip
 # Their numbers are their own, whatever they look like.
 _NOT_HTTP = frozenset({
-    "amqp", "pika", "aiormq", "aio_pika", "websockets", "pymongo", "mysql", "pymysql", "MySQLdb", "asyncmy", "aiomysql",
+    "amqp", "pika", "aiormq", "aio_pika", "pymongo", "mysql", "pymysql", "MySQLdb", "asyncmy", "aiomysql",
     "mariadb", "sqlite3", "clickhouse_driver", "oracledb", "cx_Oracle", "pymssql", "pyodbc", "kafka", "confluent_kafka",
-    "cassandra", "smtplib", "aiosmtplib", "grpc", "click", "typer", "subprocess", "zmq", "nats", "ldap", "ldap3",
+    "cassandra", "smtplib", "aiosmtplib", "grpc", "click", "typer", "subprocess", "zmq", "ldap", "ldap3",
 })  # fmt: skip
 
 # OpenAI's and its imitators' codes for an empty account: they come with status 429 and no wait mends them.
@@ -71,7 +72,7 @@ _TELLING = frozenset({
 def read(look: Look) -> Verdict | None:
     """Status, the body's own code, headers; None when no client error or server error status is seen."""
     status, response = status_of(look)
-    if status is None:
+    if status is None or (status in _CLIENT_MADE and names.verdict_of_class(look.facts) is not None):
         return None
     headers = _headers(look, response)
     said = _said(look, response) if status in _SPEAKING else ""

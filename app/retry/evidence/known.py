@@ -20,7 +20,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         cassandra.OperationTimedOut cassandra.ReadTimeout cassandra.WriteTimeout
         elastic_transport.ConnectionTimeout elasticsearch.ConnectionTimeout opensearchpy.ConnectionTimeout
         pika.AMQPHeartbeatTimeout google.DeadlineExceeded asyncssh.TimeoutError trio.TooSlowError
-        nats.TimeoutError grpc.FutureTimeoutError""",
+        botocore.WaiterError nats.TimeoutError grpc.FutureTimeoutError""",
     ),
     (
         _T.TRANSIENT_NETWORK,
@@ -67,7 +67,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         asyncpg.ConnectionDoesNotExistError asyncpg.ConnectionFailureError asyncpg.CannotConnectNowError
         asyncpg.PostgresConnectionError asyncpg.TargetServerAttributeNotMatched
         redis.BusyLoadingError redis.TryAgainError redis.ClusterDownError redis.MasterDownError redis.ReadOnlyError
-        redis.WatchError redis.SlotNotCoveredError redis.LockError redis.LockNotOwnedError redis.MovedError
+        redis.WatchError redis.SlotNotCoveredError redis.LockNotOwnedError redis.MovedError
         redis.AskError redis.ClusterError redis.RedisClusterException
         pymongo.AutoReconnect pymongo.ConnectionFailure pymongo.CursorNotFound pymongo.ServerSelectionTimeoutError
         pymongo.NotPrimaryError cassandra.Unavailable cassandra.CoordinationFailure
@@ -95,7 +95,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         decimal.InvalidOperation binascii.Error csv.Error xml.ParseError xml.SAXParseException
         xml.SAXException xml.ExpatError pyexpat.ExpatError expat.ExpatError yaml.YAMLError zlib.error gzip.BadGzipFile
         zipfile.BadZipFile lzma.LZMAError tarfile.TarError tarfile.ReadError PIL.UnidentifiedImageError
-        email.MessageError struct.error pickle.UnpicklingError _pickle.UnpicklingError tomllib.TOMLDecodeError
+        email.MessageError struct.error pickle.UnpicklingError  tomllib.TOMLDecodeError
         openai.BadRequestError openai.UnprocessableEntityError openai.ContentFilterFinishReasonError
         openai.LengthFinishReasonError openai.APIResponseValidationError openai.InvalidWebhookSignatureError
         anthropic.BadRequestError anthropic.UnprocessableEntityError anthropic.ContentTooLargeError
@@ -113,7 +113,9 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         pika.NackError
         amqp.MessageNacked google.DecodeError google.EncodeError fastjsonschema.JsonSchemaException
         email_validator.EmailNotValidError cerberus.DocumentError voluptuous.Invalid schema.SchemaError
-        lxml.XMLSyntaxError lxml.ParserError avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
+        sqlalchemy.StatementError shutil.SameFileError shutil.ReadError defusedxml.DefusedXmlException
+        lxml.XMLSyntaxError lxml.ParserError
+        avro.AvroException fastavro.ValidationError werkzeug.BadRequest""",
     ),
     (
         _T.PERMANENT_NOT_FOUND,
@@ -178,7 +180,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         TypeError AttributeError NameError UnboundLocalError NotImplementedError AssertionError SyntaxError
         IndentationError ImportError ModuleNotFoundError RecursionError ZeroDivisionError StopIteration
         StopAsyncIteration asyncio.InvalidStateError concurrent.InvalidStateError asyncio.BrokenBarrierError
-        pickle.PicklingError _pickle.PicklingError copy.Error dataclasses.FrozenInstanceError
+        pickle.PicklingError copy.Error dataclasses.FrozenInstanceError
         attrs.FrozenInstanceError SystemError
         httpx.LocalProtocolError httpx.UnsupportedProtocol httpx.InvalidURL httpx.StreamError httpx.CookieConflict
         requests.MissingSchema requests.InvalidURL requests.InvalidSchema requests.InvalidHeader
@@ -206,7 +208,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         botocore.UnknownClientMethodError botocore.OperationNotPageableError botocore.UnStubbedResponseError
         botocore.StubResponseError botocore.UnknownSignatureVersionError botocore.MissingParametersError
         anthropic.HTTPNotImplementedError pydantic.PydanticUserError pydantic.PydanticSchemaGenerationError
-         graphlib.CycleError threading.BrokenBarrierError""",
+         shutil.SpecialFileError shutil.RegistryError bs4.FeatureNotFound graphlib.CycleError
+         threading.BrokenBarrierError""",
     ),
     (_T.SYSTEM_OUT_OF_MEMORY, "MemoryError numpy._ArrayMemoryError numpy.ArrayMemoryError torch.OutOfMemoryError"),
     (
@@ -249,10 +252,10 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         _T.TRANSIENT_DATABASE,
         """
         sqlalchemy.OperationalError sqlalchemy.InterfaceError django.OperationalError cassandra.NoHostAvailable
-        peewee.OperationalError
+        redis.LockError peewee.OperationalError
         tortoise.OperationalError databases.OperationalError""",
     ),
-    (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError sqlalchemy.StatementError"),
+    (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError"),
     (
         _T.PERMANENT_CONFLICT,
         """
@@ -269,7 +272,7 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
 # True, and saying little: anything more specific inside wins.
 _GENERIC: tuple[tuple[FailureType, str], ...] = (
     (_T.PERMANENT_VALIDATION, "ValueError"),
-    (_T.TRANSIENT_NETWORK, "urllib.URLError urllib3.MaxRetryError"),
+    (_T.TRANSIENT_NETWORK, "urllib.URLError urllib3.MaxRetryError EOFError"),
     (_T.EXTERNAL_API_DOWN, "urllib3.ResponseError requests.RetryError"),
     (_T.PERMANENT_CODE_BUG, "KeyError IndexError LookupError ArithmeticError OverflowError BufferError Warning"),
 )

@@ -10,7 +10,13 @@ NAMES = Phrasebook(
     (
         (_T.SYSTEM_OUT_OF_MEMORY, None, "out of memory, memory limit, memory exhausted, oom, outofmemory"),
         (_T.SYSTEM_DISK_FULL, None, "disk full, no space, disk quota, storage full, out of disk, disk space"),
-        (_T.SYSTEM_WORKER_LOST, "worker_lost", "worker lost, worker died, worker terminated, broken process pool"),
+        (
+            _T.SYSTEM_WORKER_LOST,
+            "worker_lost",
+            """
+        worker lost, worker died, worker crashed, worker killed, killed worker, process expired, worker terminated,
+        broken process pool""",
+        ),
         (
             _T.PERMANENT_AUTH,
             "billing",
@@ -18,6 +24,7 @@ NAMES = Phrasebook(
         insufficient quota, payment required, spend limit, billing, credit balance, insufficient credits,
         out of credits, usage limit reached, account suspended""",
         ),
+        (_T.TRANSIENT_TIMEOUT, None, "time exhausted"),
         (
             _T.TRANSIENT_RESOURCE,
             None,
@@ -25,7 +32,7 @@ NAMES = Phrasebook(
         pool timeout, pool exhausted, pool empty, too many connections, max connections, queue full, pool full,
         connection limit, too many open files, insufficient capacity, capacity exceeded, no free, resource busy,
         exhausted, no available, overflow,
-        insufficient resources, back pressure, backpressure, concurrency limit, too many concurrent""",
+        insufficient resources, cap exceeded, back pressure, backpressure, concurrency limit, too many concurrent""",
         ),
         (_T.EXTERNAL_API_DOWN, None, "gateway timeout, bad gateway, circuit breaker, circuit open, breaker open"),
         (_T.TRANSIENT_TIMEOUT, None, "time limit"),
@@ -42,7 +49,8 @@ NAMES = Phrasebook(
             _T.CONFIG_MISSING_SETTING,
             None,
             """
-        improperly configured, host key, host keys, misconfigured, misconfiguration, not configured, configuration,
+        improperly configured, command not found, not installed, host key, host keys, misconfigured,
+        misconfiguration, not configured, configuration,
         config, setting,
         settings,
         missing env, environment variable, no credentials, missing credentials, credentials missing,
@@ -59,10 +67,16 @@ NAMES = Phrasebook(
         token expired, token invalid, invalid api key, api key, login, bad credentials, invalid grant, invalid client,
         expired signature, invalid signature, bad signature, signature, signature mismatch, signature does not match,
         access refused,
-        not permitted, not allowed user, security token, access token, invalid access key, denied, account inactive,
-        token revoked, session expired, banned, not logged in, invalid auth, not authed""",
+        not permitted, insufficient privilege, insufficient privileges, privilege, privileges, not allowed user,
+        security token, access token, invalid access key, denied, account inactive,
+        token revoked, missing scope, insufficient scope,
+        session expired, banned, not logged in, invalid auth, not authed""",
         ),
-        (_T.TRANSIENT_NETWORK, None, "name resolution, host not found, unknown host, dns"),
+        (
+            _T.TRANSIENT_NETWORK,
+            None,
+            "name resolution, server not found, domain not found, host not found, unknown host, dns",
+        ),
         (
             _T.TRANSIENT_DATABASE,
             "contention",
@@ -86,18 +100,31 @@ NAMES = Phrasebook(
         replica, failover, not coordinator, coordinator, stale metadata, stepped down, not enough replicas,
         database unavailable, database connection, rebalance, stale read""",
         ),
+        # The syntax of a document is data; any other is code.
+        (
+            _T.PERMANENT_VALIDATION,
+            None,
+            """
+        pdf syntax, xml syntax, html syntax, json syntax, yaml syntax, toml syntax, csv syntax, email syntax,
+        unsupported format, unsupported file, unsupported media, unsupported image, unsupported type,
+        unsupported encoding, type not supported, format not supported""",
+        ),
+        (_T.PERMANENT_CODE_BUG, None, "actor not found, task not found, handler not found"),
         (
             _T.PERMANENT_NOT_FOUND,
             None,
             """
-        not found, notfound, does not exist, doesnt exist, doesn exist, not exist, no such, nosuch, no result,
+        not found, notfound, not present, not in, lookup error, lookup failed,
+        does not exist, doesnt exist, doesn exist,
+        not exist, no such, nosuch, no result,
         no results, not exists, gone, missing record, unknown topic, no match, object deleted, does not exists""",
         ),
         (
             _T.PERMANENT_CONFLICT,
             None,
             """
-        already, conflict, duplicate, duplicated, unique, integrity, precondition, concurrent modification,
+        already, conflicting, bad version, not empty, lock lost, lease lost, conflict, duplicate, duplicated, unique,
+        integrity, precondition, concurrent modification,
         version mismatch, in use, exists, stale, conditional check failed, invalid state,
         conditional request conflict""",
         ),
@@ -105,7 +132,11 @@ NAMES = Phrasebook(
             _T.PERMANENT_CODE_BUG,
             None,
             """
-        not implemented, unsupported operation, not supported, unsupported, method not allowed, programming error,
+        invalid url, invalid uri, upgrade required,
+        client closed, pool closed, producer closed, consumer closed, session closed, already closed,
+        not implemented, version error, not initialized, not initialised, not fitted, unsupported operation, not supported,
+        unsupported, method not allowed,
+        programming error,
         programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
         unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
         busy resource""",
@@ -114,13 +145,18 @@ NAMES = Phrasebook(
             _T.EXTERNAL_API_DOWN,
             None,
             """
-        service unavailable, unavailable, not available, not ready, provider down, server down, down, no responders,
+        service unavailable, gateway, unavailable, not available, not ready, provider down, server down, down,
+        no responders,
         bad response, invalid response, unexpected response, server error, internal error, internal failure,
         internal server, internal,
         overloaded, overload, maintenance, service down, api down, upstream, server busy, backend, temporarily,
         service error, no brokers, broker not available, brokers""",
         ),
-        (_T.PERMANENT_VALIDATION, None, "validation"),
+        (
+            _T.PERMANENT_VALIDATION,
+            None,
+            "validation, query error, query failed, insufficient funds, insufficient balance",
+        ),
         (
             _T.TRANSIENT_NETWORK,
             None,
@@ -131,7 +167,7 @@ NAMES = Phrasebook(
         channel closed,
         host down, node not available, unexpected close, close, refused, lost, hang up, aborted, interrupted,
         closed, broken resource,
-        end of stream""",
+        end of stream, eof, end of file""",
         ),
         (_T.TRANSIENT_NETWORK, None, "transient, temporary, try again, retryable, retriable, recoverable"),
         (
@@ -140,13 +176,17 @@ NAMES = Phrasebook(
             """
         invalid, malformed, parse, parser, parsing, decode, decoder, decoding, encode, encoding, schema, bad request,
         bad data, bad value, unprocessable, missing field, missing argument, missing parameter, missing required,
-        required, format, out of range, too large, too long, too short, too big, unrecognized, corrupt, corrupted,
+        required, format, out of range, too large, too long, too short, too big, payload, bomb, unrecognized, corrupt,
+        corrupted,
         wrong,
         illegal, mismatch, incorrect, data error, constraint, serialization, deserialization, not valid,
-        unexpected value,
+        unexpected value, unknown time, unknown locale, unknown format, unknown type, unknown field, unknown value,
+        unknown attribute, unknown property, unknown column, unknown encoding, conversion, cast, compute,
         checksum, key length, overrun, missing, out of bounds, unreadable, not readable, bad, unacceptable,
         rejected, declined,
         policy violation, content filter, content policy""",
         ),
+        # The weakest: `NoNodeError`, `NoDataError`.
+        (_T.PERMANENT_NOT_FOUND, None, "no *"),
     )
 )

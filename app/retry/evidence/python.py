@@ -1,5 +1,6 @@
 """What the interpreter itself tells: cancellation, the frame that raised, settings that did not load."""
 
+from dataclasses import replace
 from types import FrameType
 
 from ..failure import FailureType
@@ -48,7 +49,8 @@ def read(look: Look) -> Verdict | None:
     """Only for classes whose meaning the surroundings decide."""
     for key in look.facts.keys:
         if key in _STOPS:
-            return _STOPS[key]
+            # Below another error it is that library's own way of ending a wait.
+            return _STOPS[key] if look.depth == 0 else replace(_STOPS[key], strength=Strength.GENERIC)
     if "KeyError" in look.facts.keys:
         return _key_error(look)
     if "TypeError" in look.facts.keys:

@@ -106,8 +106,8 @@ _TABLE = _table()
 
 
 def read(look: Look) -> Verdict | None:
-    """`sqlstate` (psycopg 3, asyncpg), `pgcode` (psycopg 2), or the wire's fields (pg8000)."""
-    code = look.string("sqlstate") or look.string("pgcode") or _from_fields(look)
+    """`sqlstate` (psycopg 3, asyncpg) or `pgcode` (psycopg 2)."""
+    code = look.string("sqlstate") or look.string("pgcode")
     if code is None or len(code) != _LENGTH or not (code.isascii() and code.isalnum()):
         return None
     return verdict_of(code.upper(), look)
@@ -125,6 +125,11 @@ def verdict_of(code: str, look: Look) -> Verdict | None:
             type=_T.TRANSIENT_DATABASE, rule="sqlstate.0A000.plan", detail="SQLSTATE 0A000, stale cached plan",
             effect=Effect.REJECTED,
         )  # fmt: skip
+    if code.startswith("08") and "password" in look.text:
+        return Verdict(
+            type=_T.PERMANENT_AUTH, rule=f"sqlstate.{code}.password", detail=f"SQLSTATE {code}, over a password",
+            effect=Effect.REJECTED,
+        )  # fmt: skip
     return _TABLE.get(code) or _verdict_of_class(code)
 
 
@@ -133,11 +138,3 @@ def _verdict_of_class(code: str) -> Verdict | None:
     if kind is None:
         return None
     return Verdict(type=kind, rule=f"sqlstate.{code[:2]}", detail=f"SQLSTATE {code}", confidence=0.95)
-
-
-def _from_fields(look: Look) -> str | None:
-    if "pg8000" not in look.facts.roots:
-        return None
-    args = look.exc.args
-    fields = args[0] if args else None
-    return fields.get("C") if type(fields) is dict and type(fields.get("C")) is str else None

@@ -31,10 +31,10 @@ _TLS_ROAD = ("EOF", "ZERO_RETURN", "SYSCALL", "CONNECTION_RESET", "BAD_LENGTH", 
 def read(look: Look) -> Verdict | None:
     """TLS, resolver and errno on an OSError; exit codes on a failed child process."""
     keys = look.facts.keys
-    if "subprocess.CalledProcessError" in keys or keys[0].endswith(("CalledProcessError", "ProcessExecutionError")):
+    if keys[0].rpartition(".")[2] in _CHILD_ERRORS:
         return _child(look)
     if "OSError" not in keys:
-        return _resolver_only(look)
+        return _exit(look) if "SystemExit" in keys else _borrowed(look)
     if "ssl.SSLError" in keys or "ssl.CertificateError" in keys:
         return _tls(look)
     if "socket.gaierror" in keys or "socket.herror" in keys:
@@ -43,8 +43,10 @@ def read(look: Look) -> Verdict | None:
     return None if number is None else errnos.verdict_of_errno(number)
 
 
-def _resolver_only(look: Look) -> Verdict | None:
-    return None if "SystemExit" not in look.facts.keys else _exit(look)
+def _borrowed(look: Look) -> Verdict | None:
+    """An errno on an error of another family, such as ZeroMQ's, with the kernel's words beside it."""
+    number = look.integer("errno")
+    return None if number is None or look.string("strerror") is None else errnos.verdict_of_errno(number)
 
 
 def _exit(look: Look) -> Verdict | None:
@@ -88,6 +90,13 @@ def _certificate(detail: str) -> Verdict:
     )  # fmt: skip
 
 
+# Of subprocess, asyncssh, plumbum, invoke and docker.
+_CHILD_ERRORS = frozenset({
+    "CalledProcessError", "ProcessError", "ProcessExecutionError", "UnexpectedExit", "ContainerError",
+    "ErrorReturnCode",
+})  # fmt: skip
+_CHILD_CODES = ("returncode", "exit_status", "exit_code", "retcode")
+
 # 128 + signal as a shell tells it, sysexits.h, timeout(1) and the shell's own 126 and 127.
 _LOST = (137, -9)
 _EXIT_CODES: dict[int, tuple[FailureType, str | None]] = {
@@ -115,7 +124,9 @@ def _of_exit_code(code: int) -> Verdict | None:
 
 
 def _child(look: Look) -> Verdict | None:
-    code = look.integer("returncode")
+    code = next((code for name in _CHILD_CODES if (code := look.integer(name)) is not None), None)
+    if code is None:
+        code = look.integer("exited", of=look.read("result"))
     verdict = None if code is None else _of_exit_code(code)
     if verdict is not None:
         return verdict

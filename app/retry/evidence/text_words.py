@@ -5,6 +5,21 @@ from ..phrases import Phrasebook
 
 _T = FailureType
 
+# What a ValueError may say of a setting: its other words are about the data.
+SETTINGS = Phrasebook(
+    (
+        (
+            _T.CONFIG_MISSING_SETTING,
+            None,
+            """
+        no api key, missing api key, api key is missing, api key not, api key is required, api_key must be set,
+        api key must be, api_key is required, environment variable, environment variables, no credentials,
+        unable to locate credentials, unable to load credentials, missing credentials, credentials not found,
+        could not find credentials, credentials are required, no access token, missing access token""",
+        ),
+    )
+)
+
 # Messages, read only where neither code nor class says anything.
 TEXTS = Phrasebook(
     (
@@ -12,7 +27,8 @@ TEXTS = Phrasebook(
             _T.SYSTEM_OUT_OF_MEMORY,
             None,
             """
-        out of memory, cannot allocate memory, can t allocate memory, memory limit exceeded, oom killed, oomkilled,
+        out of memory, memory limit, low on memory, cannot allocate memory, can t allocate memory,
+        memory limit exceeded, oom killed, oomkilled,
         oom killer, memory exhausted, not enough memory, insufficient memory, unable to allocate""",
         ),
         (
@@ -33,7 +49,8 @@ TEXTS = Phrasebook(
             _T.SYSTEM_WORKER_LOST,
             "worker_lost",
             """
-        worker exited prematurely, worker lost, worker died, worker was lost, terminated abruptly,
+        worker exited prematurely, worker lost, worker died, worker was lost, workers died, abnormal termination,
+        terminated abruptly,
         worker timeout sigabrt,
         process pool was terminated, worker process died""",
         ),
@@ -50,10 +67,11 @@ TEXTS = Phrasebook(
             _T.TRANSIENT_RESOURCE,
             None,
             """
-        too many open files, file table overflow, resource temporarily unavailable, too many connections,
+        address already in use, too many open files, file table overflow, resource temporarily unavailable,
+        too many connections,
         too many clients, connection pool is full, connection pool exhausted, connection pool is exhausted,
-        pool exhausted, pool is exhausted, queue is full, no buffer space, max connections reached,
-        maximum number of connections,
+        pool exhausted, pool is exhausted, queue is full, queue full, no buffer space, max connections reached,
+        maximum number of connections, number of clients reached,
         connection limit exceeded, remaining connection slots are reserved, cannot assign requested address,
         can t start new thread, thread pool is full, pool limit of size, queuepool limit, no free connections,
         no available connection, device or resource busy, text file busy, after interpreter shutdown""",
@@ -85,7 +103,10 @@ TEXTS = Phrasebook(
         password authentication failed, authentication failed, authentication failure, authentication required,
         access denied, access is denied, permission denied, permissions denied, not authorized, unauthorized,
         unauthorised,
-        unauthenticated, forbidden, invalid api key, incorrect api key, api key not valid, invalid credentials,
+        unauthenticated, authorization violation, authenticationfailed, authorizationfailed, permissions violation,
+        not allowed to, forbidden, invalid api key,
+        incorrect api key, api key not valid, api key is invalid, incorrect username, incorrect password,
+        username or password, user name or password, request denied, invalid credentials,
         bad credentials, invalid token, invalid access token, token has expired, token expired, expired token,
         token is expired, token is invalid, token has been revoked, invalid_grant, invalid_client, login failed,
         invalid login, login incorrect, invalid password, wrong password, invalid username, no pg_hba conf entry,
@@ -99,7 +120,10 @@ TEXTS = Phrasebook(
             _T.CONFIG_MISSING_SETTING,
             None,
             """
-        improperly configured, not configured, is not configured, missing configuration, configuration error,
+        private key file, not a valid private key, valid rsa private key, passphrase, not found in known_hosts,
+        host key verification failed, host key is not trusted,
+        have not defined, improperly configured, not configured, is not configured, missing configuration,
+        configuration error,
         missing environment variable, environment variable * is not set, environment variable * not set,
         environment variable * must be set, environment variable, no credentials, unable to locate credentials,
         unable to load credentials, unable to find credentials, no valid credentials,
@@ -163,11 +187,11 @@ TEXTS = Phrasebook(
         consuming input failed,
         server has gone away, lost connection to mysql, lost connection to server during query,
         can t connect to mysql,
-        connection to server, read only transaction, read only replica, not primary, not master, no primary,
+        connection to server at, read only transaction, read only replica, not primary, not master, no primary,
         connection to database,
         database connection, loading the dataset, masterdown, clusterdown, no leader, leader election,
         connection already closed,
-        readonly you can t write, could not connect to server, cluster is down, no replica set members""",
+        readonly you can t write, cluster is down, no replica set members""",
         ),
         (
             _T.TRANSIENT_NETWORK,
@@ -181,7 +205,9 @@ TEXTS = Phrasebook(
         connection unexpectedly closed, closed the connection, closed connection, closed by remote, closed by peer,
         reset by peer, broken pipe,
         network is unreachable, network unreachable, host is unreachable, host unreachable, no route to host,
-        network error, network failure, network is down, could not connect, cannot connect, can t connect,
+        connection to server, empty reply, rebalanced, rebalancing, network error, network failure, network is down,
+        could not connect,
+        cannot connect, can t connect,
         failed to connect,
         unable to connect, failed to establish a new connection, cannot reach, could not reach, unable to reach,
         not reachable,
@@ -196,19 +222,29 @@ TEXTS = Phrasebook(
         software caused connection abort""",
         ),
         (
+            _T.PERMANENT_CODE_BUG,
+            "schema",
+            """
+        no such table, no such column, no such function, unknown column, unknown table, undefined column,
+        undefined table""",
+        ),
+        (
             _T.PERMANENT_NOT_FOUND,
             None,
             """
         not found, does not exist, doesn t exist, do not exist, no such file or directory, no such, could not find,
         cannot find, couldn t find, wasn t found, no results, can t find, unable to find, no longer exists,
         was deleted, has been deleted, no matching,
-        unknown topic, not exist, no row, no rows""",
+        nonexistent, unknown mailbox, no files found, no file found, was not found, unknown topic, not exist, no row,
+        no rows""",
         ),
         (
             _T.PERMANENT_CONFLICT,
             None,
             """
-        already exists, duplicate key, duplicate entry, unique constraint, already registered, already in use,
+        cannot release, conflicts with, alreadyexists, already exists, duplicate key, duplicate entry,
+        unique constraint,
+        already registered, already in use,
         unique violation, version conflict, conflict, precondition failed, optimistic lock, has been modified,
         duplicate, already been, already processed, foreign key constraint, exclusion constraint, already running""",
         ),
@@ -216,7 +252,9 @@ TEXTS = Phrasebook(
             _T.PERMANENT_CODE_BUG,
             None,
             """
-        not implemented, is not supported, not supported, unsupported operation, syntax error, not callable,
+        not fitted, not initialized, not initialised, cursor already closed, cursor is closed, not implemented,
+        is not supported, not supported,
+        unsupported operation, syntax error, not callable,
         unexpected keyword argument,
         positional argument, has no attribute, object is not, is not defined, unknown method, unimplemented,
         event loop is closed, event loop is already running, no running event loop, maximum recursion depth,
@@ -234,13 +272,16 @@ TEXTS = Phrasebook(
             _T.PERMANENT_VALIDATION,
             None,
             """
-        validation error, validation failed, failed validation, is invalid, not valid, is not a valid, invalid,
+        validation error, validation failed, failed validation, is invalid, not valid, not a valid, invalid,
         malformed, bad request,
         could not parse, cannot parse, failed to parse, parse error, parsing error, failed to decode,
         could not decode, cannot decode,
         unprocessable, missing required, is required, field required, required field, must be a, must be one of,
         must be, out of range,
-        too long, too large, exceeds maximum, exceeds the maximum, unexpected value, wrong format, bad format,
+        payload exceeded, insufficient funds, insufficient balance, reverted, not a * file, damaged,
+        decryption failed, more fields than, cannot query field, message size, ran out of input, ended before the end,
+        truncated, too long, too large, exceeds maximum, exceeds the maximum, unexpected value, wrong format,
+        bad format,
         unknown format,
         check constraint, not null constraint, violates, unrecognized, corrupt, corrupted, checksum mismatch,
         maximum context length,

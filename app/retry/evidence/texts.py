@@ -1,29 +1,70 @@
 """What a message says. Read only where neither code nor class speaks."""
 
 import re
+from dataclasses import replace
 
 from ..failure import FailureType
 from ..look import Look
-from ..phrases import words_of_text
+from ..phrases import Phrase, words_of_name, words_of_text
 from ..verdict import Strength, Verdict
 from . import errnos, http
+from .name_words import NAMES
 from .names import COARSE
-from .text_words import TEXTS
+from .text_words import SETTINGS, TEXTS
 
 # Their text quotes the data they refused: it proves nothing about the world.
 _QUOTING = frozenset({"ValueError", "LookupError", "TypeError", "ArithmeticError", "AttributeError", "SyntaxError"})
 _STATUS = (
-    r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|too many|responded with|answered with|returned)"
+    r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|too many|responded with|answered with|returned"
+    r"|error|errno|received)"
     r"[ :=(\[]{0,3}(?:error|code|status|with|is|of|http)?[ :=(\[]{0,3}([345]\d\d)\b(?!\.\d)"
 )
+_T = FailureType
+_SYMBOL = re.compile(r"\b[A-Za-z]{2,20}_[A-Za-z_]{2,40}\b")
+_MANY_SYMBOLS = 8
+_FEW_WORDS = 3
+_QUOTES = ("'", '"', "`")
+_UNQUOTED = str.maketrans(dict.fromkeys(_QUOTES, " "))
+# What a coarse class may turn out to be; "not found" and "invalid" are also said of hosts and of frames.
+_FINER = frozenset({
+    _T.PERMANENT_AUTH, _T.CONFIG_MISSING_SETTING, _T.TRANSIENT_RATE_LIMIT, _T.TRANSIENT_RESOURCE, _T.SYSTEM_DISK_FULL,
+    _T.SYSTEM_OUT_OF_MEMORY,
+})  # fmt: skip
+# Names that say what kind of thing failed, and not why.
+_VAGUE = frozenset({"name.constraint", "name.query_error", "name.query_failed", "name.bad", "name.rejected"})
+_LEADING = r"^[(<]?([345]\d\d)(?:[:)]| [A-Z])"
 _ERRNO = r"\[errno (\d{1,3})\]"
 
 
 def verdict_of_text(look: Look) -> Verdict | None:
     """A verdict from the message, unless the class is one that quotes data."""
     if not _QUOTING.isdisjoint(look.facts.keys):
-        return None
-    return read_text(look.text, look)
+        return _of_quoting(look)
+    spoken = read_text(look.text, look)
+    if spoken is not None and spoken.type is not _T.PERMANENT_VALIDATION:
+        return spoken
+    return _of_symbol(look.text) or spoken
+
+
+def _of_quoting(look: Look) -> Verdict | None:
+    """A library's own subclass speaks in the library's words; the builtin itself may be anybody's."""
+    if "." in look.facts.keys[0]:
+        return read_text(look.text, look)
+    return _of_setting(look) if "ValueError" in look.facts.keys else None
+
+
+def _of_setting(look: Look) -> Verdict | None:
+    phrase = SETTINGS.find(words_of_text(look.text))
+    return None if phrase is None else _of_phrase(phrase.type, phrase.text, phrase.reason)
+
+
+def _of_symbol(text: str) -> Verdict | None:
+    """The last resort: a symbol such as ``not_found`` or ``RATE_LIMIT_EXCEEDED`` somewhere in the message."""
+    for symbol in _SYMBOL.findall(text[:500])[:_MANY_SYMBOLS]:
+        phrase = NAMES.find(words_of_name(symbol))
+        if phrase is not None and len(phrase.words) > 1:
+            return _of_phrase(phrase.type, symbol, phrase.reason)
+    return None
 
 
 def read_text(text: str, look: Look) -> Verdict | None:
@@ -34,12 +75,34 @@ def read_text(text: str, look: Look) -> Verdict | None:
         if known is not None:
             return known
     words = words_of_text(text)
-    phrase = TEXTS.find(words)
+    phrase = TEXTS.find(words) or (_of_quoted(text) if _is_quotation(text, len(words)) else None)
     if phrase is None or phrase.type in COARSE:
-        match = re.search(_STATUS, head)
+        match = re.search(_STATUS, head) or re.match(_LEADING, text)
         if match:
             return _spoken(http.verdict_of_status(int(match[1]), look))
     return None if phrase is None else _of_phrase(phrase.type, phrase.text, phrase.reason)
+
+
+def _is_quotation(text: str, around: int) -> bool:
+    return around < _FEW_WORDS or (around == _FEW_WORDS and text.rstrip(" .\n)}]")[-1:] in _QUOTES)
+
+
+def _of_quoted(text: str) -> Phrase | None:
+    """A message that is hardly more than a quoted one relays what somebody else said."""
+    return TEXTS.find(words_of_text(text.translate(_UNQUOTED)))
+
+
+def refined(by_class: Verdict, look: Look) -> Verdict:
+    """The verdict of a coarse class or of a vague name, unless the message names a cause that lies elsewhere."""
+    vague = by_class.rule in _VAGUE
+    if not vague and by_class.strength is not Strength.CARRIER:
+        return by_class
+    phrase = TEXTS.find(words_of_text(look.text))
+    finer = phrase is not None and (len(phrase.words) > 1 if vague else phrase.type in _FINER)
+    if phrase is None or not finer:
+        symbol = _of_symbol(look.text) if vague else None
+        return by_class if symbol is None else replace(symbol, strength=by_class.strength)
+    return replace(_of_phrase(phrase.type, phrase.text, phrase.reason), strength=by_class.strength)
 
 
 def _spoken(verdict: Verdict) -> Verdict:

@@ -150,7 +150,7 @@ corpus.errors(
     # kafka
     (foreign("kafka.errors", "KafkaTimeoutError", retriable=True)("x"), T.TRANSIENT_TIMEOUT),
     (foreign("kafka.errors", "NoBrokersAvailable", retriable=True)("NoBrokersAvailable"), T.EXTERNAL_API_DOWN),
-    (foreign("kafka.errors", "NotLeaderForPartitionError", errno=6, retriable=True)("x"), T.TRANSIENT_DATABASE),
+    (foreign("kafka.errors", "NotLeaderForPartitionError", errno=6, retriable=True)("x"), T.TRANSIENT_NETWORK),
     (foreign("kafka.errors", "TopicAuthorizationFailedError", errno=29, retriable=False)("x"), T.PERMANENT_AUTH),
     (foreign("kafka.errors", "MessageSizeTooLargeError", errno=10, retriable=False)("x"), T.PERMANENT_VALIDATION),
     (foreign("cimpl", "KafkaException")(_KafkaError(-185)), T.TRANSIENT_TIMEOUT),

@@ -231,7 +231,7 @@ corpus.errors(
     (foreign("requests_oauthlib", "TokenUpdated", Warning)("x"), T.PERMANENT_CODE_BUG),
     (foreign("websocket._exceptions", "WebSocketTimeoutException")("Connection timed out"), T.TRANSIENT_TIMEOUT),
     (foreign("zeep.exceptions", "TransportError", status_code=503)("x"), T.EXTERNAL_API_DOWN),
-    (foreign("suds", "WebFault")("Server raised fault: 'Invalid credentials'"), T.UNKNOWN),
+    (foreign("suds", "WebFault")("Server raised fault: 'Invalid credentials'"), T.PERMANENT_AUTH),
     (foreign("shop.errors", "StockReservationExpired")("x"), T.UNKNOWN),
     (foreign("shop.errors", "PaymentProviderDown")("x"), T.EXTERNAL_API_DOWN),
     (foreign("shop.errors", "CustomerBlocked")("x"), T.UNKNOWN),
