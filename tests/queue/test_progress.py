@@ -1,6 +1,7 @@
 """What tasks report on their way: checked, throttled, stored, and only while the job is theirs."""
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -246,6 +247,7 @@ async def test_odd_texts(queue_app: Afresh, conn: Connection):
 
 async def test_refused_report(queue_app: Afresh, conn: Connection, caplog: pytest.LogCaptureFixture):
     """A report that the database refuses costs neither the others nor the settlement of its job."""
+    caplog.set_level(logging.WARNING)  # Whatever level another test's worker has left.
     await conn.execute("ALTER TABLE afresh.progress ADD CHECK (message <> 'bad')")
 
     @queue_app.task(name="t")

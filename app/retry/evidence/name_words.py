@@ -134,8 +134,8 @@ NAMES = Phrasebook(
             """
         invalid url, invalid uri, upgrade required,
         client closed, pool closed, producer closed, consumer closed, session closed, already closed,
-        not implemented, version error, not initialized, not initialised, not fitted, unsupported operation, not supported,
-        unsupported, method not allowed,
+        not implemented, version error, not initialized, not initialised, not fitted,
+        unsupported operation, not supported, unsupported, method not allowed,
         programming error,
         programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
         unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
