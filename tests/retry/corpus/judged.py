@@ -1,4 +1,4 @@
-"""Exceptions that strangers judged the engine by: libraries and errors it had not been tuned on."""
+"""Errors of libraries the engine had not been tuned on, and what blind sets got wrong."""
 
 import asyncio
 import csv
