@@ -56,7 +56,8 @@ class TaskInfo:
         description: Its docstring.
         http: Whether it may be deferred over HTTP.
         is_async: Whether it can be stopped from outside while it runs.
-        max_retries: As its own strategy says; None: unlimited, or up to the policy of each failure's type.
+        max_retries: As its own strategy says, or MAX_RETRIES where that bounds the policy of each failure's type; None:
+            unlimited, or up to that policy.
         arguments: JSON schema of its arguments, an object.
     """
 
@@ -176,8 +177,8 @@ def _max_retries(tier: Tier | None, strategy: BaseRetryStrategy | None) -> int |
     match tier:
         case Fixed(policy):
             return policy.max_retries
-        case ByType():
-            return None
+        case ByType(max_retries_bound=bound):
+            return bound
         case _:
             # Procrastinate's 0 means unlimited, and what it calls attempts are retries.
             return strategy.max_attempts or None if isinstance(strategy, RetryStrategy) else None

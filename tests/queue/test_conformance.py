@@ -125,7 +125,7 @@ OVERRIDES = [
     *((AfreshWorker, worker.Worker, name) for name in ("run", "stop", "_run_loop", "_shutdown", "_abort_job")),
     *((AfreshWorker, worker.Worker, name) for name in ("_handle_notification", "_handle_abort_jobs_requested")),
     *((Afresh, procrastinate.App, name) for name in ("_worker", "run_worker_async", "_register_builtin_tasks")),
-    (Afresh, procrastinate.App, "open_async"),
+    *((Afresh, procrastinate.App, name) for name in ("open_async", "perform_import_paths")),
     *((AfreshJobManager, manager.JobManager, name) for name in ("batch_defer_jobs_async", "batch_defer_jobs")),
     *((AfreshJobManager, manager.JobManager, name) for name in ("listen_for_jobs", "prune_stalled_workers")),
     *((AfreshJobManager, manager.JobManager, name) for name in ("cancel_job_by_id_async", "cancel_job_by_id")),
