@@ -94,6 +94,32 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.due_lanes() RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer)
+    LANGUAGE sql STABLE
+    AS $$
+WITH RECURSIVE lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
+            (-priority) AS rank
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NOT NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
+              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        LIMIT 1
+    ) hop
+)
+SELECT * FROM lane;
+$$;
+
 CREATE FUNCTION afresh.first_job_since(p_at timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
     SET enable_seqscan TO 'off'
@@ -137,28 +163,8 @@ CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL::text[]) RETURNS ti
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 BEGIN RETURN (
-WITH RECURSIVE lane AS (
-    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
-            (-priority) AS rank
-     FROM procrastinate_jobs
-     WHERE status = 'todo' AND scheduled_at IS NOT NULL
-     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
-     LIMIT 1)
-    UNION ALL
-    SELECT hop.*
-    FROM lane l
-    CROSS JOIN LATERAL (
-        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
-        FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
-          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
-              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
-        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
-        LIMIT 1
-    ) hop
-)
 SELECT min(first.scheduled_at)
-FROM lane l
+FROM afresh.due_lanes() l
 CROSS JOIN LATERAL (
     SELECT j.scheduled_at
     FROM procrastinate_jobs j
@@ -173,13 +179,24 @@ WHERE p_queues IS NULL OR l.queue_name = ANY (p_queues)
 ); END;
 $$;
 
-CREATE FUNCTION afresh.runnable(p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean) RETURNS record
-    LANGUAGE plpgsql
+CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[]) RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer)
+    LANGUAGE sql STABLE
     AS $$
-#variable_conflict use_column
-BEGIN
-WITH RECURSIVE
-ready_lane AS (
+SELECT l.*
+FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM afresh.ready_lanes()
+      UNION ALL
+      SELECT * FROM afresh.due_lanes()) l
+LEFT JOIN unnest(p_tasks, p_dependencies) AS own (task_name, dependency) ON own.task_name = l.task_name
+WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
+  AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
+  AND NOT EXISTS (SELECT FROM afresh.hold h
+                  WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency));
+$$;
+
+CREATE FUNCTION afresh.ready_lanes() RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean)
+    LANGUAGE sql STABLE
+    AS $$
+WITH RECURSIVE lane AS (
     (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked
      FROM procrastinate_jobs
      WHERE status = 'todo' AND scheduled_at IS NULL
@@ -187,7 +204,7 @@ ready_lane AS (
      LIMIT 1)
     UNION ALL
     SELECT hop.*
-    FROM ready_lane l
+    FROM lane l
     CROSS JOIN LATERAL (
         SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
         FROM procrastinate_jobs j
@@ -197,39 +214,17 @@ ready_lane AS (
         ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
         LIMIT 1
     ) hop
-),
-due_lane AS (
-    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
-            (-priority) AS rank
-     FROM procrastinate_jobs
-     WHERE status = 'todo' AND scheduled_at IS NOT NULL
-     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
-     LIMIT 1)
-    UNION ALL
-    SELECT hop.*
-    FROM due_lane l
-    CROSS JOIN LATERAL (
-        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
-        FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
-          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
-              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
-        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
-        LIMIT 1
-    ) hop
-),
-own (task_name, dependency) AS (SELECT * FROM unnest(p_tasks, p_dependencies)),
-open_lane AS (
-    SELECT l.*
-    FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM ready_lane
-          UNION ALL
-          SELECT * FROM due_lane) l
-    LEFT JOIN own ON own.task_name = l.task_name
-    WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
-      AND (p_locks OR NOT l.locked)
-      AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
-      AND NOT EXISTS (SELECT FROM afresh.hold h
-                      WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency))
+)
+SELECT * FROM lane;
+$$;
+
+CREATE FUNCTION afresh.runnable(p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+BEGIN
+WITH open_lane AS (
+    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies) WHERE p_locks OR NOT locked
 ),
 ready AS (
     SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due
@@ -310,20 +305,22 @@ BEGIN
         ) hop
         WHERE h.seen < 256
     ),
-    own (task_name, dependency) AS (SELECT * FROM unnest(p_tasks, p_dependencies)),
+    open_lane AS MATERIALIZED (
+        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies) WHERE locked
+    ),
     runnable AS (
         SELECT j.id, j.priority
         FROM head
         JOIN procrastinate_jobs j ON j.id = head.id
-        LEFT JOIN own ON own.task_name = j.task_name
         WHERE j.status::text = 'todo'
           AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())
           AND j.id <> ALL (p_besides)
-          AND (p_queues IS NULL OR j.queue_name = ANY (p_queues))
           AND NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND r.status = 'doing')
-          AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = j.queue_name)
-          AND NOT EXISTS (SELECT FROM afresh.hold h
-                          WHERE h.kind = 'dependency' AND h.name = coalesce(j.afresh_dependency, own.dependency))
+          AND EXISTS (SELECT FROM open_lane l
+                      WHERE l.queue_name = j.queue_name AND l.task_name = j.task_name
+                        AND l.dependency = coalesce(j.afresh_dependency, '')
+                        AND (l.rank IS NULL AND j.scheduled_at IS NULL
+                             OR l.rank = (-j.priority) AND j.scheduled_at IS NOT NULL))
         ORDER BY j.priority DESC, j.id
         LIMIT p_limit
         FOR UPDATE OF j SKIP LOCKED

@@ -38,6 +38,84 @@ CREATE TABLE afresh.hold (
     PRIMARY KEY (kind, name)
 );
 
+-- The lanes in which jobs without a time wait.
+--
+-- This function and the next two are inlined where they are called, which LANGUAGE sql, STABLE and no setting of their
+-- own allow: they cost nothing beside their query, and are planned under their caller's settings.
+CREATE FUNCTION afresh.ready_lanes() RETURNS TABLE (
+    queue_name character varying, task_name character varying, dependency text, locked boolean
+)
+LANGUAGE sql STABLE
+AS $$
+WITH RECURSIVE lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL))
+              > (l.queue_name, l.task_name, l.dependency, l.locked)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
+        LIMIT 1
+    ) hop
+)
+SELECT * FROM lane;
+$$;
+
+-- The lanes in which jobs with a time wait, due or not: one for each priority, told as rank, the smallest first.
+CREATE FUNCTION afresh.due_lanes() RETURNS TABLE (
+    queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer
+)
+LANGUAGE sql STABLE
+AS $$
+WITH RECURSIVE lane AS (
+    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
+            (-priority) AS rank
+     FROM procrastinate_jobs
+     WHERE status = 'todo' AND scheduled_at IS NOT NULL
+     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
+     LIMIT 1)
+    UNION ALL
+    SELECT hop.*
+    FROM lane l
+    CROSS JOIN LATERAL (
+        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
+          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
+              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
+        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
+        LIMIT 1
+    ) hop
+)
+SELECT * FROM lane;
+$$;
+
+-- The lanes that a worker serves and nothing holds back; rank is null where jobs have no time. What holds jobs back is
+-- said here and nowhere else.
+CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[]) RETURNS TABLE (
+    queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer
+)
+LANGUAGE sql STABLE
+AS $$
+SELECT l.*
+FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM afresh.ready_lanes()
+      UNION ALL
+      SELECT * FROM afresh.due_lanes()) l
+LEFT JOIN unnest(p_tasks, p_dependencies) AS own (task_name, dependency) ON own.task_name = l.task_name
+WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
+  AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
+  AND NOT EXISTS (SELECT FROM afresh.hold h
+                  WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency));
+$$;
+
 -- The next runnable jobs in the order in which they should run, locked until the transaction ends.
 --
 --   p_window    how many jobs of a lane are looked at, and how many of all lanes are tried to be locked
@@ -51,58 +129,8 @@ LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 BEGIN
-WITH RECURSIVE
-ready_lane AS (
-    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked
-     FROM procrastinate_jobs
-     WHERE status = 'todo' AND scheduled_at IS NULL
-     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL)
-     LIMIT 1)
-    UNION ALL
-    SELECT hop.*
-    FROM ready_lane l
-    CROSS JOIN LATERAL (
-        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
-        FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at IS NULL
-          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL))
-              > (l.queue_name, l.task_name, l.dependency, l.locked)
-        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL)
-        LIMIT 1
-    ) hop
-),
-due_lane AS (
-    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
-            (-priority) AS rank
-     FROM procrastinate_jobs
-     WHERE status = 'todo' AND scheduled_at IS NOT NULL
-     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
-     LIMIT 1)
-    UNION ALL
-    SELECT hop.*
-    FROM due_lane l
-    CROSS JOIN LATERAL (
-        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
-        FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
-          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
-              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
-        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
-        LIMIT 1
-    ) hop
-),
-own (task_name, dependency) AS (SELECT * FROM unnest(p_tasks, p_dependencies)),
-open_lane AS (
-    SELECT l.*
-    FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM ready_lane
-          UNION ALL
-          SELECT * FROM due_lane) l
-    LEFT JOIN own ON own.task_name = l.task_name
-    WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
-      AND (p_locks OR NOT l.locked)
-      AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
-      AND NOT EXISTS (SELECT FROM afresh.hold h
-                      WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency))
+WITH open_lane AS (
+    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies) WHERE p_locks OR NOT locked
 ),
 ready AS (
     SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due
@@ -186,20 +214,22 @@ BEGIN
         ) hop
         WHERE h.seen < 256
     ),
-    own (task_name, dependency) AS (SELECT * FROM unnest(p_tasks, p_dependencies)),
+    open_lane AS MATERIALIZED (
+        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies) WHERE locked
+    ),
     runnable AS (
         SELECT j.id, j.priority
         FROM head
         JOIN procrastinate_jobs j ON j.id = head.id
-        LEFT JOIN own ON own.task_name = j.task_name
         WHERE j.status::text = 'todo'
           AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())
           AND j.id <> ALL (p_besides)
-          AND (p_queues IS NULL OR j.queue_name = ANY (p_queues))
           AND NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND r.status = 'doing')
-          AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = j.queue_name)
-          AND NOT EXISTS (SELECT FROM afresh.hold h
-                          WHERE h.kind = 'dependency' AND h.name = coalesce(j.afresh_dependency, own.dependency))
+          AND EXISTS (SELECT FROM open_lane l
+                      WHERE l.queue_name = j.queue_name AND l.task_name = j.task_name
+                        AND l.dependency = coalesce(j.afresh_dependency, '')
+                        AND (l.rank IS NULL AND j.scheduled_at IS NULL
+                             OR l.rank = (-j.priority) AND j.scheduled_at IS NOT NULL))
         ORDER BY j.priority DESC, j.id
         LIMIT p_limit
         FOR UPDATE OF j SKIP LOCKED
@@ -322,28 +352,8 @@ SET enable_sort = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN RETURN (
-WITH RECURSIVE lane AS (
-    (SELECT queue_name, task_name, coalesce(afresh_dependency, '') AS dependency, (lock IS NOT NULL) AS locked,
-            (-priority) AS rank
-     FROM procrastinate_jobs
-     WHERE status = 'todo' AND scheduled_at IS NOT NULL
-     ORDER BY queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority)
-     LIMIT 1)
-    UNION ALL
-    SELECT hop.*
-    FROM lane l
-    CROSS JOIN LATERAL (
-        SELECT j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
-        FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at IS NOT NULL
-          AND (j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority))
-              > (l.queue_name, l.task_name, l.dependency, l.locked, l.rank)
-        ORDER BY j.queue_name, j.task_name, coalesce(j.afresh_dependency, ''), (j.lock IS NOT NULL), (-j.priority)
-        LIMIT 1
-    ) hop
-)
 SELECT min(first.scheduled_at)
-FROM lane l
+FROM afresh.due_lanes() l
 CROSS JOIN LATERAL (
     SELECT j.scheduled_at
     FROM procrastinate_jobs j
