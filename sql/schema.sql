@@ -73,7 +73,7 @@ BEGIN
     BEGIN
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
-    EXCEPTION WHEN unique_violation THEN
+    EXCEPTION WHEN unique_violation OR deadlock_detected THEN
         SELECT o_ids INTO v_ids
         FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim

@@ -259,7 +259,8 @@ $$;
 -- fills the window, a second look hops from lock to lock, going on where the last one of this session stopped.
 --
 -- Locks rows of procrastinate_jobs with SKIP LOCKED only, and no other table: it never waits, save for the
--- unique index of running locks, where a claim that loses the race takes jobs without a lock instead.
+-- unique index of running locks. A claim that loses the race there, or that another one waits for as well (a deadlock),
+-- takes jobs without a lock instead.
 --
 -- The planner's statistics of a queue table are always old; the settings keep it on the indexes made for this.
 CREATE FUNCTION afresh.claim(
@@ -322,7 +323,7 @@ BEGIN
     BEGIN
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
-    EXCEPTION WHEN unique_violation THEN
+    EXCEPTION WHEN unique_violation OR deadlock_detected THEN
         SELECT o_ids INTO v_ids
         FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim

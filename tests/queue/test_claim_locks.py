@@ -8,7 +8,7 @@ import pytest
 from app.postgres.connect import Database
 
 from ..eventually import eventually
-from .jobs import add, claim, claimed_ids, job, register, settle_successes, value
+from .jobs import add, claim, claimed_ids, job, register, rows, settle_successes, value
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +118,24 @@ async def test_a_lost_race_for_a_lock_raises_nothing(conn: Connection, db: Datab
             await _until_waiting(db)
         assert await losing == [free]
     assert (await job(conn, won))["status"] == "doing"
+
+
+async def test_claims_that_wait_for_each_other_raise_nothing(conn: Connection, db: Database):
+    """Where two claims each hold a lock that the other one wants, neither raises: one of them lets go of it."""
+    await add(conn, lock="a")
+    async with await db.connect_async() as rival, await db.connect_async() as newcomer:
+        async with rival.transaction():
+            assert len(await claimed_ids(rival, 1)) == 1
+            await add(conn, lock="b")
+            await add(conn, lock="a", priority=9)
+            (free,) = await add(conn, priority=-1)
+            crossing = asyncio.create_task(claimed_ids(conn, 10))  # Has b, and waits for a.
+            await _until_waiting(db)
+            await add(newcomer, lock="b", priority=9)
+            await claimed_ids(rival, 1)  # Has a, and waits for b.
+        assert free in await crossing
+    running = await rows(conn, "SELECT lock FROM procrastinate_jobs WHERE status = 'doing' AND lock IS NOT NULL")
+    assert "a" in [each["lock"] for each in running]
 
 
 async def _until_waiting(db: Database) -> None:
