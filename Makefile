@@ -50,9 +50,10 @@ format: sync-all ## Format the code and mend what lint can mend
 	$(VENV)/ruff check --fix --quiet
 	$(VENV)/ruff format
 
-schema: sync-all ## Write sql/schema.sql and .env.example anew from what the code says
+schema: sync-all ## Write sql/schema.sql, .env.example and docs/openapi.json anew from what the code says
 	$(VENV)/python -m app.postgres.golden
 	$(VENV)/python -m app.config.example > .env.example
+	$(VENV)/python -m app.api.contract > docs/openapi.json
 
 bench: sync-all ## Measure the numbers we promise, as ratios; SCALE=full takes its time
 	$(VENV)/python -m bench --scale $(or $(SCALE),short)

@@ -19,7 +19,7 @@ router = APIRouter(tags=["audit"], route_class=StrictRoute, dependencies=[ADMIN]
 class AuditEntry(BaseModel):
     """One change."""
 
-    id: int
+    id: int = Field(examples=[1])
     at: Time
     actor: str = Field(description="A key's name; `local` without keys, or `cli`.", examples=["deploy"])
     action: str = Field(examples=["queue.pause"])

@@ -22,7 +22,7 @@ from ..web.paging import BIGGEST_ID
 from ..web.problem import MOST_FAULTS, responses
 from ..web.reading import Queue, ReadingConnection
 from .fields import State, Text, Time
-from .idempotency import KEY_HELP, REPLAYED, IdempotencyKey, claim_of
+from .idempotency import KEY_HELP, MADE, REPLAYED, IdempotencyKey, claim_of
 from .submissions import SubmitBody, TaskName, Terms, deferrable, submission_of
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
@@ -84,7 +84,7 @@ class BatchReport(BaseModel):
     summary="Run a task many times in the background",
     description=f"Up to {MOST:,} jobs in one transaction, all or none. `Location` says where to follow them.\n\n"
     f"{KEY_HELP}",
-    responses=responses(400, 403, 404, 409, 410, 413, 415, 422, 429, 503),
+    responses=responses(400, 403, 404, 409, 410, 413, 415, 422, 429, 503) | {202: {"headers": MADE}},
 )
 async def defer_batch(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a request brings.
     task: TaskName,

@@ -2,15 +2,12 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..web.auth import VIEWER
-from ..web.problem import FieldFault, Problem, responses
 
 router = APIRouter(include_in_schema=False, dependencies=[VIEWER])
 
@@ -44,27 +41,3 @@ def mount_assets(app: FastAPI) -> None:
     """Serve Swagger UI's files, which the package fastapi-offline carries."""
     app.mount("/docs/swagger", StaticFiles(directory=Path(str(files("fastapi_offline"))) / "static"))
     app.mount("/docs/start", StaticFiles(directory=Path(__file__).parent / "static"))
-
-
-def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI description, with the problem that every error is."""
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _tell_of_keys(schema)
-        components = schema.setdefault("components", {}).setdefault("schemas", {})
-        reference = "#/components/schemas/{model}"
-        for model in (FieldFault, Problem):
-            described = model.model_json_schema(ref_template=reference)
-            described.pop("$defs", None)
-            components[model.__name__] = described
-        app.openapi_schema = schema
-    return app.openapi_schema
-
-
-def _tell_of_keys(schema: dict[str, Any]) -> None:
-    """Add what any route that needs a key can answer because of it."""
-    for path in schema["paths"].values():
-        for operation in path.values():
-            if "security" in operation:
-                for status, described in responses(401, 403, 429, 503).items():
-                    operation["responses"].setdefault(str(status), described)

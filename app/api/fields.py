@@ -78,7 +78,11 @@ Duration = Annotated[
 ]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 """A time that a client gives."""
-Time = Annotated[datetime, PlainSerializer(_in_utc)]
+Time = Annotated[
+    datetime,
+    PlainSerializer(_in_utc),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T12:00:00Z"]}),
+]
 """A time that we give: ISO 8601 in UTC."""
 Text = Annotated[str, Strict(), AfterValidator(_storable), Field(min_length=1, max_length=255)]
 QueueName = Annotated[str, Strict(), AfterValidator(_storable), Field(min_length=1, max_length=128)]
@@ -86,3 +90,6 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 JobId = Annotated[int, Field(ge=1, le=BIGGEST_ID)]
 State = Literal["ready", "scheduled", "retrying", "running", "succeeded", "failed", "cancelled", "aborted"]
 Status = Literal["todo", "doing", "succeeded", "failed", "cancelled", "aborted"]
+
+LOCATION: dict[str, Any] = {"Location": {"description": "Where to follow it.", "schema": {"type": "string"}}}
+"""A header of answers, as OpenAPI describes it."""

@@ -8,10 +8,16 @@ from fastapi import Header
 from pydantic import BaseModel
 
 from ..store.idempotency import Claim
+from .fields import LOCATION
 from .submissions import Terms
 
 REPLAYED = "Idempotent-Replayed"
 """The header of an answer to a repeat."""
+
+MADE = LOCATION | {
+    REPLAYED: {"description": "`true` in the answer to a repeat.", "schema": {"type": "string", "const": "true"}}
+}
+"""The headers of an answer to a submission."""
 
 KEY_HELP = """With an `Idempotency-Key`, sending the same request again makes nothing new: it is answered with 202, what
 was made first in its present state, and `Idempotent-Replayed: true`. The same key with another body is refused with

@@ -12,7 +12,7 @@ from ..web.auth import Operator
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
-from .fields import Duration, JobId, Moment, Priority, QueueName, Text
+from .fields import LOCATION, Duration, JobId, Moment, Priority, QueueName, Text
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], route_class=StrictRoute)
 
@@ -24,7 +24,7 @@ class Reason(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "wrong customer"}]})
 
-    reason: Text | None = None
+    reason: Text | None = Field(None, examples=["wrong customer"])
 
 
 class MoveBody(Reason):
@@ -58,7 +58,7 @@ class JobAction(BaseModel):
     job_id: int = Field(description="The job to look at from now on.", examples=[7])
     effect: Literal["cancelled", "abort_requested", "runs_now", "replayed", "rescheduled"]
     detail: str = Field(examples=["Job 7 runs in the place of job 3."])
-    replay_of: int | None = Field(None, description="The ended job in whose place the new one runs.")
+    replay_of: int | None = Field(None, description="The ended job in whose place the new one runs.", examples=[3])
 
 
 @router.post(
@@ -82,7 +82,7 @@ async def cancel_job(
     return JobAction(job_id=job_id, effect="abort_requested", detail=_asked(queue, job_id, job.task_name))
 
 
-@router.post("/retry", status_code=202, summary="Run a job again", responses=REFUSALS)
+@router.post("/retry", status_code=202, summary="Run a job again", responses=REFUSALS | {202: {"headers": LOCATION}})
 async def retry_job(
     job_id: JobId,
     caller: Operator,

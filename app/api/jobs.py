@@ -24,14 +24,16 @@ router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 Redacted = AfterValidator(redact)
 LISTED = responses(422, 503)
 
+REASON = "TRANSIENT_NETWORK (0.97) by httpx.ConnectError · policy exponential 2 s ×2, 1st retry of 5 → 2 s"
+
 
 class LastFailure(BaseModel):
     """What went wrong last."""
 
     failure_type: str = Field(examples=["TRANSIENT_NETWORK"])
     exception_type: str | None = Field(examples=["httpx.ConnectError"])
-    message: str | None
-    reason: str | None = Field(description="What followed from it, in one line.")
+    message: str | None = Field(examples=["All connection attempts failed"])
+    reason: str | None = Field(description="What followed from it, in one line.", examples=[REASON])
     failed_at: Time
 
 
@@ -45,7 +47,7 @@ class JobSummary(BaseModel):
     queue: str = Field(examples=["api_calls"])
     status: str = Field(description="As Procrastinate has it.", examples=["succeeded"])
     state: State = Field(examples=["succeeded"])
-    waiting_for: str | None = Field(description="dependency, queue_paused, lock, or null.")
+    waiting_for: str | None = Field(description="dependency, queue_paused, lock, or null.", examples=[None])
     attempts: int = Field(description="Runs that ended and counted.", examples=[3])
     max_attempts: int | None = Field(description="Null: no limit, or one that depends on the failure.", examples=[6])
     rescues: int = Field(description="How often it lost its worker.", examples=[0])
@@ -54,15 +56,15 @@ class JobSummary(BaseModel):
     scheduled_at: Time | None
     started_at: Time | None = Field(description="Of its last attempt.")
     ended_at: Time | None
-    task_type: str | None
-    dependency: str | None
-    lock: str | None
-    queueing_lock: str | None
+    task_type: str | None = Field(examples=["api"])
+    dependency: str | None = Field(examples=["joke-api"])
+    lock: str | None = Field(examples=[None])
+    queueing_lock: str | None = Field(examples=[None])
     abort_requested: bool
-    batch_id: int | None = Field(description="The batch it came with.")
-    replay_of: int | None = Field(description="The ended job in whose place it runs.")
-    replayed_as: int | None = Field(description="The newest job that runs, or ran, in its place.")
-    correlation_id: str | None
+    batch_id: int | None = Field(description="The batch it came with.", examples=[None])
+    replay_of: int | None = Field(description="The ended job in whose place it runs.", examples=[None])
+    replayed_as: int | None = Field(description="The newest job that runs, or ran, in its place.", examples=[None])
+    correlation_id: str | None = Field(examples=["order-7"])
     submitted_by: str | None = Field(description="The name of the API key that asked for it.", examples=["deploy"])
     args: Annotated[dict[str, Any], Redacted] = Field(examples=[{"joke_id": 42}])
     metadata: Annotated[dict[str, Any], Redacted] = Field(examples=[{}])
@@ -97,24 +99,24 @@ class Attempt(BaseModel):
     started_at: Time | None
     ended_at: Time
     duration_seconds: float | None = Field(examples=[0.215])
-    worker: int | None = Field(validation_alias="worker_id", description="Id of the worker that ran it.")
+    worker: int | None = Field(validation_alias="worker_id", description="Id of the worker that ran it.", examples=[1])
     outcome: str = Field(
         description="succeeded, failed, snoozed, lost, released, aborted or coalesced.", examples=["failed"]
     )
     counted: bool = Field(description="Whether it counts as an attempt.")
     exception_type: str | None = Field(examples=["httpx.ConnectError"])
     message: str | None = Field(examples=["All connection attempts failed"])
-    traceback: str | None
+    traceback: str | None = Field(examples=["Traceback (most recent call last):\n  …"])
     failure_type: str | None = Field(examples=["TRANSIENT_NETWORK"])
     confidence: float | None = Field(examples=[0.97])
     evidence: list[dict[str, Any]] | None
     remediation: str | None = Field(examples=["AUTO_RETRY"])
-    fingerprint: str | None
+    fingerprint: str | None = Field(examples=["5c1f0d6be1a2"])
     decision: str | None = Field(description="retry, snooze or dead_letter.", examples=["retry"])
     delay_seconds: float | None = Field(examples=[2.0])
     next_run_at: Time | None
     explanation: list[dict[str, Any]] | None = Field(description="Each step that shaped the decision.")
-    reason: str | None = Field(description="The same in one line.")
+    reason: str | None = Field(description="The same in one line.", examples=[REASON])
 
 
 class AttemptList(BaseModel):

@@ -38,6 +38,7 @@ from . import (
     retry,
     tasks,
 )
+from .description import describe, operation_id
 
 BATCH_SUFFIX = "/batch"
 """How the paths end to which many jobs are sent at once."""
@@ -60,10 +61,16 @@ def create_app(queue: Afresh) -> FastAPI:
 
     queue.perform_import_paths()
     app = FastAPI(
-        title="Afresh", version=VERSION, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="Afresh",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        generate_unique_id_function=operation_id,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.queue = queue
-    app.openapi = lambda: documentation.describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it.
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it.
     for router in (
         tasks.router,
         batches.router,

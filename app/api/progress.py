@@ -30,7 +30,7 @@ class Report(BaseModel):
     progress: float = Field(validation_alias="fraction", description="From 0 to 1.", examples=[0.75])
     message: str | None = Field(examples=["Step 3 of 4"])
     current_step: str | None = Field(examples=["review"])
-    data: dict[str, Any] | None
+    data: dict[str, Any] | None = Field(examples=[{"words": 1200}])
 
 
 class JobProgress(BaseModel):
@@ -51,8 +51,8 @@ class Result(BaseModel):
 
     job_id: int = Field(examples=[1])
     state: State = Field(examples=["succeeded"])
-    result: Annotated[Any, Redacted] = Field(description="Null where it returned nothing.")
-    note: str | None = Field(description="Why what it returned is not stored: too large, or not JSON.")
+    result: Annotated[Any, Redacted] = Field(description="Null where it returned nothing.", examples=[3.5])
+    note: str | None = Field(description="Why what it returned is not stored: too large, or not JSON.", examples=[None])
 
 
 @router.get("/jobs/{job_id}/progress", summary="Show how far a job has come", responses=responses(404, 422, 503))

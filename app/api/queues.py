@@ -28,7 +28,7 @@ Name = Annotated[QueueName, Path(examples=["api_calls"])]
 class Pause(BaseModel):
     """Why a queue is held back."""
 
-    reason: str
+    reason: str = Field(examples=["deploy at noon"])
     paused_by: str = Field(examples=["local"])
     paused_at: Time
 
@@ -45,11 +45,15 @@ class QueueReport(BaseModel):
     oldest_ready_seconds: float | None = Field(
         description="How long the oldest ready job has been there, or due.", examples=[1.25]
     )
-    rate_in: float = Field(description="Jobs made per second, over 5 minutes or the latest 5 000 events of all queues.")
-    rate_out: float = Field(description="Jobs ended per second, likewise.")
+    rate_in: float = Field(
+        description="Jobs made per second, over 5 minutes or the latest 5 000 events of all queues.", examples=[2.5]
+    )
+    rate_out: float = Field(description="Jobs ended per second, likewise.", examples=[3.0])
     workers: int = Field(description="Workers that run its jobs now.", examples=[1])
-    eta_seconds: float | None = Field(description="Until no job is ready, at these rates; null: not to be told.")
-    paused: Pause | None
+    eta_seconds: float | None = Field(
+        description="Until no job is ready, at these rates; null: not to be told.", examples=[24.0]
+    )
+    paused: Pause | None = Field(examples=[None])
 
 
 class Because(BaseModel):
@@ -63,7 +67,7 @@ class Because(BaseModel):
 class Cleared(BaseModel):
     """What was cleared."""
 
-    queue: str
+    queue: str = Field(examples=["api_calls"])
     cancelled: int = Field(description="Jobs that waited and are cancelled now.", examples=[12])
 
 

@@ -12,7 +12,7 @@ from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
 from .fields import Text
-from .idempotency import KEY_HELP, REPLAYED, IdempotencyKey, claim_of
+from .idempotency import KEY_HELP, MADE, REPLAYED, IdempotencyKey, claim_of
 from .submissions import SubmitBody, Submitted, TaskName, Terms, deferrable, hand_in, submission_of
 
 router = APIRouter(tags=["tasks"], route_class=StrictRoute)
@@ -25,7 +25,7 @@ class Task(BaseModel):
         description="The full name, which its jobs carry.", examples=["app.tasks.jokes.fetch_and_cache_joke"]
     )
     slug: str | None = Field(description="The short name.", examples=["fetch-joke"])
-    description: str
+    description: str = Field(examples=["Fetch a joke and keep it."])
     queue: str = Field(examples=["api_calls"])
     priority: int = Field(examples=[5])
     task_type: str | None = Field(examples=["api"])
@@ -55,7 +55,7 @@ async def show_task(task: TaskName, queue: Queue) -> Task:
     status_code=202,
     summary="Run a task in the background",
     description=f"Puts a job into its queue and returns at once; `Location` says where to follow it.\n\n{KEY_HELP}",
-    responses=responses(400, 403, 404, 409, 410, 413, 415, 422, 429, 503),
+    responses=responses(400, 403, 404, 409, 410, 413, 415, 422, 429, 503) | {202: {"headers": MADE}},
 )
 async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a request brings.
     task: TaskName,

@@ -43,7 +43,9 @@ class PageOf(BaseModel, Generic[Item]):
     items: list[Item]
     total: int = Field(description="All that the filter lets through.", examples=[150])
     total_is_exact: bool = Field(description="False: an estimate, for there are very many.")
-    next_cursor: str | None = Field(description="As `cursor`, it brings the next page; null at the end.")
+    next_cursor: str | None = Field(
+        description="As `cursor`, it brings the next page; null at the end.", examples=["51"]
+    )
 
     @classmethod
     def of(cls, page: Page, shape: Callable[[Row], Item]) -> Self:

@@ -46,7 +46,8 @@ def test_errors_are_problems(description: dict[str, Any]):
     responses = description["paths"]["/tasks/{task}"]["post"]["responses"]
     assert set(responses) == {"202", "400", "401", "403", "404", "409", "410", "413", "415", "422", "429", "503"}
     for status in set(responses) - {"202"}:
-        assert responses[status]["content"]["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
+        problem = description["components"]["responses"][responses[status]["$ref"].rpartition("/")[2]]
+        assert problem["content"]["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/dashboard"])
