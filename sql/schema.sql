@@ -94,6 +94,24 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.count_letter() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO afresh.dead_letter_count (died_on, status, cause, task_name, failure_type, remediation, letters)
+        VALUES ((OLD.died_at AT TIME ZONE 'UTC')::date, OLD.status, OLD.cause, OLD.task_name, OLD.failure_type,
+                OLD.remediation, -1);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO afresh.dead_letter_count (died_on, status, cause, task_name, failure_type, remediation, letters)
+        VALUES ((NEW.died_at AT TIME ZONE 'UTC')::date, NEW.status, NEW.cause, NEW.task_name, NEW.failure_type,
+                NEW.remediation, 1);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION afresh.due_lanes() RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer)
     LANGUAGE sql STABLE
     AS $$
@@ -148,6 +166,36 @@ BEGIN
         END IF;
     END LOOP;
     RETURN v_low;
+END;
+$$;
+
+CREATE FUNCTION afresh.follow_replay() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE afresh.dead_letter
+    SET status = CASE WHEN TG_OP = 'UPDATE' AND NEW.status = 'succeeded' THEN 'resolved' ELSE 'pending' END
+                     ::afresh.dead_letter_status,
+        changed_at = now()
+    WHERE id = OLD.afresh_letter AND replayed_as = OLD.id AND status = 'retrying';
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION afresh.follow_revival() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    v_letter bigint;
+BEGIN
+    UPDATE afresh.dead_letter
+    SET status = 'retrying', replays = replays + 1, replayed_as = NEW.id, bulk_id = NULL, changed_at = now()
+    WHERE (id = NEW.afresh_letter OR job_id = NEW.id) AND status IN ('pending', 'abandoned')
+    RETURNING id INTO v_letter;
+    IF v_letter IS NOT NULL AND NEW.afresh_letter IS NULL THEN
+        UPDATE procrastinate_jobs SET afresh_letter = v_letter WHERE id = NEW.id;
+    END IF;
+    RETURN NULL;
 END;
 $$;
 
@@ -347,7 +395,7 @@ DECLARE
 BEGIN
     WITH owned AS MATERIALIZED (
         SELECT g.*, j.task_name, j.queue_name AS from_queue, j.priority AS had_priority, j.args, j.lock AS had_lock,
-               j.queueing_lock, j.abort_requested, j.afresh_dependency, j.worker_id
+               j.queueing_lock, j.abort_requested, j.afresh_dependency, j.worker_id, j.afresh_letter
         FROM jsonb_to_recordset(p_runs) AS g (
             job_id bigint, attempts integer, claim bigint, outcome afresh.outcome, counted boolean,
             status procrastinate_job_status, started_at timestamptz, ended_at timestamptz,
@@ -425,16 +473,30 @@ BEGIN
         INSERT INTO procrastinate_events (job_id, type)
         SELECT job_id, 'cancelled' FROM final WHERE superseded AND NOT stopped
     ),
+    -- One piece of work has one letter: a replay that dies gives the letter its failure.
+    reburied AS (
+        UPDATE afresh.dead_letter l
+        SET status = CASE WHEN l.status = 'retrying' AND l.replayed_as <> f.job_id THEN l.status ELSE 'pending' END,
+            cause = f.cause, queue_name = f.from_queue, priority = f.had_priority, args = f.args, lock = f.had_lock,
+            queueing_lock = f.queueing_lock, dependency = f.afresh_dependency,
+            attempts = f.attempts + f.final_counted::integer, failure_type = f.failure_type,
+            fingerprint = f.fingerprint, exception_type = f.exception_type, message = f.message,
+            remediation = f.remediation, reason = f.reason, died_at = f.ended_at, died_as = f.job_id,
+            changed_at = now(), note = NULL
+        FROM final f
+        WHERE f.cause IS NOT NULL AND (l.id = f.afresh_letter OR l.job_id = f.job_id)
+        RETURNING f.job_id
+    ),
     buried AS (
         INSERT INTO afresh.dead_letter (
             job_id, cause, task_name, queue_name, priority, args, lock, queueing_lock, dependency, attempts,
-            failure_type, fingerprint, exception_type, message, remediation, reason, died_at
+            failure_type, fingerprint, exception_type, message, remediation, reason, first_died_at, died_at, died_as
         )
         SELECT f.job_id, f.cause, f.task_name, f.from_queue, f.had_priority, f.args, f.had_lock, f.queueing_lock,
-               f.afresh_dependency, f.attempts + f.final_counted::integer,
-               f.failure_type, f.fingerprint, f.exception_type, f.message, f.remediation, f.reason, f.ended_at
+               f.afresh_dependency, f.attempts + f.final_counted::integer, f.failure_type, f.fingerprint,
+               f.exception_type, f.message, f.remediation, f.reason, f.ended_at, f.ended_at, f.job_id
         FROM final f
-        WHERE f.cause IS NOT NULL
+        WHERE f.cause IS NOT NULL AND f.job_id NOT IN (SELECT r.job_id FROM reburied r)
         ORDER BY f.job_id
     ),
     waiting AS (
@@ -791,8 +853,45 @@ CREATE TABLE afresh.dead_letter (
     message text,
     remediation text,
     reason text,
-    died_at timestamp with time zone NOT NULL
+    first_died_at timestamp with time zone NOT NULL,
+    died_at timestamp with time zone NOT NULL,
+    died_as bigint NOT NULL,
+    replays integer DEFAULT 0 NOT NULL,
+    replayed_as bigint,
+    bulk_id bigint,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    note text,
+    CONSTRAINT dead_letter_is_abandoned_with_a_note CHECK (((status <> 'abandoned'::afresh.dead_letter_status) OR (note IS NOT NULL))),
+    CONSTRAINT dead_letter_is_replayed_by_a_job CHECK (((status <> ALL (ARRAY['retrying'::afresh.dead_letter_status, 'resolved'::afresh.dead_letter_status])) OR (replayed_as IS NOT NULL))),
+    CONSTRAINT dead_letter_replays_check CHECK ((replays >= 0))
 );
+
+COMMENT ON COLUMN afresh.dead_letter.attempts IS 'Of that job, runs that counted.';
+
+COMMENT ON COLUMN afresh.dead_letter.died_as IS 'The job whose end it tells: the first one, or a replay that died again.';
+
+COMMENT ON COLUMN afresh.dead_letter.replayed_as IS 'The newest job in its place, whatever became of it.';
+
+COMMENT ON COLUMN afresh.dead_letter.bulk_id IS 'The bulk action that replayed or abandoned it, if that was the last to touch it.';
+
+COMMENT ON COLUMN afresh.dead_letter.changed_at IS 'When it came into its status.';
+
+COMMENT ON COLUMN afresh.dead_letter.note IS 'Why it was abandoned.';
+
+CREATE TABLE afresh.dead_letter_count (
+    died_on date NOT NULL,
+    status afresh.dead_letter_status NOT NULL,
+    cause afresh.death_cause NOT NULL,
+    task_name text NOT NULL,
+    failure_type text,
+    remediation text,
+    letters bigint NOT NULL,
+    folded boolean DEFAULT false NOT NULL
+);
+
+COMMENT ON TABLE afresh.dead_letter_count IS 'To be summed: a kind can have several rows, also negative ones.';
+
+COMMENT ON COLUMN afresh.dead_letter_count.died_on IS 'The day of the newest death, in UTC.';
 
 ALTER TABLE afresh.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.dead_letter_id_seq
@@ -1054,7 +1153,27 @@ CREATE INDEX attempt_job_idx ON afresh.attempt USING btree (job_id, id);
 
 CREATE INDEX audit_at_idx ON afresh.audit USING btree (at DESC, id DESC);
 
-CREATE INDEX dead_letter_status_idx ON afresh.dead_letter USING btree (status, died_at DESC, id DESC);
+CREATE INDEX dead_letter_bulk_idx ON afresh.dead_letter USING btree (bulk_id, status) WHERE (bulk_id IS NOT NULL);
+
+CREATE INDEX dead_letter_cause_idx ON afresh.dead_letter USING btree (cause, id);
+
+CREATE UNIQUE INDEX dead_letter_count_kind_idx ON afresh.dead_letter_count USING btree (died_on, status, cause, task_name, failure_type, remediation) NULLS NOT DISTINCT WHERE folded;
+
+CREATE INDEX dead_letter_count_unfolded_idx ON afresh.dead_letter_count USING btree (died_on) WHERE (NOT folded);
+
+CREATE INDEX dead_letter_dependency_idx ON afresh.dead_letter USING btree (dependency, id) WHERE (dependency IS NOT NULL);
+
+CREATE INDEX dead_letter_died_idx ON afresh.dead_letter USING btree (died_at);
+
+CREATE INDEX dead_letter_fingerprint_idx ON afresh.dead_letter USING btree (fingerprint, id);
+
+CREATE INDEX dead_letter_queue_idx ON afresh.dead_letter USING btree (queue_name, id);
+
+CREATE INDEX dead_letter_status_idx ON afresh.dead_letter USING btree (status, id);
+
+CREATE INDEX dead_letter_task_idx ON afresh.dead_letter USING btree (task_name, id);
+
+CREATE INDEX dead_letter_type_idx ON afresh.dead_letter USING btree (failure_type, id);
 
 CREATE INDEX idempotency_expires_idx ON afresh.idempotency USING btree (expires_at);
 
@@ -1068,9 +1187,15 @@ CREATE INDEX job_option_replay_idx ON afresh.job_option USING btree (replay_of, 
 
 CREATE INDEX progress_at_idx ON afresh.progress USING btree (at);
 
+CREATE TRIGGER count_letter AFTER INSERT OR DELETE OR UPDATE OF status, died_at, cause, task_name, failure_type, remediation ON afresh.dead_letter FOR EACH ROW EXECUTE FUNCTION afresh.count_letter();
+
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_claim bigint;
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;
+ALTER TABLE procrastinate_jobs ADD COLUMN afresh_letter bigint;
 CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NOT NULL));
 CREATE INDEX afresh_jobs_lock_idx ON public.procrastinate_jobs USING btree (lock, ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (lock IS NOT NULL));
 CREATE INDEX afresh_jobs_ready_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NULL));
 CREATE INDEX afresh_jobs_unsuccessful_idx ON public.procrastinate_jobs USING btree (id) WHERE (status = ANY (ARRAY['failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status]));
+CREATE TRIGGER afresh_follow_replay AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((new.afresh_letter IS NOT NULL) AND (new.status = ANY (ARRAY['succeeded'::procrastinate_job_status, 'failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status])))) EXECUTE FUNCTION follow_replay();
+CREATE TRIGGER afresh_follow_replay_gone AFTER DELETE ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.afresh_letter IS NOT NULL) AND (old.status = ANY (ARRAY['todo'::procrastinate_job_status, 'doing'::procrastinate_job_status])))) EXECUTE FUNCTION follow_replay();
+CREATE TRIGGER afresh_follow_revival AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'failed'::procrastinate_job_status) AND (new.status = 'todo'::procrastinate_job_status))) EXECUTE FUNCTION follow_revival();

@@ -102,7 +102,7 @@ DECLARE
 BEGIN
     WITH owned AS MATERIALIZED (
         SELECT g.*, j.task_name, j.queue_name AS from_queue, j.priority AS had_priority, j.args, j.lock AS had_lock,
-               j.queueing_lock, j.abort_requested, j.afresh_dependency, j.worker_id
+               j.queueing_lock, j.abort_requested, j.afresh_dependency, j.worker_id, j.afresh_letter
         FROM jsonb_to_recordset(p_runs) AS g (
             job_id bigint, attempts integer, claim bigint, outcome afresh.outcome, counted boolean,
             status procrastinate_job_status, started_at timestamptz, ended_at timestamptz,
@@ -180,16 +180,30 @@ BEGIN
         INSERT INTO procrastinate_events (job_id, type)
         SELECT job_id, 'cancelled' FROM final WHERE superseded AND NOT stopped
     ),
+    -- One piece of work has one letter: a replay that dies gives the letter its failure.
+    reburied AS (
+        UPDATE afresh.dead_letter l
+        SET status = CASE WHEN l.status = 'retrying' AND l.replayed_as <> f.job_id THEN l.status ELSE 'pending' END,
+            cause = f.cause, queue_name = f.from_queue, priority = f.had_priority, args = f.args, lock = f.had_lock,
+            queueing_lock = f.queueing_lock, dependency = f.afresh_dependency,
+            attempts = f.attempts + f.final_counted::integer, failure_type = f.failure_type,
+            fingerprint = f.fingerprint, exception_type = f.exception_type, message = f.message,
+            remediation = f.remediation, reason = f.reason, died_at = f.ended_at, died_as = f.job_id,
+            changed_at = now(), note = NULL
+        FROM final f
+        WHERE f.cause IS NOT NULL AND (l.id = f.afresh_letter OR l.job_id = f.job_id)
+        RETURNING f.job_id
+    ),
     buried AS (
         INSERT INTO afresh.dead_letter (
             job_id, cause, task_name, queue_name, priority, args, lock, queueing_lock, dependency, attempts,
-            failure_type, fingerprint, exception_type, message, remediation, reason, died_at
+            failure_type, fingerprint, exception_type, message, remediation, reason, first_died_at, died_at, died_as
         )
         SELECT f.job_id, f.cause, f.task_name, f.from_queue, f.had_priority, f.args, f.had_lock, f.queueing_lock,
-               f.afresh_dependency, f.attempts + f.final_counted::integer,
-               f.failure_type, f.fingerprint, f.exception_type, f.message, f.remediation, f.reason, f.ended_at
+               f.afresh_dependency, f.attempts + f.final_counted::integer, f.failure_type, f.fingerprint,
+               f.exception_type, f.message, f.remediation, f.reason, f.ended_at, f.ended_at, f.job_id
         FROM final f
-        WHERE f.cause IS NOT NULL
+        WHERE f.cause IS NOT NULL AND f.job_id NOT IN (SELECT r.job_id FROM reburied r)
         ORDER BY f.job_id
     ),
     waiting AS (
