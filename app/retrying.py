@@ -240,7 +240,7 @@ class Run(Iterator["Run"], AsyncIterator["Run"]):
 
     def _failed(self, error: Exception, took: float) -> bool:
         rules, seen = (*self.how.context.rules, *book.rules), tuple(self._fingerprints)
-        failure = classify(error, replace(self.how.context, now=datetime.now(UTC), previous=seen, rules=rules))
+        failure = classify(error, self.how.context._replace(now=datetime.now(UTC), previous=seen, rules=rules))
         self._fingerprints.append(failure.fingerprint)
         decision = self.decision = self._decided(failure, error)
         reason = line(decision.explanation)
@@ -270,7 +270,7 @@ class Run(Iterator["Run"], AsyncIterator["Run"]):
             error,
             attempts=self.attempts,
             tier=Fixed(how.policy),
-            limits=replace(how.limits, deadline=deadline, waited={SnoozeReason.RATE_LIMIT: self._waited}),
+            limits=how.limits._replace(deadline=deadline, waited={SnoozeReason.RATE_LIMIT: self._waited}),
             now=datetime.now(UTC),
             rng=how.rng,
             max_wait=how.max_wait,

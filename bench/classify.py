@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from app.retry.classify import classify
-from tests.retry.corpus import clients, held_out, held_out_again, judged, programs, services, standard
+from tests.retry.corpus import clients, held_out, held_out_again, judged, programs, services, standard, surveyed
 from tests.retry.corpus.case import Raised, provoke
 from tests.retry.corpus.world import world
 
@@ -21,7 +21,7 @@ from .bench import Bench
 from .contenders import ROOT
 from .row import Row, plain
 
-_CORPORA = (standard, clients, services, programs, held_out, held_out_again, judged)
+_CORPORA = (standard, clients, services, programs, held_out, held_out_again, judged, surveyed)
 _ROUNDS = 30
 
 

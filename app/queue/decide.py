@@ -259,7 +259,7 @@ def _not_beside_its_thread(retry: Retry, timed_out: AttemptTimedOut, now: dateti
         "its thread still runs and cannot be stopped → at most 60 s, or until it ends",
         {"delay_seconds": (at - now).total_seconds()},
     )
-    return replace(retry, at=at, delay=at - now, explanation=(*retry.explanation, step))
+    return retry._replace(at=at, delay=at - now, explanation=(*retry.explanation, step))
 
 
 def _unknown_task(name: str) -> Failure:

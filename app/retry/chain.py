@@ -1,7 +1,6 @@
 """The walk over causes and groups, and the choice among their verdicts. The outermost specific one wins."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .evidence import (
@@ -161,7 +160,7 @@ def _by_words(look: Look) -> Verdict | None:
 def _demoted(look: Look, verdict: Verdict) -> Verdict:
     """A bug-like builtin that was merely being handled (``except AttributeError``) is no cause."""
     if look.implicit and verdict.type is _T.PERMANENT_CODE_BUG and "." not in look.facts.name:
-        return replace(verdict, strength=Strength.GENERIC)
+        return verdict._replace(strength=Strength.GENERIC)
     return verdict
 
 
@@ -190,7 +189,7 @@ def _of_group(look: Look, rules: tuple[Rule, ...]) -> Finding | None:
             best = finding
     if best is None or wait is None:
         return best
-    return Finding(best.look, replace(best.verdict, hint=wait))
+    return Finding(best.look, best.verdict._replace(hint=wait))
 
 
 def _rank(finding: Finding) -> int:

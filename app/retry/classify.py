@@ -1,7 +1,7 @@
 """`classify`: an exception becomes a `Failure`. Total, pure and quick; it imports none of the libraries it knows."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from .chain import Finding, findings
 from .failure import Evidence, Failure, FailureType, Remediation
@@ -17,8 +17,7 @@ _THIRD = 2
 _NO_PRINT = "0" * 16
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What is known about the job beside the exception.
 
     Attributes:

@@ -10,8 +10,8 @@ An exception is classified once, by `classify`, into a `Failure`; everything aft
     UNKNOWN                                                              tried again, and worth a rule
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class FailureType(StrEnum):
@@ -56,8 +56,7 @@ class Effect(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One observation that led to the verdict.
 
     Attributes:
@@ -73,8 +72,7 @@ class Evidence:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """A server's own word on when to come back.
 
     Attributes:
@@ -86,8 +84,7 @@ class Hint:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """A classified error.
 
     Attributes:

@@ -25,7 +25,10 @@ TELLING = frozenset({
 _ANSWERING = ("__getattr__", "__getattribute__")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 # Forks and successors that kept their class names.
-_ALIASES = {"httpx2": "httpx", "httpcore2": "httpcore", "psycopg2": "psycopg", "exceptiongroup": "builtins"}
+_ALIASES = {"httpx2": "httpx", "httpcore2": "httpcore", "psycopg2": "psycopg", "exceptiongroup": "builtins",
+            "niquests": "requests", "urllib3_future": "urllib3"}  # fmt: skip
+# A copy of a library inside another one: `botocore.vendored.requests`, `pip._vendor.urllib3`.
+_VENDORED = re.compile(r".*\.(?:_vendor|vendor|vendored|_vendored|extern|packages)\.(?=\w)")
 
 
 class Facts(NamedTuple):
@@ -49,7 +52,7 @@ class Facts(NamedTuple):
 
 
 def _key(module: str, name: str) -> str:
-    root = module.partition(".")[0]
+    root = _VENDORED.sub("", module).partition(".")[0]
     root = _ALIASES.get(root, root)
     if root.startswith("_") and not root.startswith("__"):
         root = root[1:]  # The C half of a library: `_csv`, `_pickle`, `_duckdb`.

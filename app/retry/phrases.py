@@ -9,7 +9,7 @@ from .failure import FailureType
 _WORD = re.compile(r"[a-z0-9_]+")
 # A quoted part is somebody's data, not the library's words.
 _QUOTED = re.compile(r"(?<!\w)(?:'[^'\n]*+'|\"[^\"\n]*+\"|`[^`\n]*+`)(?!\w)")
-_CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SCAN_LIMIT = 1000
 _MANY_WORDS = 200
 
@@ -71,5 +71,5 @@ def without_quoted(text: str) -> str:
 
 
 def words_of_name(name: str) -> list[str]:
-    """``RateLimitExceeded`` and ``rate_limit_exceeded`` as words; HTTPError as http, error."""
+    """``RateLimitExceeded`` and ``rate_limit_exceeded`` as words; HTTPError as http, error; OAuth as o, auth."""
     return [word.lower() for word in _CAMEL.findall(name[:200])]

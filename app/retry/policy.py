@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import isfinite
+from types import MappingProxyType
+from typing import NamedTuple
 
 from .backoff import Backoff, Jitter, planned, reading
 from .failure import FailureType
@@ -32,8 +34,7 @@ class DeathCause(StrEnum):
     WAITED_TOO_LONG = "waited_too_long"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One thing that shaped a decision.
 
     Attributes:
@@ -48,8 +49,7 @@ class Step:
     numbers: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NamedTuple):
     """Run again at `at`; costs the attempt that failed. A foreign strategy may also move the job."""
 
     at: datetime
@@ -60,8 +60,7 @@ class Retry:
     lock: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Snooze:
+class Snooze(NamedTuple):
     """Run again at `at`; costs no attempt."""
 
     at: datetime
@@ -70,8 +69,7 @@ class Snooze:
     explanation: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(NamedTuple):
     """Not run again by itself."""
 
     cause: DeathCause
@@ -182,15 +180,13 @@ class ByType:
             raise ValueError(f"no policy for {', '.join(missing)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(NamedTuple):
     """A policy of ours was given: it fixes count and schedule, and the failure's type may veto."""
 
     policy: RetryPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignRetry:
+class ForeignRetry(NamedTuple):
     """What a foreign strategy answered. A naive `at` is read as UTC."""
 
     at: datetime
@@ -199,15 +195,13 @@ class ForeignRetry:
     lock: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignBroken:
+class ForeignBroken(NamedTuple):
     """A foreign strategy raised instead of answering."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
+class Foreign(NamedTuple):
     """A strategy that is not ours was asked, and alone decides. A verdict of None is its no."""
 
     strategy_name: str
@@ -217,8 +211,7 @@ class Foreign:
 Tier = ByType | Fixed | Foreign
 
 
-@dataclass(frozen=True, slots=True)
-class JobLimits:
+class JobLimits(NamedTuple):
     """What the job itself, and its task, allow.
 
     Attributes:
@@ -231,5 +224,5 @@ class JobLimits:
 
     max_retries: int | None = None
     deadline: datetime | None = None
-    waited: Mapping[SnoozeReason, timedelta] = field(default_factory=dict)
+    waited: Mapping[SnoozeReason, timedelta] = MappingProxyType({})
     idempotent: bool = True

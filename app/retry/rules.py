@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import FunctionType
-from typing import overload
+from typing import NamedTuple, overload
 
 from .failure import FailureType
 from .look import Look
@@ -15,8 +14,7 @@ _SCAN_LIMIT = 2000
 Judge = Callable[[BaseException], FailureType | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """All conditions that are given must hold; the first rule that answers wins.
 
     Attributes:

@@ -116,6 +116,7 @@ REFINEMENTS: Mapping[str, Refinement] = MappingProxyType(
         "http_500": Refinement(
             "it broke on this request and may do so again; RETRY_HTTP_500=true has it retried", _R.CHECK_EXTERNAL
         ),
+        "final": Refinement("the library that raised it says that no retry mends it", _R.INVESTIGATE),
         "contention": Refinement("two transactions met; a quick second try usually works"),
         "corruption": Refinement("the storage itself is failing; stop and look before anything else", _R.ALERT_TEAM),
         "cancelled": Refinement("the run was stopped, by a shutdown or on request; the work was not judged"),

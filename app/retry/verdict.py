@@ -1,7 +1,7 @@
 """What one observation says about a failure. Readers of evidence return a `Verdict` or None; `chain` weighs them."""
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from .failure import Effect, FailureType, Hint
 
@@ -20,8 +20,7 @@ class Strength(IntEnum):
     CODE = 5  # A code from the other side: SQLSTATE, status, errno.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One observation and what it means.
 
     Attributes:

@@ -10,11 +10,11 @@ import pytest
 
 from app.retry.taxonomy import TAXONOMY
 
-from .corpus import clients, held_out, held_out_again, judged, programs, services, standard
+from .corpus import clients, held_out, held_out_again, judged, programs, services, standard, surveyed
 from .corpus.case import Raised, provoke
 from .corpus.world import world
 
-_MODULES = (standard, clients, services, programs, held_out, held_out_again, judged)
+_MODULES = (standard, clients, services, programs, held_out, held_out_again, judged, surveyed)
 
 
 @pytest.fixture(scope="module")

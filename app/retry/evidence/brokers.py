@@ -1,7 +1,5 @@
 """Message brokers: AMQP reply codes, and Kafka's own word on what is retriable."""
 
-from dataclasses import replace
-
 from ..failure import Effect, FailureType
 from ..look import Look, as_int
 from ..verdict import Strength, Verdict
@@ -79,7 +77,7 @@ def _kafka(look: Look) -> Verdict | None:
     retriable = look.read("retriable")
     if known is None:
         known = KNOWN["kafka.KafkaConnectionError"] if retriable is True else None
-    return known if known is None else replace(known, retryable=retriable if type(retriable) is bool else None)
+    return known if known is None else known._replace(retryable=retriable if type(retriable) is bool else None)
 
 
 def _confluent(look: Look) -> Verdict | None:

@@ -1,12 +1,12 @@
 """Databases that speak their own numbers: MySQL, SQLite, MongoDB, SQL Server, Oracle, ODBC, ClickHouse, Redis."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..failure import Effect, FailureType
-from ..look import Look, as_int, as_str
+from ..look import Look, as_int, as_str, exceptions_in
 from ..verdict import Strength, Verdict
-from . import sqlstate, texts
+from . import names, sqlstate, texts
 from .known import KNOWN
 
 _T = FailureType
@@ -194,8 +194,24 @@ def read_number(look: Look) -> Verdict | None:
 
 
 def read_class(look: Look) -> Verdict | None:
-    """The class of PEP 249, for drivers that give no code."""
-    return _by_db_api(look) if not look.facts.roots.isdisjoint(_DRIVERS) else None
+    """The class of PEP 249, for drivers that give no code; SQLAlchemy's wrapper of its own complaints."""
+    if look.facts.keys[0] == "sqlalchemy.StatementError":
+        return _wrapped_complaint(look)
+    return _by_db_api(look) if not look.facts.roots.isdisjoint(_DRIVERS) or _is_db_api(look.facts.keys) else None
+
+
+def _wrapped_complaint(look: Look) -> Verdict | None:
+    """A value that cannot be bound is data; an error of SQLAlchemy's own inside knows better what it is."""
+    own = exceptions_in((look.read("orig"),))
+    if not own or not type(own[0]).__module__.startswith("sqlalchemy."):
+        return None
+    return KNOWN["sqlalchemy.StatementError"]._replace(strength=Strength.GENERIC)
+
+
+def _is_db_api(keys: Sequence[str]) -> bool:
+    """The ladder of PEP 249 in one package: ``Error``, below it ``DatabaseError``, below that its kinds."""
+    package = keys[0].rpartition(".")[0]
+    return f"{package}.DatabaseError" in keys and f"{package}.Error" in keys and keys[0] not in KNOWN
 
 
 def _numbered(table: _Codes, source: str, code: int | None) -> Verdict | None:
@@ -286,20 +302,33 @@ def _redis(look: Look) -> Verdict | None:
 
 
 def _by_db_api(look: Look) -> Verdict | None:
-    """Only the text tells a wrong password from a lost connection where the driver gives no code."""
-    for key in look.facts.keys:
-        if key in KNOWN:
-            return None
-        kind = _DB_API.get(key.rpartition(".")[2])
-        if kind is None:
-            continue
-        spoken = texts.read_text(look.text, look) if kind is _T.TRANSIENT_DATABASE else None
-        if spoken is not None and spoken.type is not _T.TRANSIENT_NETWORK:
-            kind, rule, detail, reason = spoken.type, spoken.rule, spoken.detail, spoken.reason
-        else:
-            rule, detail, reason = f"dbapi.{key}", key, None
-        return Verdict(type=kind, rule=rule, detail=detail, reason=reason, strength=Strength.CARRIER, confidence=0.8)
-    return None
+    """Only words tell a wrong password from a lost connection where the driver gives no code."""
+    key, kind = _db_api_kind(look.facts.keys)
+    if kind is None:
+        return None
+    said = _said_beside(look, key) if kind is _T.TRANSIENT_DATABASE else None
+    if said is not None and said.type is not _T.TRANSIENT_NETWORK:
+        # The driver's own words: they say more than the class of whatever wraps it.
+        return said._replace(strength=Strength.CLASS, confidence=0.8)
+    return Verdict(type=kind, rule=f"dbapi.{key}", detail=key, strength=Strength.CARRIER, confidence=0.8)
+
+
+def _db_api_kind(keys: Sequence[str]) -> tuple[str, FailureType | None]:
+    """The most derived class of PEP 249, unless a class below it is known."""
+    for key in keys:
+        kind = None if key in KNOWN else _DB_API.get(key.rpartition(".")[2])
+        if kind is not None or key in KNOWN:
+            return key, kind
+    return "", None
+
+
+def _said_beside(look: Look, coarse: str) -> Verdict | None:
+    """What a driver's own subclass is called, such as ``OutOfMemoryException``, or what the message says."""
+    for key in look.facts.keys[: look.facts.keys.index(coarse)]:
+        named = names.verdict_of_name(key)
+        if named is not None and named.type not in names.COARSE:
+            return named
+    return texts.read_text(look.text, look)
 
 
 _READERS: dict[str, Callable[[Look], Verdict | None]] = {

@@ -2,7 +2,6 @@
 
 import math
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,7 +123,7 @@ def applied(verdict: Verdict, hint: Hint | None, wanted: bool | None) -> Verdict
     """`verdict` with what the server added to it."""
     if hint is None and wanted is None:
         return verdict
-    return replace(verdict, hint=hint, retryable=verdict.retryable if wanted is None else wanted)
+    return verdict._replace(hint=hint, retryable=verdict.retryable if wanted is None else wanted)
 
 
 def seconds_hint(seconds: float, source: str) -> Hint | None:

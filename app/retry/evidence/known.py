@@ -144,7 +144,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         anthropic.AuthenticationError anthropic.PermissionDeniedError anthropic.WorkloadIdentityError
         google.Unauthorized google.Unauthenticated google.Forbidden google.PermissionDenied google.RefreshError
         smtplib.SMTPAuthenticationError aiosmtplib.SMTPAuthenticationError django.PermissionDenied
-        pika.AuthenticationError pika.ProbableAuthenticationError pika.ProbableAccessDeniedError amqp.AccessRefused
+        jwt.InvalidSignatureError pika.AuthenticationError pika.ProbableAuthenticationError
+        pika.ProbableAccessDeniedError amqp.AccessRefused
         kombu.ContentDisallowed multiprocessing.AuthenticationError paramiko.AuthenticationException
         paramiko.BadHostKeyException jwt.InvalidTokenError jwt.ExpiredSignatureError
         cassandra.AuthenticationFailed cassandra.Unauthorized elasticsearch.AuthenticationException
@@ -208,7 +209,8 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         botocore.UnknownClientMethodError botocore.OperationNotPageableError botocore.UnStubbedResponseError
         botocore.StubResponseError botocore.UnknownSignatureVersionError botocore.MissingParametersError
         anthropic.HTTPNotImplementedError pydantic.PydanticUserError pydantic.PydanticSchemaGenerationError
-         shutil.SpecialFileError shutil.RegistryError bs4.FeatureNotFound graphlib.CycleError
+         shutil.SpecialFileError shutil.RegistryError regex.error pyo3_runtime.PanicException
+         bs4.FeatureNotFound graphlib.CycleError
          threading.BrokenBarrierError""",
     ),
     (_T.SYSTEM_OUT_OF_MEMORY, "MemoryError numpy._ArrayMemoryError numpy.ArrayMemoryError torch.OutOfMemoryError"),
@@ -238,8 +240,9 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         socket.gaierror socket.herror smtplib.SMTPConnectError smtplib.SMTPHeloError
         aiosmtplib.SMTPConnectError elastic_transport.ConnectionError elasticsearch.ConnectionError
         opensearchpy.ConnectionError ftplib.error_temp imaplib.abort poplib.error_proto nntplib.NNTPTemporaryError
-        websockets.WebSocketException paramiko.SSHException asyncssh.Error grpc.RpcError google.TransportError
-        kafka.KafkaConnectionError
+        azure.ServiceRequestError azure.ServiceResponseError websockets.WebSocketException paramiko.SSHException
+        asyncssh.Error grpc.RpcError google.TransportError
+        kafka.KafkaConnectionError kazoo.SessionExpiredError
         botocore.MetadataRetrievalError ldap3.LDAPCommunicationError ssl.SSLError""",
     ),
     (
@@ -251,7 +254,9 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
     (
         _T.TRANSIENT_DATABASE,
         """
-        sqlalchemy.OperationalError sqlalchemy.InterfaceError django.OperationalError cassandra.NoHostAvailable
+        sqlalchemy.OperationalError sqlalchemy.InterfaceError sqlalchemy.DBAPIError sqlalchemy.DatabaseError
+        sqlalchemy.InternalError django.OperationalError django.DatabaseError django.InternalError
+        cassandra.NoHostAvailable
         redis.LockError peewee.OperationalError
         tortoise.OperationalError databases.OperationalError""",
     ),
@@ -272,7 +277,12 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
 # True, and saying little: anything more specific inside wins.
 _GENERIC: tuple[tuple[FailureType, str], ...] = (
     (_T.PERMANENT_VALIDATION, "ValueError"),
-    (_T.TRANSIENT_NETWORK, "urllib.URLError urllib3.MaxRetryError EOFError"),
+    (
+        _T.TRANSIENT_NETWORK,
+        """
+        urllib.URLError urllib3.MaxRetryError EOFError requests.RequestException aiohttp.ClientError
+        urllib3.HTTPError httpx.HTTPError http.HTTPException""",
+    ),
     (_T.EXTERNAL_API_DOWN, "urllib3.ResponseError requests.RetryError"),
     (_T.PERMANENT_CODE_BUG, "KeyError IndexError LookupError ArithmeticError OverflowError BufferError Warning"),
 )
@@ -290,7 +300,7 @@ _BILLING = frozenset({
 _CONTENTION = frozenset({"sqlalchemy.StaleDataError", "redis.WatchError", "redis.LockError", "redis.LockNotOwnedError"})
 
 _NOT_SENT = frozenset({
-    "httpx.ConnectError", "httpx.ConnectTimeout", "httpx.PoolTimeout", "ConnectionRefusedError",
+    "azure.ServiceRequestError", "httpx.ConnectError", "httpx.ConnectTimeout", "httpx.PoolTimeout", "ConnectionRefusedError",
     "requests.ConnectTimeout", "urllib3.NewConnectionError", "urllib3.NameResolutionError",
     "urllib3.ConnectTimeoutError", "aiohttp.ClientConnectorError", "aiohttp.ConnectionTimeoutError",
     "botocore.EndpointConnectionError", "botocore.ConnectTimeoutError", "smtplib.SMTPConnectError",

@@ -8,23 +8,53 @@ _T = FailureType
 # Words of a class name or of an error code (``RateLimitExceeded``, ``rate_limit_exceeded``).
 NAMES = Phrasebook(
     (
+        (
+            _T.UNKNOWN,
+            "final",
+            """
+        non retryable, not retryable, non retriable, not retriable, unretryable, unrecoverable, irrecoverable,
+        non recoverable, non transient, permanent error, permanent failure, permanent failed""",
+        ),
         (_T.SYSTEM_OUT_OF_MEMORY, None, "out of memory, memory limit, memory exhausted, oom, outofmemory"),
         (_T.SYSTEM_DISK_FULL, None, "disk full, no space, disk quota, storage full, out of disk, disk space"),
         (
             _T.SYSTEM_WORKER_LOST,
             "worker_lost",
             """
-        worker lost, worker died, worker crashed, worker killed, killed worker, process expired, worker terminated,
+        broken worker, worker lost, worker died, worker crashed, worker killed, killed worker, process expired,
+        worker terminated,
         broken process pool""",
         ),
         (
             _T.PERMANENT_AUTH,
             "billing",
             """
-        insufficient quota, payment required, spend limit, billing, credit balance, insufficient credits,
+        insufficient quota, payment required, spend limit, budget exceeded, billing, credit balance,
+        insufficient credits,
         out of credits, usage limit reached, account suspended""",
         ),
-        (_T.TRANSIENT_TIMEOUT, None, "time exhausted"),
+        (
+            _T.TRANSIENT_TIMEOUT,
+            None,
+            "time exhausted, auth timeout, authentication timeout, login timeout, renew timeout, credential timeout",
+        ),
+        (_T.CONFIG_MISSING_SETTING, None, "too many redirects, redirect limit"),
+        (_T.PERMANENT_CODE_BUG, None, "method not allowed, local protocol"),
+        (
+            _T.TRANSIENT_RESOURCE,
+            None,
+            """
+        too many clients, too many sessions, too many jobs, too many queries, too many tasks, too many workers,
+        too many threads, too many processes, too many in flight, too many streams, too many open""",
+        ),
+        (
+            _T.PERMANENT_VALIDATION,
+            None,
+            """
+        too many fields, too many files, too many parts, too many rows, too many results, too many arguments,
+        too many columns, too many values, too many items, too many tags, too many members, too many levels,
+        too many headers, too many fragments, context overflow, too many matches, too many pages, too many tokens""",
+        ),
         (
             _T.TRANSIENT_RESOURCE,
             None,
@@ -32,7 +62,8 @@ NAMES = Phrasebook(
         pool timeout, pool exhausted, pool empty, too many connections, max connections, queue full, pool full,
         connection limit, too many open files, insufficient capacity, capacity exceeded, no free, resource busy,
         exhausted, no available, overflow,
-        insufficient resources, cap exceeded, back pressure, backpressure, concurrency limit, too many concurrent""",
+        would block, buffer full, max instances, max workers, max size, insufficient resources, cap exceeded,
+        back pressure, backpressure, concurrency limit, too many concurrent""",
         ),
         (_T.EXTERNAL_API_DOWN, None, "gateway timeout, bad gateway, circuit breaker, circuit open, breaker open"),
         (_T.TRANSIENT_TIMEOUT, None, "time limit"),
@@ -42,7 +73,8 @@ NAMES = Phrasebook(
             """
         rate limit, rate limited, rate limiting, ratelimit, ratelimited, too many requests, throttled, throttling,
         throttle, slow down, slowdown, flood wait, flood, retry after, quota exceeded, quota exhausted, over quota,
-        requests exceeded, request limit, api limit, daily limit, limit exceeded, limit reached, too many""",
+        requests exceeded, request limit, api limit, daily limit, quota, cooldown, cool down, limit exceeded,
+        limit reached, too many""",
         ),
         (_T.CONFIG_MISSING_SETTING, "certificate", "certificate, cert"),
         (
@@ -53,10 +85,18 @@ NAMES = Phrasebook(
         misconfiguration, not configured, configuration,
         config, setting,
         settings,
-        missing env, environment variable, no credentials, missing credentials, credentials missing,
+        missing env, missing dependency, missing module, missing package, missing library, environment variable,
+        no credentials, missing credentials, credentials missing,
         credentials not found, missing api key, no api key, missing secret, connection string, missing setting""",
         ),
         (_T.PERMANENT_CONFLICT, None, "already exists, already in use, already registered"),
+        (
+            _T.PERMANENT_CODE_BUG,
+            None,
+            """
+        already consumed, already finalized, already started, already initialized, already initialised,
+        stream consumed, not read, not running, not started, not open, not opened, not finished, not done""",
+        ),
         (
             _T.PERMANENT_AUTH,
             None,
@@ -70,20 +110,26 @@ NAMES = Phrasebook(
         not permitted, insufficient privilege, insufficient privileges, privilege, privileges, not allowed user,
         security token, access token, invalid access key, denied, account inactive,
         token revoked, missing scope, insufficient scope,
-        session expired, banned, not logged in, invalid auth, not authed""",
+        session expired, two factor, mfa, csrf, id token, session cookie, missing role, missing any role,
+        missing permission, missing permissions, not approved, key expired, key revoked, context expired,
+        account disabled, user disabled, not allowed, password, passphrase, write protect, banned, not logged in,
+        invalid auth, not authed""",
         ),
         (
             _T.TRANSIENT_NETWORK,
             None,
-            "name resolution, server not found, domain not found, host not found, unknown host, dns",
+            """
+        name resolution, server not found, domain not found, host not found, unknown host, dns error, dns lookup,
+        dns resolution, dns failure, dns failed""",
         ),
         (
             _T.TRANSIENT_DATABASE,
             "contention",
             """
-        deadlock, locked, acquire lock, lock failed, lock held, serialization failure, serialization error,
-        lock not available, lock timeout, lock wait,
-        database locked, write conflict, transaction conflict, optimistic lock, stale data, lock error,
+        deadlock, locked, acquire lock, lock failed, lock held, serialization failure,
+        mutex, lock not available, lock timeout, lock wait,
+        database locked, write conflict, transaction conflict, optimistic lock, stale data, concurrent update,
+        lock error,
         lock acquisition,
         transaction aborted, transaction rollback, could not serialize, lock not acquired""",
         ),
@@ -98,7 +144,7 @@ NAMES = Phrasebook(
             """
         not primary, not master, not leader, leader not available, no leader, master down, cluster down, read only,
         replica, failover, not coordinator, coordinator, stale metadata, stepped down, not enough replicas,
-        database unavailable, database connection, rebalance, stale read""",
+        database unavailable, database connection, rebalance, stale read, bootstrapping""",
         ),
         # The syntax of a document is data; any other is code.
         (
@@ -117,7 +163,8 @@ NAMES = Phrasebook(
         not found, notfound, not present, not in, lookup error, lookup failed,
         does not exist, doesnt exist, doesn exist,
         not exist, no such, nosuch, no result,
-        no results, not exists, gone, missing record, unknown topic, no match, object deleted, does not exists""",
+        no results, not exists, gone, missing record, unknown topic, unknown object, unresolvable, template lookup,
+        no match, object deleted, does not exists""",
         ),
         (
             _T.PERMANENT_CONFLICT,
@@ -125,8 +172,9 @@ NAMES = Phrasebook(
             """
         already, conflicting, bad version, not empty, lock lost, lease lost, conflict, duplicate, duplicated, unique,
         integrity, precondition, concurrent modification,
-        version mismatch, in use, exists, stale, conditional check failed, invalid state,
-        conditional request conflict""",
+        version mismatch, in use, exists, stale, conditional check failed, invalid state, fenced, dirty, unmerged,
+        diverged,
+        resolution impossible, modified, conditional request conflict""",
         ),
         (
             _T.PERMANENT_CODE_BUG,
@@ -135,10 +183,11 @@ NAMES = Phrasebook(
         invalid url, invalid uri, upgrade required,
         client closed, pool closed, producer closed, consumer closed, session closed, already closed,
         not implemented, version error, not initialized, not initialised, not fitted,
-        unsupported operation, not supported, unsupported, method not allowed,
+        unsupported operation, not supported, unsupported, unimplemented, reentrant, method not allowed,
         programming error,
         programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
         unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
+        unseekable, unrewindable, cycle, circular, loop detected,
         busy resource""",
         ),
         (
@@ -167,7 +216,9 @@ NAMES = Phrasebook(
         channel closed,
         host down, node not available, unexpected close, close, refused, lost, hang up, aborted, interrupted,
         closed, broken resource,
-        end of stream, eof, end of file""",
+        end of stream, eof, end of file, not connected, incomplete read, incomplete response, incomplete stream,
+        communication, upload failed, download failed, transfer failed, upload error, download error, transfer error,
+        copy failed, protocol""",
         ),
         (_T.TRANSIENT_NETWORK, None, "transient, temporary, try again, retryable, retriable, recoverable"),
         (
@@ -184,8 +235,18 @@ NAMES = Phrasebook(
         unknown attribute, unknown property, unknown column, unknown encoding, conversion, cast, compute,
         checksum, key length, overrun, missing, out of bounds, unreadable, not readable, bad, unacceptable,
         rejected, declined,
-        policy violation, content filter, content policy""",
+        policy violation, content filter, content policy, multiple objects, multiple results, multiple rows,
+        multiple matches, size exceeded, exceeded size, length exceeded, serializer, serialize, unpickle,
+        unpickleable, unmarshal, unmarshaling, unmarshalling, unpack, unpacking, compression, decompression,
+        decompress,
+        decrypt, decryption, encrypt, encryption, extract, extraction, tokenization, truncated, ambiguous, claim,
+        unsafe, violation, mandatory, marshalling, unknown key, unknown file,
+        not satisfiable,
+        unsatisfiable, argument, arguments, parameter, parameters""",
         ),
+        (_T.PERMANENT_AUTH, None, "security"),
+        (_T.CONFIG_MISSING_SETTING, None, "disabled"),
+        (_T.TRANSIENT_RESOURCE, None, "busy"),
         # The weakest: `NoNodeError`, `NoDataError`.
         (_T.PERMANENT_NOT_FOUND, None, "no *"),
     )

@@ -13,6 +13,7 @@ from .name_words import NAMES
 _T = FailureType
 # What a name says about the road is coarse; the error below it may know the reason.
 COARSE = frozenset({_T.TRANSIENT_NETWORK, _T.EXTERNAL_API_DOWN, _T.TRANSIENT_DATABASE, _T.TRANSIENT_TIMEOUT})
+FINAL = "final"  # Whatever it was, its library says that no retry mends it.
 _SILENT = frozenset({"Exception", "BaseException", "RuntimeError", "OSError", "BaseExceptionGroup", "ExceptionGroup"})
 
 
@@ -49,9 +50,10 @@ def verdict_of_name(key: str) -> Verdict | None:
         type=phrase.type,
         rule=f"name.{phrase.text.replace(' ', '_')}",
         detail=name,
-        strength=Strength.CARRIER if phrase.type in COARSE else Strength.CLASS,
+        strength=Strength.CARRIER if phrase.type in COARSE or phrase.reason == FINAL else Strength.CLASS,
         confidence=0.75,
         reason=phrase.reason,
+        retryable=False if phrase.reason == FINAL else None,
     )
 
 
@@ -66,4 +68,5 @@ def verdict_of_code(source: str, code: str) -> Verdict | None:
         detail=f"error code {code[:60]}",
         confidence=0.9,
         reason=phrase.reason,
+        retryable=False if phrase.reason == FINAL else None,
     )

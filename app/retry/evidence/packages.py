@@ -7,7 +7,8 @@ from ..verdict import Strength, Verdict
 
 # Parsers, codecs, validators and arithmetic: what they cannot do to these bytes today they cannot do tomorrow.
 _PACKAGES = """
-PIL imageio cv2 pikepdf pypdf PyPDF2 PyPDF4 pdfminer pdfplumber fitz pymupdf reportlab weasyprint docx pptx openpyxl
+PIL backports zlib_ng pyzstd block imageio cv2 pikepdf pypdf PyPDF2 PyPDF4 pdfminer pdfplumber fitz pymupdf
+reportlab weasyprint docx pptx openpyxl
 xlrd xlsxwriter odf lxml bs4 html5lib xmlschema xmltodict defusedxml yaml ruamel toml tomli tomlkit tomllib json5
 ujson orjson simplejson rapidjson msgpack cbor2 bson ubjson avro fastavro capnp flatbuffers pyarrow fastparquet
 polars pandas numpy scipy shapely pyproj fiona rasterio geojson h5py tables netCDF4 zarr rarfile py7zr zipfile

@@ -1,6 +1,5 @@
 """What the interpreter itself tells: cancellation, the frame that raised, settings that did not load."""
 
-from dataclasses import replace
 from types import FrameType
 
 from ..failure import FailureType
@@ -50,7 +49,7 @@ def read(look: Look) -> Verdict | None:
     for key in look.facts.keys:
         if key in _STOPS:
             # Below another error it is that library's own way of ending a wait.
-            return _STOPS[key] if look.depth == 0 else replace(_STOPS[key], strength=Strength.GENERIC)
+            return _STOPS[key] if look.depth == 0 else _STOPS[key]._replace(strength=Strength.GENERIC)
     if "KeyError" in look.facts.keys:
         return _key_error(look)
     if "TypeError" in look.facts.keys:

@@ -40,6 +40,13 @@ TEXTS = Phrasebook(
         could not extend file, filesystem full, file system full, out of disk space""",
         ),
         (
+            _T.UNKNOWN,
+            "corruption",
+            """
+        disk i o error, input output error, database disk image is malformed, file is not a database,
+        file is encrypted or is not a database, invalid page in block, could not read block""",
+        ),
+        (
             _T.SYSTEM_WORKER_LOST,
             "suspect_oom",
             """
@@ -112,7 +119,8 @@ TEXTS = Phrasebook(
         invalid login, login incorrect, invalid password, wrong password, invalid username, no pg_hba conf entry,
         insufficient privilege, insufficient privileges, insufficient permissions, insufficient scope,
         signature does not match, not permitted, operation not permitted, not logged in, login required,
-        must be logged in, session expired, session has expired, noauth, wrongpass, auth failed, authorization failed,
+        must be logged in, write a readonly database, session expired, session has expired, noauth, wrongpass,
+        auth failed, authorization failed,
         logon denied, role does not exist, user does not exist, account locked, account is locked, account disabled,
         invalid signature, expired signature""",
         ),
@@ -122,7 +130,8 @@ TEXTS = Phrasebook(
             """
         private key file, not a valid private key, valid rsa private key, passphrase, not found in known_hosts,
         host key verification failed, host key is not trusted,
-        have not defined, improperly configured, not configured, is not configured, missing configuration,
+        unable to open database file, unable to open database, have not defined, improperly configured,
+        not configured, is not configured, missing configuration,
         configuration error,
         missing environment variable, environment variable * is not set, environment variable * not set,
         environment variable * must be set, environment variable, no credentials, unable to locate credentials,
@@ -176,7 +185,8 @@ TEXTS = Phrasebook(
         deadline exceeded,
         took too long, time limit exceeded, no response within, did not respond in time, didn t respond in time,
         did not complete within, not respond within, no reply within, deadline expired, did not finish in time,
-        no response from, no response received, i o timeout""",
+        no response from, no response received, i o timeout, did not answer, not answered within, no answer from,
+        no answer within""",
         ),
         (
             _T.TRANSIENT_DATABASE,
@@ -225,8 +235,12 @@ TEXTS = Phrasebook(
             _T.PERMANENT_CODE_BUG,
             "schema",
             """
-        no such table, no such column, no such function, unknown column, unknown table, undefined column,
-        undefined table""",
+        no such table, no such column, no such function, no such module, unknown column, unknown table,
+        undefined column, undefined table, invalid object name, invalid column name, has no column,
+        relation does not exist, relation * does not exist, relation * * does not exist, column does not exist,
+        column * does not exist, column * * does not exist, table does not exist, table * does not exist,
+        table * * does not exist, table doesn t exist, table with name * does not exist, view does not exist,
+        too many sql variables, unrecognized name""",
         ),
         (
             _T.PERMANENT_NOT_FOUND,

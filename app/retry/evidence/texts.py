@@ -1,7 +1,6 @@
 """What a message says. Read only where neither code nor class speaks."""
 
 import re
-from dataclasses import replace
 
 from ..failure import FailureType
 from ..look import Look
@@ -31,7 +30,12 @@ _FINER = frozenset({
     _T.SYSTEM_OUT_OF_MEMORY,
 })  # fmt: skip
 # Names that say what kind of thing failed, and not why.
-_VAGUE = frozenset({"name.constraint", "name.query_error", "name.query_failed", "name.bad", "name.rejected"})
+_VAGUE = frozenset({
+    "name.constraint", "name.query_error", "name.query_failed", "name.bad", "name.rejected", "name.upload_failed",
+    "name.download_failed", "name.transfer_failed", "name.copy_failed", "name.upload_error", "name.download_error",
+    "name.transfer_error", "name.gateway_timeout",
+})  # fmt: skip
+_STATEMENT = "\n[SQL"  # SQLAlchemy's messages end with the statement: somebody else's words.
 _LEADING = r"^[(<]?([345]\d\d)(?:[:)]| [A-Z])"
 _ERRNO = r"\[errno (\d{1,3})\]"
 
@@ -97,12 +101,18 @@ def refined(by_class: Verdict, look: Look) -> Verdict:
     vague = by_class.rule in _VAGUE
     if not vague and by_class.strength is not Strength.CARRIER:
         return by_class
-    phrase = TEXTS.find(words_of_text(look.text))
-    finer = phrase is not None and (len(phrase.words) > 1 if vague else phrase.type in _FINER)
-    if phrase is None or not finer:
+    phrase = TEXTS.find(words_of_text(look.text.partition(_STATEMENT)[0]))
+    if phrase is None or not _is_finer(phrase, by_class, vague=vague):
         symbol = _of_symbol(look.text) if vague else None
-        return by_class if symbol is None else replace(symbol, strength=by_class.strength)
-    return replace(_of_phrase(phrase.type, phrase.text, phrase.reason), strength=by_class.strength)
+        return by_class if symbol is None else symbol._replace(strength=by_class.strength)
+    return _of_phrase(phrase.type, phrase.text, phrase.reason)._replace(strength=by_class.strength)
+
+
+def _is_finer(phrase: Phrase, by_class: Verdict, *, vague: bool) -> bool:
+    if vague:
+        return len(phrase.words) > 1
+    # PEP 249 gives a wrong password, a missing table and a lost connection one class.
+    return phrase.type in _FINER or (by_class.type is _T.TRANSIENT_DATABASE and phrase.type is not _T.TRANSIENT_NETWORK)
 
 
 def _spoken(verdict: Verdict) -> Verdict:
@@ -125,4 +135,5 @@ def _of_phrase(kind: FailureType, phrase: str, reason: str | None) -> Verdict:
         strength=Strength.WORDS,
         confidence=0.6,
         reason=reason,
+        retryable=False if reason == "corruption" else None,
     )
