@@ -20,6 +20,14 @@ LONGEST_KNOWN_NAME = 64
 SHORTEST_SECRET = 12
 """``basic`` and a value. A shorter text can only hold a secret beside its name, behind a colon or an equals sign."""
 
+LONGEST_HARMLESS = 400
+"""Texts up to this length are remembered where nothing was found in them."""
+
+MOST_HARMLESS = 2_000
+"""Texts that are remembered; then it begins anew."""
+
+_harmless: set[str] = set()
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = frozenset({
     "auth", "authorization", "cookie", "credential", "credentials", "cvc", "cvv", "dsn", "jwt", "passphrase",
@@ -65,23 +73,39 @@ def redact(value: Any, *, depth: int = DEEPEST) -> Any:
         if depth == 0:
             return MASK
         return {key: MASK if is_secret(str(key)) else redact(item, depth=depth - 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return MASK if depth == 0 else [redact(item, depth=depth - 1) for item in value]
     return value
 
 
 def redact_text(text: str) -> str:
     """Return `text` without the secrets in it: keys of known forms, passwords in addresses, ``password=…``."""
-    if len(text) < SHORTEST_SECRET and ":" not in text and "=" not in text:
+    if type(text) is not str or len(text) > LONGEST_HARMLESS:
+        return _masked(text)
+    # The words about one failure are stored, logged and met again with the next one. No secret is kept: what was masked
+    # is not remembered.
+    if text in _harmless:
+        return text
+    masked = _masked(text)
+    if masked == text:
+        if len(_harmless) >= MOST_HARMLESS:
+            _harmless.clear()
+        _harmless.add(text)
+    return masked
+
+
+def _masked(text: str) -> str:
+    named = ":" in text or "=" in text  # Without either, no name stands beside its value.
+    if len(text) < SHORTEST_SECRET and not named:
         return text
     lowered = text.lower()
     if "private key-----" in lowered:
         text = _PEM.sub(MASK, text)
-    if "://" in text:
+    if named and "://" in text:
         text = _ADDRESS.sub(rf"\1{MASK}@", text)
     if any(map(lowered.__contains__, _HEADER_HINTS)):
         text = _SCHEME.sub(rf"\1{MASK}", _HEADER.sub(rf"\1{MASK}", text))
-    if any(map(lowered.__contains__, _PAIR_HINTS)):
+    if named and any(map(lowered.__contains__, _PAIR_HINTS)):
         text = _redact_pairs(text)
     if any(map(text.__contains__, _KNOWN_HINTS)):
         text = _KNOWN.sub(MASK, text)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.redact import DEEPEST, MASK, is_secret, redact, redact_text
+from app import redact as masking
+from app.redact import DEEPEST, LONGEST_HARMLESS, MASK, MOST_HARMLESS, is_secret, redact, redact_text
 
 MASKED = """
 password Password PASSWORD db_password dbPassword passwd pwd user_pwd secret client_secret clientSecret token
@@ -139,6 +140,35 @@ def test_secrets_never_survive(before: str, form: str, after: str):
     secret = "s3cr3tV4lue"  # noqa: S105 - it is the one that must not be seen.
     line = f"{before}\n{form.format(secret)}\n{after}"
     assert secret not in redact_text(line)
+
+
+def by_every_pattern(text: str) -> str:
+    """Each pattern run over the whole text, whether or not a look says that it could be found."""
+    text = masking._ADDRESS.sub(rf"\1{MASK}@", masking._PEM.sub(MASK, text))
+    text = masking._SCHEME.sub(rf"\1{MASK}", masking._HEADER.sub(rf"\1{MASK}", text))
+    return masking._CARD.sub(masking._redact_card, masking._KNOWN.sub(MASK, masking._redact_pairs(text)))
+
+
+@given(texts)
+def test_shortcuts_hide_nothing_less(text: str):
+    """What is looked for first, and what is remembered, change nothing: not the first time, nor the second."""
+    assert [redact_text(text), redact_text(text)] == [by_every_pattern(text)] * 2
+
+
+@pytest.mark.parametrize("text", [text for text, _ in TEXTS])
+def test_no_secret_is_remembered(text: str):
+    """A text in which something was masked is not kept in memory."""
+    redact_text(text)
+    assert text not in masking._harmless
+
+
+def test_little_is_remembered():
+    """However many texts there are, few and short ones are kept."""
+    for number in range(2 * MOST_HARMLESS):
+        redact_text(f"text {number}")
+    redact_text("x" * (LONGEST_HARMLESS + 1))
+    assert len(masking._harmless) <= MOST_HARMLESS
+    assert max(map(len, masking._harmless)) <= LONGEST_HARMLESS
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
-from ..redact import redact, redact_text
+from ..redact import redact_text
 from ..retry import explain
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Decision, Retry, Snooze
@@ -29,6 +29,9 @@ DEEPEST_TRACEBACK = 50
 
 MOST_KNOWN_FRAMES = 2_000
 """Formatted frames kept for the next failure at the same place."""
+
+SAYS_MORE = (SyntaxError, NameError, AttributeError, ImportError, BaseExceptionGroup)
+"""Of these the standard library says more than name and text: a place in the source, a suggestion, what is in it."""
 
 _known_frames: dict[tuple[str, str, int, int], str] = {}
 
@@ -58,25 +61,24 @@ class Run:
 
 def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: str | None) -> dict[str, Any]:
     """The task failed, and `decision` follows."""
-    return (
-        _row(run)
-        | _what_follows(decision)
-        | {
-            "exception_type": failure.exception_type,
-            "message": shown(failure.message),
-            "traceback": trace,
-            "failure_type": failure.type,
-            "confidence": failure.confidence,
-            "evidence": [
-                {"rule": each.rule, "exception": each.exception, "depth": each.depth, "detail": shown(each.detail)}
-                for each in failure.evidence
-            ],
-            "remediation": failure.remediation,
-            "fingerprint": failure.fingerprint,
-            "explanation": redact(explain.as_json(decision.explanation)),
-            "reason": shown(reason),
-        }
-    )
+    return {
+        **_row(run),
+        **_what_follows(decision),
+        "exception_type": failure.exception_type,
+        "message": shown(failure.message),
+        "traceback": trace,
+        "failure_type": failure.type.value,
+        "confidence": failure.confidence,
+        "evidence": [
+            {"rule": each.rule, "exception": each.exception, "depth": each.depth, "detail": shown(each.detail)}
+            for each in failure.evidence
+        ],
+        "remediation": failure.remediation.value,
+        "fingerprint": failure.fingerprint,
+        # Only what a step says can quote the failure; its name and its numbers are the engine's own.
+        "explanation": [{**each, "text": redact_text(each["text"])} for each in explain.as_json(decision.explanation)],
+        "reason": shown(reason),
+    }
 
 
 def aborted(run: Run) -> dict[str, Any]:
@@ -151,8 +153,8 @@ def traceback_of(exception: BaseException) -> str:
     try:
         text = _formatted(exception)
     except Exception:  # noqa: BLE001  Formatting calls the exception's own __str__, which may raise anything.
-        text = "".join(_frames(exception.__traceback__))
-    return shown(text[-LONGEST_TRACEBACK:])
+        text = "".join([*_frames(exception.__traceback__), f"{_name_of(exception)}: <exception str() failed>\n"])
+    return storable(text[-LONGEST_TRACEBACK:])
 
 
 def _formatted(exception: BaseException) -> str:
@@ -183,7 +185,17 @@ def _cause(exception: BaseException) -> tuple[BaseException, str] | None:
 
 
 def _last_lines(exception: BaseException) -> str:
-    return _masked(traceback.format_exception_only(type(exception), exception))
+    """Its name and text, written here: the standard library looks at its causes first, too."""
+    if isinstance(exception, SAYS_MORE) or hasattr(exception, "__notes__"):
+        return _masked(traceback.format_exception_only(type(exception), exception))
+    text = str(exception)
+    return _masked([_name_of(exception), ": ", text, "\n"] if text else [_name_of(exception), "\n"])
+
+
+def _name_of(exception: BaseException) -> str:
+    kind = type(exception)
+    own = kind.__module__ in ("__main__", "builtins")
+    return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _masked(lines: list[str]) -> str:

@@ -10,6 +10,8 @@ LARGEST_RESULT = 1_000_000
 
 def storable(text: str) -> str:
     """`text` without what Postgres cannot store: NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 

@@ -2,8 +2,10 @@ import asyncio
 import io
 import json
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -40,6 +42,7 @@ FAILURE = Failure(
     message="connection refused",
 )
 RETRY = Retry(at=NOW, delay=timedelta(seconds=2), explanation=())
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 FAILED = telemetry.AttemptFailed(ATTEMPT, duration_seconds=0.5, failure=FAILURE, decision=RETRY, reason="because")
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -239,6 +242,29 @@ def test_console(configure: Configure):
     assert "[warning  ] Background task attempt 1/2 failed: tidy. Retrying in 2.0s" in written
     assert "\x1b" not in written
     assert "job_id" not in written
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_short_way_writes_the_same(configure: Configure, form: str):
+    """A line of ours is what structlog would have made of it, with the same things masked."""
+    configure()
+    stream = io.StringIO()
+    logs.configure_logs(LogSettings(format=form), stream)
+    (handler,) = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
+    formatter = handler.formatter
+    assert isinstance(formatter, structlog.stdlib.ProcessorFormatter)
+    records: list[logging.LogRecord] = []
+
+    def remember(record: logging.LogRecord) -> bool:
+        records.append(record)
+        return True
+
+    handler.addFilter(remember)
+    emit(replace(FAILED, failure=replace(FAILURE, message="token=hunter2 refused"), reason="Bearer s3cr3tt0ken"))
+    structlog.stdlib.get_logger("afresh").error("failed", error=ValueError("pwd=hunter2"), token=b"hunter2")
+    plain = "".join(structlog.stdlib.ProcessorFormatter.format(formatter, each) + "\n" for each in records)
+    assert "hunter2" not in plain
+    assert TIMESTAMP.sub("", stream.getvalue()) == TIMESTAMP.sub("", plain)
 
 
 def test_configured_twice(configure: Configure):
