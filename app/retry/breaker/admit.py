@@ -22,6 +22,7 @@ class Admission(NamedTuple):
         breaker: The row as it is to be stored.
         jobs: How many jobs; for an open or half-open breaker each of them is a probe.
         permits: Numbers of the probes' permits, one for each job; empty where jobs are no probes.
+        for_retries: How many of them are meant for retries where new jobs wait too (`ramp.shared`).
         retry_at: When to ask again, where fewer were granted than wanted; None: when the row changes.
         transitions: To be recorded and announced, in this order.
     """
@@ -29,6 +30,7 @@ class Admission(NamedTuple):
     breaker: Breaker
     jobs: int
     permits: tuple[int, ...] = ()
+    for_retries: int = 0
     retry_at: datetime | None = None
     transitions: tuple[Transition, ...] = ()
 
@@ -78,7 +80,8 @@ def _from_bucket(breaker: Breaker, want: int, now: datetime) -> Admission:
         after, transition = closed(breaker, now)
         return Admission(after, want, transitions=() if transition is None else (transition,))
     after, tokens = ramp.drawn(breaker, want, now)
-    return Admission(after, tokens, retry_at=ramp.next_token_at(after) if tokens < want else None)
+    meant = ramp.meant_for_retries(breaker.handed, tokens)
+    return Admission(after, tokens, for_retries=meant, retry_at=ramp.next_token_at(after) if tokens < want else None)
 
 
 def _early(breaker: Breaker, want: int, now: datetime, lease: timedelta) -> Admission:

@@ -25,6 +25,9 @@ LEAST_RATE = 1.0
 
 FAILED_SHARE = 0.1
 LEAST_RESULTS = 3
+NEW_TO_RETRIES = 5
+"""Of five tokens four are for new jobs."""
+
 DEPTH_SECONDS = 0.05
 """How much a bucket holds, as time at its rate: what is saved up comes out at once."""
 
@@ -63,6 +66,7 @@ def drawn(breaker: Breaker, want: int, now: datetime) -> Drawn:
         breaker,
         tokens=max(0.0, tokens - taken),
         tokens_at=now,
+        handed=breaker.handed + taken,
         step_starved=breaker.step_starved or starved,
         limited_at=now if starved else breaker.limited_at,
     )
@@ -109,8 +113,12 @@ def is_over(breaker: Breaker, now: datetime) -> bool:
     return breaker.limited_at is not None and now - breaker.limited_at >= QUIET
 
 
-def shared(tokens: int, *, new: int, retries: int) -> tuple[int, int]:
-    """How tokens go to waiting new jobs and to retries: 4 to 1, and what one leaves to the other."""
-    for_retries = min(retries, tokens // 5 if new else tokens)
-    for_new = min(new, tokens - for_retries)
-    return for_new, min(retries, tokens - for_new)
+def meant_for_retries(handed: int, tokens: int) -> int:
+    """How many of the next `tokens` are meant for retries, after `handed` were given out: every fifth."""
+    return (handed + tokens) // NEW_TO_RETRIES - handed // NEW_TO_RETRIES
+
+
+def shared(tokens: int, meant: int, *, new: int, retries: int) -> tuple[int, int]:
+    """How tokens go to waiting new jobs and to retries: as meant, and what one leaves to the other."""
+    for_retries = min(retries, max(meant, tokens - new))
+    return min(new, tokens - for_retries), for_retries

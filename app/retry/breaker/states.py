@@ -99,6 +99,7 @@ class Breaker:
         rate: Tokens per second.
         tokens: In the bucket at `tokens_at`.
         tokens_at: When they were counted.
+        handed: Tokens given out so far; every fifth is meant for a retry.
         step_at: Begin of the present step.
         step_successes: Results in this step.
         step_failures: Results in this step, rate limits too.
@@ -127,6 +128,7 @@ class Breaker:
     rate: float = 0.0
     tokens: float = 0.0
     tokens_at: datetime | None = None
+    handed: int = 0
     step_at: datetime | None = None
     step_successes: int = 0
     step_failures: int = 0

@@ -149,6 +149,7 @@ def test_an_unknown_baseline():
     [
         (10, 100, 100, (8, 2)),
         (10, 100, 0, (10, 0)),
+        (10, 100, 1, (9, 1)),
         (10, 0, 100, (0, 10)),
         (10, 3, 100, (3, 7)),
         (4, 100, 100, (4, 0)),
@@ -157,4 +158,12 @@ def test_an_unknown_baseline():
 )
 def test_four_to_one(tokens: int, new: int, retries: int, expected: tuple[int, int]):
     """New jobs and retries share the bucket 4 : 1, and what one leaves goes to the other."""
-    assert ramp.shared(tokens, new=new, retries=retries) == expected
+    assert ramp.shared(tokens, ramp.meant_for_retries(0, tokens), new=new, retries=retries) == expected
+
+
+def test_retries_are_not_starved_by_single_tokens():
+    """Where tokens come one by one, every fifth is a retry's."""
+    driver, for_retries = ramping(), 0
+    for _ in range(50):
+        for_retries += driver.wait(0.1).claim(1).for_retries
+    assert for_retries == 10
