@@ -3,11 +3,14 @@
 Pure and total: it draws once, from the `rng` it is given, and never raises over a failure, however odd.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import assert_never
 
-from .draft import BY_TYPE, FIXED, Draft, Limit, past_deadline, waited_too_long
+from . import adapt
+from .circumstances import Circumstances
+from .draft import BY_TYPE, FIXED, Draft, Limit, bounds, past_deadline, waited_too_long
 from .failure import Failure, Remediation
 from .policy import (
     ByType,
@@ -26,6 +29,7 @@ from .policy import (
     Step,
     Tier,
 )
+from .presets import NONE
 from .words import duration
 
 MAX_WAIT = timedelta(hours=24)
@@ -44,6 +48,7 @@ def decide(  # noqa: PLR0913  The whole case is in the arguments; nothing is loo
     now: datetime,
     rng: Random,
     max_wait: timedelta = MAX_WAIT,
+    around: Circumstances | None = None,
 ) -> Decision:
     """What follows this failure, explained.
 
@@ -56,21 +61,27 @@ def decide(  # noqa: PLR0913  The whole case is in the arguments; nothing is loo
         now: Aware; the decision's times are counted from it.
         rng: Drawn from once. `rng_for` makes one that can be made again.
         max_wait: The longest a job waits for one reason without spending an attempt.
+        around: The breaker and the budget of its dependency, history, load, peak hours; None: nothing of it acts.
     """
     match tier:
         case Foreign():
-            return _foreign(failure, tier, now)
+            decision = _foreign(failure, tier, now)
+            if around is None or not isinstance(decision, Retry):
+                return decision
+            draft = Draft(failure, exception, attempts, NONE, Limit(None), limits, now, rng, max_wait, around=around)
+            return _moved_later(decision, draft)
         case ByType():
             policy = tier.policies[failure.type]
             limit = _limit(policy, limits, tier.max_retries_bound)
-            influences = BY_TYPE
+            influences = BY_TYPE if around is None else adapt.BY_TYPE
         case Fixed():
             policy = tier.policy
             limit = _limit(policy, limits, None)
-            influences = FIXED
+            influences = FIXED if around is None else adapt.FIXED
         case _:
             assert_never(tier)
-    draft = Draft(failure, exception, attempts, policy, limit, limits, now, rng, max_wait, steps=[_verdict(failure)])
+    steps = [_verdict(failure)]
+    draft = Draft(failure, exception, attempts, policy, limit, limits, now, rng, max_wait, steps=steps, around=around)
     for influence in influences:
         cause = influence(draft)
         if cause is not None:
@@ -134,6 +145,19 @@ def _foreign(failure: Failure, tier: Foreign, now: datetime) -> Decision:
             return Retry(at, delay, tuple(steps), priority, queue, lock)
         case _:
             assert_never(tier.verdict)
+
+
+def _moved_later(retry: Retry, draft: Draft) -> Decision:
+    """A foreign strategy's retry, not before its dependency lets anybody in; what waits for that costs no attempt."""
+    draft.steps.extend(retry.explanation)
+    draft.seconds = draft.floor = retry.delay.total_seconds()
+    for influence in adapt.FOREIGN:
+        influence(draft)
+    if draft.waiting is None:
+        at, delay = _later(draft.now, draft.seconds)
+        return replace(retry, at=at, delay=delay, explanation=tuple(draft.steps))
+    ended = bounds(draft)
+    return _timed(draft) if ended is None else _buried(draft.failure, draft.steps, ended)
 
 
 def _timed(draft: Draft) -> Retry | Snooze:

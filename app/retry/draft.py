@@ -12,6 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from .backoff import Jitter, Spread, spread
+from .circumstances import Circumstances
 from .failure import Effect, Failure, FailureType
 from .policy import DeathCause, JobLimits, RetryPolicy, SnoozeReason, Step
 from .words import duration, ordinal
@@ -43,6 +44,7 @@ class Draft:
         seconds: The wait so far.
         floor: What jitter must not go below.
         range: From where the wait is drawn, if not from the policy's jitter.
+        around: What is known beside; read by the influences of `adapt`.
     """
 
     failure: Failure
@@ -60,6 +62,7 @@ class Draft:
     floor: float = 0.0
     range: Spread | None = None
     steps: list[Step] = field(default_factory=list)
+    around: Circumstances | None = None
 
     @property
     def retry(self) -> int:

@@ -1,0 +1,162 @@
+"""Influences that look beyond the failure: the breaker and the budget of the dependency, history, load, peak hours.
+
+They read `Draft.around`, and stand between those of `draft`: `BY_TYPE` and `FIXED` here are its sequences with them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from . import draft as plain
+from .breaker.local import Seen
+from .breaker.states import State
+from .draft import Draft, Influence, Limit
+from .learning import DEEP_JOBS, is_seldom_worth_it, learned_factor, load_factor
+from .offpeak import peak_end
+from .policy import DeathCause, SnoozeReason
+from .words import duration
+
+SPREAD_SECONDS = 5.0
+"""Over how long jobs that wait for the same moment are spread."""
+
+LOOK_AGAIN = timedelta(seconds=60)
+"""Where a breaker has no end of its own. The claim holds the job anyway; this is when it stands in line again."""
+
+OFF_PEAK_SPREAD_SECONDS = 300.0
+
+
+def caught(draft: Draft) -> DeathCause | None:
+    """A job whose dependency went down under it gets its attempt back, unless one attempt is all it was given."""
+    around = draft.around
+    one_attempt = draft.limit.retries == 0 and bool(draft.limit.source)
+    if around is not None and around.caught and not one_attempt:
+        draft.waiting = SnoozeReason.DEPENDENCY_OPEN
+        draft.exempt = f"{around.dependency} let nobody in" if not draft.failure.retryable else draft.exempt
+    return None
+
+
+def caught_once(draft: Draft) -> DeathCause | None:
+    """The same for a policy of the task's own, where no retries are as much as one attempt."""
+    return None if draft.limit.retries == 0 else caught(draft)
+
+
+def one_fewer(draft: Draft) -> DeathCause | None:
+    """Where such retries seldom succeed there is one fewer, but one: else nobody would learn that they do again."""
+    samples = draft.around.samples if draft.around else None
+    retries = draft.limit.retries
+    if samples is None or retries is None or retries <= 1 or not is_seldom_worth_it(samples):
+        return None
+    draft.limit = Limit(retries - 1, f"{draft.limit.source} (one fewer: they seldom succeed)")
+    return None
+
+
+def learned(draft: Draft) -> DeathCause | None:
+    """Sooner where such retries usually succeed, later where they seldom do."""
+    samples = draft.around.samples if draft.around else None
+    if samples is None or draft.seconds <= 0 or (factor := learned_factor(samples)) == 1:
+        return None
+    _multiply(draft, factor)
+    text = f"{samples.ratio:.0%} of {samples.retries} such retries succeed".replace("%", " %")
+    numbers = {"success_ratio": samples.ratio, "samples_count": samples.retries, "delay_seconds": draft.seconds}
+    draft.say("learned", f"{text} → ×{factor:g} = {duration(draft.seconds)}", numbers)
+    return None
+
+
+def load(draft: Draft) -> DeathCause | None:
+    """Later where the queue is deep: what waits is not helped by more of it."""
+    jobs = draft.around.ready_jobs if draft.around else 0
+    if draft.seconds <= 0 or (factor := load_factor(jobs)) == 1:
+        return None
+    _multiply(draft, factor)
+    text = f"queue depth {jobs} > {DEEP_JOBS} → ×{factor:g} = {duration(draft.seconds)}"
+    draft.say("load", text, {"queue_depth_jobs": jobs, "delay_seconds": draft.seconds})
+    return None
+
+
+def _multiply(draft: Draft, factor: float) -> None:
+    draft.seconds = min(draft.seconds * factor, max(draft.policy.max_seconds, draft.seconds))
+
+
+def gate(draft: Draft) -> DeathCause | None:
+    """Not before the breaker is looked at again. A job that was caught is back in line then, however long its wait."""
+    around = draft.around
+    given_back = draft.waiting is SnoozeReason.DEPENDENCY_OPEN
+    if around is None or (around.breaker is None and not given_back):
+        return None
+    breaker = around.breaker or Seen(around.dependency or "")
+    if not (given_back or breaker.shut):
+        return None
+    at = _looked_at(breaker, draft.now) + timedelta(seconds=draft.rng.uniform(0, SPREAD_SECONDS))
+    seconds = max((at - draft.now).total_seconds(), draft.floor)
+    draft.seconds = seconds if given_back else max(seconds, draft.seconds)
+    back = ", the attempt is given back" if given_back else ""
+    text = f"breaker of {breaker.name} {_reading(breaker)}{back} → {_clock(draft.now, draft.seconds)}"
+    draft.say("breaker", text, {"generation_number": breaker.generation, "delay_seconds": draft.seconds})
+    return None
+
+
+def _looked_at(breaker: Seen, now: datetime) -> datetime:
+    if breaker.shut:
+        due = [each for each in (breaker.until, breaker.probe_at) if each is not None and each > now]
+        return min(due, default=now + LOOK_AGAIN)
+    return max(now, breaker.until or now)
+
+
+def _reading(breaker: Seen) -> str:
+    match breaker.state:
+        case State.OPEN if breaker.until is not None:
+            return f"open until {breaker.until:%H:%M:%S}"
+        case State.RAMPING if breaker.until is not None:
+            return f"paused until {breaker.until:%H:%M:%S}"
+        case State.CLOSED:
+            return "closed meanwhile"
+        case _:
+            return breaker.state.value.replace("_", "-")
+
+
+def _clock(now: datetime, seconds: float) -> str:
+    return f"{now + timedelta(seconds=min(seconds, 1e9)):%H:%M:%S}"
+
+
+def afford(draft: Draft) -> DeathCause | None:
+    """A retry that the dependency's budget has no token for waits for one."""
+    around = draft.around
+    if around is None or draft.waiting is not None or around.budget_seconds <= 0:
+        return None
+    draft.waiting = SnoozeReason.BUDGET
+    draft.seconds = max(draft.seconds, around.budget_seconds)
+    numbers = {"budget_seconds": around.budget_seconds, "delay_seconds": draft.seconds}
+    draft.say("budget", f"retry budget of {around.dependency} is empty → {duration(draft.seconds)}", numbers)
+    return None
+
+
+def off_peak(draft: Draft) -> DeathCause | None:
+    """Work that can wait is not retried in the dear hours."""
+    hours = draft.around.peak if draft.around else None
+    if hours is None:
+        return None
+    end = peak_end(draft.now + timedelta(seconds=min(draft.seconds, 1e9)), hours)
+    if end is None:
+        return None
+    seconds = (end - draft.now).total_seconds() + draft.rng.uniform(0, OFF_PEAK_SPREAD_SECONDS)
+    draft.seconds = max(draft.seconds, seconds)
+    text = f"peak hours {hours} → {_clock(draft.now, draft.seconds)}"
+    draft.say("off_peak", text, {"delay_seconds": draft.seconds})
+    return None
+
+
+def _around(influences: Sequence[Influence], *, caught_by: Influence, adapted: bool) -> tuple[Influence, ...]:
+    """Put ours in their places: after what forbids a repetition, around the plan, and after the draw."""
+    ours: dict[Influence, tuple[Influence, ...]] = {
+        plain.unsafe_to_repeat: (caught_by,),
+        plain.wait_as_told: (one_fewer,) if adapted else (),
+        plain.plan: (learned, load) if adapted else (),
+        plain.jitter: (gate, afford, off_peak),
+    }
+    return tuple(each for influence in influences for each in (influence, *ours.get(influence, ())))
+
+
+BY_TYPE = _around(plain.BY_TYPE, caught_by=caught, adapted=True)
+FIXED = _around(plain.FIXED, caught_by=caught_once, adapted=False)
+
+FOREIGN = (caught, gate, afford)
+"""What may move the time that a foreign strategy named, and only to later."""

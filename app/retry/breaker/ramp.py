@@ -1,0 +1,124 @@
+"""How waiting jobs are let out: a token bucket whose rate grows by little, and shrinks by much when calls fail.
+
+Additive increase, multiplicative decrease, in steps of five seconds. It ends when the bucket has not been the limit for
+a minute, never merely at a rate: who leaves with a backlog brings the stampede back.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from .states import Breaker
+
+STEP = timedelta(seconds=5)
+QUIET = timedelta(seconds=60)
+START_SHARE = 0.1
+PACED_SHARE = 0.7
+SHRINK = 0.7
+DOUBLE = 2.0
+GROW = 1.05
+FEEL = 1.15
+"""Growth where the rate before is not known: fast enough to arrive, slow enough not to overshoot by a fifth."""
+
+LEAST_RATE = 1.0
+"""Calls per second that a ramp starts with at least: one call alone shows nothing for a step."""
+
+FAILED_SHARE = 0.1
+LEAST_RESULTS = 3
+NEW_TO_RETRIES = 5
+"""Of five tokens four are for new jobs."""
+
+DEPTH_SECONDS = 0.05
+"""How much a bucket holds, as time at its rate: what is saved up comes out at once."""
+
+
+def begun(breaker: Breaker, now: datetime, *, share: float = START_SHARE, start: float | None = None) -> Breaker:
+    """The row with a ramp that starts at `start` calls per second, or at a share of the throughput before."""
+    known = breaker.baseline or 0.0
+    return replace(
+        breaker,
+        rate=max(LEAST_RATE, known * share if start is None else start),
+        tokens=0.0,
+        tokens_at=now,
+        step_at=now,
+        step_successes=0,
+        step_failures=0,
+        step_starved=False,
+        limited_at=now,
+    )
+
+
+class Drawn(NamedTuple):
+    """Tokens taken from the bucket, and the row without them."""
+
+    breaker: Breaker
+    tokens: int
+
+
+def drawn(breaker: Breaker, want: int, now: datetime) -> Drawn:
+    """Take up to `want` tokens."""
+    since = 0.0 if breaker.tokens_at is None else max(0.0, (now - breaker.tokens_at).total_seconds())
+    depth = max(1.0, breaker.rate * DEPTH_SECONDS)
+    tokens = min(depth, breaker.tokens + breaker.rate * since)
+    taken = min(want, int(tokens + 1e-9))
+    starved = taken < want
+    left = replace(
+        breaker,
+        tokens=max(0.0, tokens - taken),
+        tokens_at=now,
+        handed=breaker.handed + taken,
+        step_starved=breaker.step_starved or starved,
+        limited_at=now if starved else breaker.limited_at,
+    )
+    return Drawn(left, taken)
+
+
+def next_token_at(breaker: Breaker) -> datetime | None:
+    """When the bucket has a token again; None: it has one."""
+    if breaker.tokens >= 1 or breaker.tokens_at is None or breaker.rate <= 0:
+        return None
+    return breaker.tokens_at + timedelta(seconds=(1 - breaker.tokens) / breaker.rate)
+
+
+def failed_share(breaker: Breaker) -> float | None:
+    """Share of failures in this step; None where there are too few results to tell."""
+    results = breaker.step_successes + breaker.step_failures
+    return breaker.step_failures / results if results >= LEAST_RESULTS else None
+
+
+def stepped(breaker: Breaker, now: datetime) -> Breaker:
+    """The row with the rate of the next step, if this one is over."""
+    if breaker.step_at is not None and now - breaker.step_at < STEP:
+        return breaker
+    return replace(
+        breaker, rate=_next_rate(breaker), step_at=now, step_successes=0, step_failures=0, step_starved=False
+    )
+
+
+def _next_rate(breaker: Breaker) -> float:
+    share = failed_share(breaker)
+    if share is None:
+        return breaker.rate
+    if share >= FAILED_SHARE:
+        return max(LEAST_RATE, breaker.rate * SHRINK)
+    if not breaker.step_starved:
+        return breaker.rate
+    if not breaker.baseline:
+        return breaker.rate * FEEL
+    return breaker.rate * (DOUBLE if breaker.rate < breaker.baseline / 2 else GROW)
+
+
+def is_over(breaker: Breaker, now: datetime) -> bool:
+    """Whether the bucket has not been the limit for a minute."""
+    return breaker.limited_at is not None and now - breaker.limited_at >= QUIET
+
+
+def meant_for_retries(handed: int, tokens: int) -> int:
+    """How many of the next `tokens` are meant for retries, after `handed` were given out: every fifth."""
+    return (handed + tokens) // NEW_TO_RETRIES - handed // NEW_TO_RETRIES
+
+
+def shared(tokens: int, meant: int, *, new: int, retries: int) -> tuple[int, int]:
+    """How tokens go to waiting new jobs and to retries: as meant, and what one leaves to the other."""
+    for_retries = min(retries, max(meant, tokens - new))
+    return min(new, tokens - for_retries), for_retries

@@ -1,0 +1,169 @@
+"""Ramping: the waiting jobs are let out by a bucket that feels its way."""
+
+import pytest
+
+from app.retry.breaker import ramp
+from app.retry.breaker.states import State
+from app.retry.failure import FailureType
+
+from .driver import Driver, ramping
+
+
+def pour(driver: Driver, seconds: float, *, failing: float = 0.0, poll: float = 0.02) -> int:
+    """Take what the bucket gives for a while, and report it; a share of the calls fails. Returns the calls."""
+    calls = 0
+    for _ in range(round(seconds / poll)):
+        taken = driver.wait(poll).claim(1000).jobs
+        calls += taken
+        failed = round(taken * failing)
+        driver.report(successes=taken - failed, failures=failed)
+    return calls
+
+
+def test_starts_at_a_tenth():
+    """It starts at 10 % of the throughput before the trip, and hands out exactly that."""
+    driver = ramping()
+    assert driver.breaker.rate == pytest.approx(10.0)
+    assert pour(driver, 4.9) in range(47, 51)
+
+
+def test_doubles_then_creeps():
+    """Below half the baseline it doubles every 5 s, above it grows by 5 %."""
+    driver = ramping()
+    rates = []
+    for _ in range(6):
+        pour(driver, 5.1)
+        rates.append(driver.breaker.rate)
+    assert rates == pytest.approx([20, 40, 80, 84, 88.2, 92.61])
+
+
+def test_no_burst_after_a_quiet_time():
+    """What was not taken is not saved up: the bucket holds a twentieth of a second."""
+    driver = ramping()
+    pour(driver, 15.3)
+    assert driver.breaker.rate == pytest.approx(80)
+    assert driver.wait(30).claim(1000).jobs == 4
+
+
+def test_does_not_grow_while_the_bucket_lasts():
+    """A rate that nobody uses up is not raised."""
+    driver = ramping()
+    for _ in range(10):
+        driver.wait(1).claim(1)
+        driver.report(successes=1)
+    assert driver.breaker.rate == pytest.approx(10.0)
+
+
+def test_shrinks_at_ten_percent():
+    """A step in which 10 % of the calls failed, or more, lowers the rate to 70 %."""
+    driver = ramping()
+    pour(driver, 15.3)
+    driver.claim(1000)
+    driver.report(successes=70, failures=30).wait(5).report(successes=1)
+    assert driver.breaker.rate == pytest.approx(0.7 * 80)
+
+
+def test_rate_limits_slow_it_down_only():
+    """Calls refused by a rate limit lower the rate, and never open the breaker."""
+    driver = ramping()
+    driver.wait(3).report(paced=50).wait(3).report(paced=1)
+    assert driver.state is State.RAMPING
+    assert driver.breaker.rate == pytest.approx(7.0)
+
+
+def test_few_results_say_nothing():
+    """Fewer than three results in a step neither raise nor lower nor open."""
+    driver = ramping()
+    driver.wait(2).report(failures=2).wait(4).report()
+    assert driver.state is State.RAMPING
+    assert driver.breaker.rate == pytest.approx(10.0)
+
+
+def test_half_of_a_step_opens():
+    """A step in which half of the calls failed opens it again, for longer."""
+    driver = ramping().wait(2).report(successes=5, failures=5)
+    assert driver.state is State.OPEN
+    assert driver.breaker.break_seconds == 3600
+    assert driver.breaker.baseline == 100.0
+
+
+def test_one_event_does_not_open():
+    """A burst of failures right after the step began is not judged yet."""
+    assert ramping().wait(1).report(failures=100).state is State.RAMPING
+
+
+def test_ends_when_it_is_not_the_limit():
+    """It ends once the bucket has not been empty for a minute, and the next break is short again."""
+    driver = ramping()
+    for _ in range(59):
+        driver.wait(1).claim(1)
+        driver.report(successes=1)
+    assert len(driver.transitions) == 3
+    driver.wait(1).report(successes=1)
+    assert driver.state is State.CLOSED
+    assert (driver.breaker.reopenings, driver.breaker.baseline) == (0, None)
+
+
+def test_does_not_end_at_a_rate():
+    """With a backlog it goes on, far beyond the throughput before: who leaves early brings the stampede back."""
+    driver = ramping()
+    for _ in range(100):
+        driver.wait(5.1).claim(10_000)
+        driver.report(successes=100)
+    assert driver.state is State.RAMPING
+    assert driver.breaker.rate > 200
+
+
+def test_the_claim_ends_it_too():
+    """Where no report comes, a claim after a quiet minute ends it."""
+    driver = ramping().wait(61)
+    assert driver.claim(10).jobs == 10
+    assert driver.state is State.CLOSED
+
+
+def test_a_hint_pauses_it():
+    """A rate limit's hint stops the ramp until then, and lowers its rate once for all who are told."""
+    driver = ramping().paced(30).paced(30)
+    assert driver.breaker.rate == pytest.approx(7.0)
+    assert driver.claim(5).jobs == 0
+    assert driver.wait(120).claim(5).jobs == 5
+    assert driver.state is State.CLOSED
+
+
+def test_held_out_of_a_ramp():
+    """Jobs without access hold it here too."""
+    driver = ramping().report(holding=(1, 2, 3), kind=FailureType.PERMANENT_AUTH)
+    assert driver.state is State.HELD
+
+
+def test_an_unknown_baseline():
+    """Without a throughput to lead back to, it starts at one call per second and grows by 15 % a step."""
+    driver = Driver().paced(1, throughput=None).wait(1)
+    assert driver.breaker.rate == 1.0
+    pour(driver, 30)
+    assert driver.breaker.rate == pytest.approx(ramp.FEEL**6)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "new", "retries", "expected"),
+    [
+        (10, 100, 100, (8, 2)),
+        (10, 100, 0, (10, 0)),
+        (10, 100, 1, (9, 1)),
+        (10, 0, 100, (0, 10)),
+        (10, 3, 100, (3, 7)),
+        (4, 100, 100, (4, 0)),
+        (0, 5, 5, (0, 0)),
+    ],
+)
+def test_four_to_one(tokens: int, new: int, retries: int, expected: tuple[int, int]):
+    """New jobs and retries share the bucket 4 : 1, and what one leaves goes to the other."""
+    assert ramp.shared(tokens, ramp.meant_for_retries(0, tokens), new=new, retries=retries) == expected
+
+
+def test_retries_are_not_starved_by_single_tokens():
+    """Where tokens come one by one, every fifth is a retry's."""
+    driver, for_retries = ramping(), 0
+    for _ in range(50):
+        for_retries += driver.wait(0.1).claim(1).for_retries
+    assert for_retries == 10
