@@ -1,19 +1,33 @@
 """What the guide says in tables is what the code does, and its commands and code are valid."""
 
+import asyncio
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from app.cli.joke_server import JokeServer
+from app.queue.submit import Submission, submit
 from app.retry.policy import RetryPolicy
 from app.retry.presets import default_policies
 from app.retry.taxonomy import TAXONOMY
 from app.retry.words import duration
 
+from .api.process import running
+from .application import serving, settings_for
+from .queue.workers import working
+
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
+PATHS = json.loads((GUIDE.parent / "openapi.json").read_text(encoding="utf-8"))["paths"]
+OPERATIONS = {f"{method.upper()} {path}" for path, operations in PATHS.items() for method in operations}
+HERE = "http://127.0.0.1:8000"
 
 
 def block(page: str, name: str) -> str:
@@ -29,14 +43,54 @@ def waits(policy: RetryPolicy) -> str:
     return ", ".join(duration(policy.wait_seconds(n)) for n in range(1, (policy.max_retries or 0) + 1)) or "—"
 
 
-def commands(page: str) -> list[str]:
-    """The arguments of each ``$ python -m app …`` in a page's console blocks."""
+def commands(page: str, program: str) -> list[str]:
+    """The arguments of each ``$ program …`` in a page's console blocks; a backslash joins two lines."""
     text = (GUIDE / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [line for each in blocks for line in re.findall(r"^\$ python -m app (.*)", each, re.MULTILINE)]
+    joined = [re.sub(r"\\\n\s*", "", each) for each in blocks]
+    return [line for each in joined for line in re.findall(rf"^\$ {program} (.*)", each, re.MULTILINE)]
 
 
-@pytest.mark.parametrize("arguments", commands("failures.md"))
+@dataclass(frozen=True)
+class Call:
+    """A curl of the guide.
+
+    Attributes:
+        words: As curl is given them.
+        status: Of the answer, as the comment behind says; without one, 200.
+    """
+
+    words: tuple[str, ...]
+    status: str
+
+    @classmethod
+    def of(cls, arguments: str) -> "Call":
+        """Read a line; what stands behind a blank and # is its comment."""
+        given, _, comment = arguments.partition(" # ")
+        said = re.match(r"\d{3}\b", comment)
+        return cls(tuple(shlex.split(given)), said[0] if said else "200")
+
+    @property
+    def url(self) -> str:
+        """Where it goes."""
+        return next(word for word in self.words if word.startswith(HERE))
+
+    @property
+    def operation(self) -> str | None:
+        """What it asks for, as the OpenAPI file names it: ``POST /tasks/{task}``."""
+        posts = "POST" if "-d" in self.words else "GET"
+        method = self.words[self.words.index("-X") + 1] if "-X" in self.words else posts
+        path = urlsplit(self.url).path
+        fitting = [each for each in OPERATIONS if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), f"{method} {path}")]
+        return min(fitting, key=lambda each: each.count("{"), default=None)
+
+
+def calls(page: str) -> list[Call]:
+    """Every curl of a page."""
+    return [Call.of(line) for line in commands(page, "curl")]
+
+
+@pytest.mark.parametrize("arguments", commands("failures.md", "python -m app"))
 def test_the_commands_about_failures(arguments: str):
     """The commands that the guide to failures shows do what they are shown for."""
     command = [sys.executable, "-m", "app", *shlex.split(arguments)]
@@ -58,3 +112,52 @@ def test_the_table_of_types():
         meaning = TAXONOMY[kind]
         rows.append(f"| {kind} | {meaning.sentence} | {meaning.actions[0]} | {policy.max_retries} | {waits(policy)} |")
     assert block("failures.md", "types") == "\n".join(rows)
+
+
+def test_every_operation_has_a_call():
+    """Each operation of the OpenAPI file is on the page of calls; a new one has to be written there."""
+    assert not OPERATIONS - {call.operation for call in calls("http.md")}
+
+
+@pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.name)
+def test_calls_are_for_operations(page: Path):
+    """No page shows a call that the API does not know."""
+    assert not [call for call in calls(page.name) if call.operation is None]
+
+
+@pytest.mark.anyio
+async def test_the_page_of_calls(database_url: str, tmp_path: Path):
+    """The page of calls, run from top to bottom against a server and a worker, is answered as it says."""
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    with JokeServer() as jokes:
+        settings = settings_for(database_url, joke_api=jokes.url)
+        async with serving(settings) as (queue, _):
+            async with queue.connection() as conn:  # As on a fresh start: the first job is the worker's own.
+                await submit(
+                    conn, Submission(task_name="app.tasks.maintenance.retry_stalled_jobs", args={"timestamp": 0})
+                )
+            with running(tmp_path / "log", DATABASE_URL=database_url) as address:
+                async with working(queue):
+                    for call in calls("http.md"):
+                        assert await answer(call, address, tmp_path / "answer") == call.status, call
+
+
+async def answer(call: Call, address: str, into: Path) -> str:
+    """The status that curl is answered with."""
+    words = [word.replace(HERE, address) for word in call.words]
+    curl = [
+        "curl",
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "30",
+        "--output",
+        str(into),
+        "--write-out",
+        "%{http_code}",
+    ]
+    process = await asyncio.create_subprocess_exec(*curl, *words, stdout=asyncio.subprocess.PIPE)
+    told, _ = await process.communicate()
+    assert process.returncode == 0
+    return told.decode()

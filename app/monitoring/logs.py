@@ -111,8 +111,9 @@ def _adopt_others(level: int) -> None:
     """Let uvicorn's lines come to us, and quieten those who tell what we tell better, or tell too much."""
     for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):
         logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
+        if logger.hasHandlers():  # Else its lines are not wanted: that is all that --no-access-log does.
+            logger.handlers.clear()
+            logger.propagate = True
     for name in ("procrastinate", "httpx", "httpcore"):  # httpx logs whole addresses, with their query, at INFO.
         logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
 

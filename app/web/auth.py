@@ -6,7 +6,7 @@ server's own tasks. Without any key this machine's own user may do all of it, an
 
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import psycopg
 from fastapi import Depends, Request
@@ -24,16 +24,18 @@ from .sign_in_limit import SignInLimit
 ASSETS = ("/docs/swagger/", "/docs/start/", "/dashboard/static/")
 """Files that every installation has alike. They and `PROBES` are all that needs no key."""
 
-_BEARER = HTTPBearer(auto_error=False, description="A key made by `afresh keys create`, or ADMIN_API_KEY.")
 
+class Requires(HTTPBearer):
+    """A route's dependency: the least role that may use it. It gives the route its caller.
 
-@dataclass(frozen=True, slots=True)
-class Requires:
-    """A route's dependency: the least role that may use it. It gives the route its caller."""
+    A scheme of FastAPI's, so that the description says what is needed; `SignIn` has read the key already.
+    """
 
-    role: Role
+    def __init__(self, role: Role) -> None:
+        super().__init__(scheme_name="HTTPBearer", description="A key made by `afresh keys create`, or ADMIN_API_KEY.")
+        self.role = role
 
-    async def __call__(self, request: Request, _: Annotated[Any, Depends(_BEARER)]) -> Caller:
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]  # FastAPI takes whatever it gives.
         """Return the caller.
 
         Raises:

@@ -1,6 +1,5 @@
 """What every response tells a browser not to do. No page of ours needs anything from another host, or inline code."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = (
@@ -17,6 +16,9 @@ HEADERS = {
     "x-frame-options": "DENY",
 }
 
+_ALWAYS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_CACHED = {b"etag", b"cache-control"}
+
 
 class SecurityHeaders:
     """ASGI middleware that adds `HEADERS`, and keeps answers out of caches unless a route says otherwise."""
@@ -29,11 +31,11 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                if "etag" not in headers:  # Static files are revalidated; all else changes from moment to moment.
-                    headers.setdefault("cache-control", "no-store")
+                given: list[tuple[bytes, bytes]] = message["headers"]
+                names = {name for name, _ in given}
+                message["headers"] = given + [pair for pair in _ALWAYS if pair[0] not in names]
+                if not names & _CACHED:  # Static files are revalidated; all else changes from moment to moment.
+                    message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
