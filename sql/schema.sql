@@ -138,6 +138,115 @@ WITH RECURSIVE lane AS (
 SELECT * FROM lane;
 $$;
 
+CREATE TABLE afresh.failure_hour (
+    hour timestamp with time zone NOT NULL,
+    task_name text NOT NULL,
+    failure_type text NOT NULL,
+    queue_name text NOT NULL,
+    failures bigint NOT NULL,
+    jobs bigint NOT NULL,
+    retries bigint NOT NULL,
+    retries_failed bigint NOT NULL,
+    retries_succeeded bigint NOT NULL,
+    retries_before_success bigint NOT NULL,
+    deaths bigint NOT NULL,
+    calls_of_dead bigint NOT NULL,
+    spent interval NOT NULL,
+    last_seen timestamp with time zone
+);
+
+COMMENT ON COLUMN afresh.failure_hour.jobs IS 'Jobs that had not met this type before.';
+
+COMMENT ON COLUMN afresh.failure_hour.retries IS 'Decisions to try again, at the cost of an attempt.';
+
+COMMENT ON COLUMN afresh.failure_hour.retries_failed IS 'Retries that ended in this failure.';
+
+COMMENT ON COLUMN afresh.failure_hour.retries_succeeded IS 'Retries after this failure with which the job succeeded.';
+
+COMMENT ON COLUMN afresh.failure_hour.retries_before_success IS 'All retries of those jobs.';
+
+COMMENT ON COLUMN afresh.failure_hour.deaths IS 'Dead letters that this failure made.';
+
+COMMENT ON COLUMN afresh.failure_hour.calls_of_dead IS 'All attempts of those jobs.';
+
+COMMENT ON COLUMN afresh.failure_hour.spent IS 'Time of workers in the attempts that failed.';
+
+CREATE FUNCTION afresh.fresh_hours(p_through bigint DEFAULT NULL::bigint, p_recoveries bigint[] DEFAULT NULL::bigint[]) RETURNS SETOF afresh.failure_hour
+    LANGUAGE sql STABLE ROWS 100
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+    SELECT date_trunc('hour', a.ended_at, 'UTC'), a.task_name, a.failure_type, a.queue_name,
+           count(*),
+           count(*) FILTER (WHERE NOT EXISTS (
+               SELECT FROM afresh.attempt e
+               WHERE e.job_id = a.job_id AND e.id < a.id AND e.failure_type = a.failure_type
+           )),
+           count(*) FILTER (WHERE a.counted AND a.decision = 'retry'),
+           count(*) FILTER (WHERE a.counted AND a.attempt > 1),
+           0, 0,
+           count(*) FILTER (WHERE a.decision = 'dead_letter'),
+           coalesce(sum(a.attempt) FILTER (WHERE a.decision = 'dead_letter'), 0),
+           sum(a.ended_at - a.started_at),
+           max(a.ended_at)
+    FROM afresh.attempt a
+    WHERE a.id > coalesce((SELECT folded_id FROM afresh.failure_fold), 0)
+      AND a.id <= coalesce(p_through, 9223372036854775807)
+      AND a.failure_type IS NOT NULL
+    GROUP BY 1, 2, 3, 4
+    UNION ALL
+    SELECT date_trunc('hour', r.recovered_at, 'UTC'), r.task_name, last.failure_type, r.queue_name,
+           0, 0, 0, 0, count(*), sum(r.retries), 0, 0, interval '0', NULL
+    FROM unnest(coalesce(p_recoveries, ARRAY(SELECT id FROM afresh.recovery))) AS wanted (id)
+    JOIN afresh.recovery r ON r.id = wanted.id
+    CROSS JOIN LATERAL (
+        SELECT e.failure_type FROM afresh.attempt e
+        WHERE e.job_id = r.job_id AND e.counted AND e.failure_type IS NOT NULL
+        ORDER BY e.id DESC LIMIT 1
+    ) last
+    GROUP BY 1, 2, 3, 4
+$$;
+
+CREATE FUNCTION afresh.failures_since(p_since timestamp with time zone) RETURNS SETOF afresh.failure_hour
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT failure_hour.hour,
+     failure_hour.task_name,
+     failure_hour.failure_type,
+     failure_hour.queue_name,
+     failure_hour.failures,
+     failure_hour.jobs,
+     failure_hour.retries,
+     failure_hour.retries_failed,
+     failure_hour.retries_succeeded,
+     failure_hour.retries_before_success,
+     failure_hour.deaths,
+     failure_hour.calls_of_dead,
+     failure_hour.spent,
+     failure_hour.last_seen
+    FROM afresh.failure_hour
+   WHERE (failure_hour.hour >= failures_since.p_since)
+ UNION ALL
+  SELECT fresh_hours.hour,
+     fresh_hours.task_name,
+     fresh_hours.failure_type,
+     fresh_hours.queue_name,
+     fresh_hours.failures,
+     fresh_hours.jobs,
+     fresh_hours.retries,
+     fresh_hours.retries_failed,
+     fresh_hours.retries_succeeded,
+     fresh_hours.retries_before_success,
+     fresh_hours.deaths,
+     fresh_hours.calls_of_dead,
+     fresh_hours.spent,
+     fresh_hours.last_seen
+    FROM afresh.fresh_hours() fresh_hours(hour, task_name, failure_type, queue_name, failures, jobs, retries, retries_failed, retries_succeeded, retries_before_success, deaths, calls_of_dead, spent, last_seen)
+   WHERE (fresh_hours.hour >= failures_since.p_since);
+END;
+
 CREATE FUNCTION afresh.first_job_since(p_at timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
     SET enable_seqscan TO 'off'
@@ -166,6 +275,67 @@ BEGIN
         END IF;
     END LOOP;
     RETURN v_low;
+END;
+$$;
+
+CREATE FUNCTION afresh.fold_failures(p_most integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    v_fold afresh.failure_fold;
+    v_through bigint;
+    v_attempts integer := 0;
+    v_recoveries bigint[];
+BEGIN
+    SELECT * FROM afresh.failure_fold INTO v_fold FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    v_through := v_fold.folded_id;
+    IF v_fold.noted_by < pg_snapshot_xmin(pg_current_snapshot()) THEN
+        SELECT count(*), max(id)
+        FROM (SELECT id FROM afresh.attempt WHERE id > v_fold.folded_id AND id <= v_fold.noted_id
+              ORDER BY id LIMIT p_most) AS next
+        INTO v_attempts, v_through;
+        IF v_attempts < p_most THEN
+            v_through := v_fold.noted_id;
+        END IF;
+    END IF;
+    v_recoveries := ARRAY(SELECT id FROM afresh.recovery ORDER BY id LIMIT p_most);
+
+    INSERT INTO afresh.failure_hour AS h
+    SELECT hour, task_name, failure_type, queue_name, sum(failures), sum(jobs), sum(retries), sum(retries_failed),
+           sum(retries_succeeded), sum(retries_before_success), sum(deaths), sum(calls_of_dead), sum(spent),
+           max(last_seen)
+    FROM afresh.fresh_hours(v_through, v_recoveries)
+    GROUP BY 1, 2, 3, 4
+    ON CONFLICT ON CONSTRAINT failure_hour_pkey DO UPDATE
+    SET failures = h.failures + excluded.failures,
+        jobs = h.jobs + excluded.jobs,
+        retries = h.retries + excluded.retries,
+        retries_failed = h.retries_failed + excluded.retries_failed,
+        retries_succeeded = h.retries_succeeded + excluded.retries_succeeded,
+        retries_before_success = h.retries_before_success + excluded.retries_before_success,
+        deaths = h.deaths + excluded.deaths,
+        calls_of_dead = h.calls_of_dead + excluded.calls_of_dead,
+        spent = h.spent + excluded.spent,
+        last_seen = greatest(h.last_seen, excluded.last_seen);
+
+    INSERT INTO afresh.failure_group
+    SELECT * FROM afresh.fresh_groups(v_through)
+    ON CONFLICT ON CONSTRAINT failure_group_pkey DO UPDATE
+    SET failures = excluded.failures, deaths = excluded.deaths, first_seen = excluded.first_seen,
+        last_seen = excluded.last_seen, last_attempt = excluded.last_attempt, failure_type = excluded.failure_type,
+        exception_type = excluded.exception_type, message = excluded.message, remediation = excluded.remediation,
+        traceback = excluded.traceback, tasks = excluded.tasks, dependencies = excluded.dependencies;
+
+    INSERT INTO afresh.failure_group_hour AS h
+    SELECT * FROM afresh.fresh_group_hours(v_through)
+    ON CONFLICT ON CONSTRAINT failure_group_hour_pkey DO UPDATE SET failures = h.failures + excluded.failures;
+
+    DELETE FROM afresh.recovery WHERE id = ANY (v_recoveries);
+    UPDATE afresh.failure_fold SET folded_id = v_through WHERE folded_id < v_through;
+    RETURN v_attempts + cardinality(v_recoveries);
 END;
 $$;
 
@@ -199,6 +369,87 @@ BEGIN
 END;
 $$;
 
+CREATE TABLE afresh.failure_group_hour (
+    fingerprint text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    failures bigint NOT NULL,
+    CONSTRAINT failure_group_hour_failures_check CHECK ((failures > 0))
+);
+
+CREATE FUNCTION afresh.fresh_group_hours(p_through bigint DEFAULT NULL::bigint) RETURNS SETOF afresh.failure_group_hour
+    LANGUAGE sql STABLE ROWS 100
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+    SELECT a.fingerprint, date_trunc('hour', a.ended_at, 'UTC'), count(*)
+    FROM afresh.attempt a
+    WHERE a.id > coalesce((SELECT folded_id FROM afresh.failure_fold), 0)
+      AND a.id <= coalesce(p_through, 9223372036854775807)
+      AND a.failure_type IS NOT NULL AND a.fingerprint IS NOT NULL
+    GROUP BY 1, 2
+$$;
+
+CREATE TABLE afresh.failure_group (
+    fingerprint text NOT NULL,
+    failures bigint NOT NULL,
+    deaths bigint NOT NULL,
+    first_seen timestamp with time zone NOT NULL,
+    last_seen timestamp with time zone NOT NULL,
+    last_attempt bigint NOT NULL,
+    failure_type text NOT NULL,
+    exception_type text,
+    message text,
+    remediation text,
+    traceback text,
+    tasks text[] NOT NULL,
+    dependencies text[] NOT NULL,
+    CONSTRAINT failure_group_deaths_check CHECK ((deaths >= 0)),
+    CONSTRAINT failure_group_failures_check CHECK ((failures > 0))
+);
+
+COMMENT ON COLUMN afresh.failure_group.last_attempt IS 'Id of the newest failure; its type, message and traceback are the sample.';
+
+COMMENT ON COLUMN afresh.failure_group.dependencies IS 'Those that its jobs named; an empty one stands for jobs that named none.';
+
+CREATE FUNCTION afresh.fresh_groups(p_through bigint DEFAULT NULL::bigint) RETURNS SETOF afresh.failure_group
+    LANGUAGE sql STABLE ROWS 100
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+    WITH counted AS (
+        SELECT a.fingerprint, a.task_name, coalesce(j.afresh_dependency, '') AS dependency, count(*) AS failures,
+               count(*) FILTER (WHERE a.decision = 'dead_letter') AS deaths,
+               min(a.ended_at) AS first_seen, max(a.ended_at) AS last_seen, max(a.id) AS last_attempt
+        FROM afresh.attempt a
+        LEFT JOIN procrastinate_jobs j ON j.id = a.job_id
+        WHERE a.id > coalesce((SELECT folded_id FROM afresh.failure_fold), 0)
+          AND a.id <= coalesce(p_through, 9223372036854775807)
+          AND a.failure_type IS NOT NULL AND a.fingerprint IS NOT NULL
+        GROUP BY 1, 2, 3
+    ),
+    fresh AS (
+        SELECT c.fingerprint, sum(c.failures)::bigint AS failures, sum(c.deaths)::bigint AS deaths,
+               min(c.first_seen) AS first_seen, max(c.last_seen) AS last_seen, max(c.last_attempt) AS last_attempt,
+               array_agg(c.task_name) AS tasks, array_agg(c.dependency) AS dependencies
+        FROM counted c
+        GROUP BY 1
+    )
+    SELECT f.fingerprint, coalesce(g.failures, 0) + f.failures, coalesce(g.deaths, 0) + f.deaths,
+           least(g.first_seen, f.first_seen), greatest(g.last_seen, f.last_seen), f.last_attempt,
+           newest.failure_type, newest.exception_type, newest.message, newest.remediation, newest.traceback,
+           ARRAY(SELECT DISTINCT t FROM unnest(g.tasks || f.tasks) t ORDER BY t),
+           ARRAY(SELECT DISTINCT d FROM unnest(g.dependencies || f.dependencies) d ORDER BY d)
+    FROM fresh f
+    JOIN afresh.attempt newest ON newest.id = f.last_attempt
+    LEFT JOIN afresh.failure_group g ON g.fingerprint = f.fingerprint
+$$;
+
+CREATE FUNCTION afresh.group_status(p_last_attempt bigint, p_resolved_attempt bigint, p_muted_until timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (p_muted_until > now()) THEN 'muted'::text WHEN (p_resolved_attempt IS NULL) THEN 'open'::text WHEN (p_last_attempt > p_resolved_attempt) THEN 'regression'::text ELSE 'resolved'::text END;
+
 CREATE FUNCTION afresh.job_state(p_status public.procrastinate_job_status, p_scheduled_at timestamp with time zone, p_ran boolean) RETURNS text
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_status = 'todo'::public.procrastinate_job_status) AND (p_scheduled_at > now())) THEN CASE WHEN p_ran THEN 'retrying'::text ELSE 'scheduled'::text END WHEN (p_status = 'todo'::public.procrastinate_job_status) THEN 'ready'::text WHEN (p_status = ANY (ARRAY['doing'::public.procrastinate_job_status, 'aborting'::public.procrastinate_job_status])) THEN 'running'::text ELSE (p_status)::text END;
@@ -225,6 +476,24 @@ CROSS JOIN LATERAL (
 ) first
 WHERE p_queues IS NULL OR l.queue_name = ANY (p_queues)
 ); END;
+$$;
+
+CREATE FUNCTION afresh.note_failures() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    v_newest bigint;
+BEGIN
+    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+        RAISE EXCEPTION 'note_failures has to come before whatever its transaction writes'
+            USING HINT = 'Its transaction id has to be newer than the id it notes.';
+    END IF;
+    SELECT coalesce(max(id), 0) FROM afresh.attempt INTO v_newest;
+    INSERT INTO afresh.failure_fold DEFAULT VALUES ON CONFLICT DO NOTHING;
+    UPDATE afresh.failure_fold
+    SET noted_id = greatest(v_newest, folded_id), noted_by = pg_current_xact_id()
+    WHERE noted_id = folded_id OR noted_by > pg_current_xact_id();
+END;
 $$;
 
 CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[]) RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer)
@@ -264,6 +533,16 @@ WITH RECURSIVE lane AS (
     ) hop
 )
 SELECT * FROM lane;
+$$;
+
+CREATE FUNCTION afresh.record_recovery() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO afresh.recovery (job_id, task_name, queue_name, retries)
+    VALUES (NEW.id, NEW.task_name, NEW.queue_name, OLD.attempts);
+    RETURN NULL;
+END;
 $$;
 
 CREATE FUNCTION afresh.runnable(p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean) RETURNS record
@@ -902,6 +1181,104 @@ ALTER TABLE afresh.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
     CACHE 1
 );
 
+CREATE TABLE afresh.failure_fold (
+    singleton boolean DEFAULT true NOT NULL,
+    folded_id bigint DEFAULT 0 NOT NULL,
+    noted_id bigint DEFAULT 0 NOT NULL,
+    noted_by xid8 DEFAULT '0'::xid8 NOT NULL,
+    CONSTRAINT failure_fold_notes_ahead CHECK ((noted_id >= folded_id)),
+    CONSTRAINT failure_fold_singleton_check CHECK (singleton)
+);
+
+COMMENT ON COLUMN afresh.failure_fold.folded_id IS 'The attempts up to this one are folded; those after it must not be purged.';
+
+CREATE TABLE afresh.failure_mark (
+    fingerprint text NOT NULL,
+    resolved_attempt bigint,
+    resolved_at timestamp with time zone,
+    resolved_by text,
+    resolved_because text,
+    muted_until timestamp with time zone,
+    muted_at timestamp with time zone,
+    muted_by text,
+    muted_because text,
+    CONSTRAINT failure_mark_muted_by_somebody CHECK ((num_nulls(muted_until, muted_at, muted_by, muted_because) = ANY (ARRAY[0, 4]))),
+    CONSTRAINT failure_mark_resolved_by_somebody CHECK ((num_nulls(resolved_attempt, resolved_at, resolved_by, resolved_because) = ANY (ARRAY[0, 4])))
+);
+
+COMMENT ON COLUMN afresh.failure_mark.resolved_attempt IS 'The newest failure of the group then: a later one is a regression.';
+
+CREATE VIEW afresh.failure_groups AS
+ WITH fresh AS MATERIALIZED (
+         SELECT fresh_groups.fingerprint,
+            fresh_groups.failures,
+            fresh_groups.deaths,
+            fresh_groups.first_seen,
+            fresh_groups.last_seen,
+            fresh_groups.last_attempt,
+            fresh_groups.failure_type,
+            fresh_groups.exception_type,
+            fresh_groups.message,
+            fresh_groups.remediation,
+            fresh_groups.traceback,
+            fresh_groups.tasks,
+            fresh_groups.dependencies
+           FROM afresh.fresh_groups() fresh_groups(fingerprint, failures, deaths, first_seen, last_seen, last_attempt, failure_type, exception_type, message, remediation, traceback, tasks, dependencies)
+        )
+ SELECT g.fingerprint,
+    g.failures,
+    g.deaths,
+    g.first_seen,
+    g.last_seen,
+    g.last_attempt,
+    g.failure_type,
+    g.exception_type,
+    g.message,
+    g.remediation,
+    g.traceback,
+    g.tasks,
+    g.dependencies,
+    afresh.group_status(g.last_attempt, m.resolved_attempt, m.muted_until) AS status,
+    m.resolved_at,
+    m.resolved_by,
+    m.resolved_because,
+    m.muted_until,
+    m.muted_at,
+    m.muted_by,
+    m.muted_because
+   FROM (( SELECT failure_group.fingerprint,
+            failure_group.failures,
+            failure_group.deaths,
+            failure_group.first_seen,
+            failure_group.last_seen,
+            failure_group.last_attempt,
+            failure_group.failure_type,
+            failure_group.exception_type,
+            failure_group.message,
+            failure_group.remediation,
+            failure_group.traceback,
+            failure_group.tasks,
+            failure_group.dependencies
+           FROM afresh.failure_group
+          WHERE (NOT (failure_group.fingerprint IN ( SELECT fresh.fingerprint
+                   FROM fresh)))
+        UNION ALL
+         SELECT fresh.fingerprint,
+            fresh.failures,
+            fresh.deaths,
+            fresh.first_seen,
+            fresh.last_seen,
+            fresh.last_attempt,
+            fresh.failure_type,
+            fresh.exception_type,
+            fresh.message,
+            fresh.remediation,
+            fresh.traceback,
+            fresh.tasks,
+            fresh.dependencies
+           FROM fresh) g
+     LEFT JOIN afresh.failure_mark m ON ((m.fingerprint = g.fingerprint)));
+
 CREATE TABLE afresh.hold (
     kind afresh.hold_kind NOT NULL,
     name text NOT NULL,
@@ -1098,6 +1475,24 @@ COMMENT ON COLUMN afresh.progress.number IS 'From 1 within the job, without gaps
 
 COMMENT ON COLUMN afresh.progress.report IS 'Rises within its worker: a report that is sent twice is stored once.';
 
+CREATE TABLE afresh.recovery (
+    id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    task_name text NOT NULL,
+    queue_name text NOT NULL,
+    retries integer NOT NULL,
+    recovered_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE afresh.recovery ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.recovery_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE ONLY afresh.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
 
@@ -1119,6 +1514,21 @@ ALTER TABLE ONLY afresh.dead_letter
 ALTER TABLE ONLY afresh.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY afresh.failure_fold
+    ADD CONSTRAINT failure_fold_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY afresh.failure_group_hour
+    ADD CONSTRAINT failure_group_hour_pkey PRIMARY KEY (fingerprint, hour);
+
+ALTER TABLE ONLY afresh.failure_group
+    ADD CONSTRAINT failure_group_pkey PRIMARY KEY (fingerprint);
+
+ALTER TABLE ONLY afresh.failure_hour
+    ADD CONSTRAINT failure_hour_pkey PRIMARY KEY (hour, task_name, failure_type, queue_name);
+
+ALTER TABLE ONLY afresh.failure_mark
+    ADD CONSTRAINT failure_mark_pkey PRIMARY KEY (fingerprint);
+
 ALTER TABLE ONLY afresh.hold
     ADD CONSTRAINT hold_pkey PRIMARY KEY (kind, name);
 
@@ -1136,6 +1546,9 @@ ALTER TABLE ONLY afresh.migration
 
 ALTER TABLE ONLY afresh.progress
     ADD CONSTRAINT progress_pkey PRIMARY KEY (job_id, number);
+
+ALTER TABLE ONLY afresh.recovery
+    ADD CONSTRAINT recovery_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY afresh.rescue
     ADD CONSTRAINT rescue_pkey PRIMARY KEY (job_id);
@@ -1175,6 +1588,12 @@ CREATE INDEX dead_letter_task_idx ON afresh.dead_letter USING btree (task_name, 
 
 CREATE INDEX dead_letter_type_idx ON afresh.dead_letter USING btree (failure_type, id);
 
+CREATE INDEX failure_group_hour_hour_idx ON afresh.failure_group_hour USING btree (hour);
+
+CREATE INDEX failure_group_largest_idx ON afresh.failure_group USING btree (failures DESC, last_attempt DESC);
+
+CREATE INDEX failure_group_newest_idx ON afresh.failure_group USING btree (last_attempt DESC);
+
 CREATE INDEX idempotency_expires_idx ON afresh.idempotency USING btree (expires_at);
 
 CREATE INDEX job_option_batch_idx ON afresh.job_option USING btree (batch_id, job_id) WHERE (batch_id IS NOT NULL);
@@ -1199,3 +1618,4 @@ CREATE INDEX afresh_jobs_unsuccessful_idx ON public.procrastinate_jobs USING btr
 CREATE TRIGGER afresh_follow_replay AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((new.afresh_letter IS NOT NULL) AND (new.status = ANY (ARRAY['succeeded'::procrastinate_job_status, 'failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status])))) EXECUTE FUNCTION follow_replay();
 CREATE TRIGGER afresh_follow_replay_gone AFTER DELETE ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.afresh_letter IS NOT NULL) AND (old.status = ANY (ARRAY['todo'::procrastinate_job_status, 'doing'::procrastinate_job_status])))) EXECUTE FUNCTION follow_replay();
 CREATE TRIGGER afresh_follow_revival AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'failed'::procrastinate_job_status) AND (new.status = 'todo'::procrastinate_job_status))) EXECUTE FUNCTION follow_revival();
+CREATE TRIGGER afresh_jobs_recovered AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'doing'::procrastinate_job_status) AND (new.status = 'succeeded'::procrastinate_job_status) AND (old.attempts > 0))) EXECUTE FUNCTION record_recovery();

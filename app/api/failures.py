@@ -1,6 +1,6 @@
 """What failed, over HTTP: the taxonomy, and how often each type was met."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from ..retry.failure import FailureType, Remediation
 from ..retry.taxonomy import TAXONOMY
-from ..store.failures import TypeCount, count_types
+from ..store.failures import TypeCount, count_types, first_hour
 from ..web.auth import VIEWER
 from ..web.limits import StrictRoute
 from ..web.problem import responses
@@ -26,7 +26,7 @@ class FailureTypeItem(BaseModel):
     retryable: bool = Field(description="Whether trying again can help by itself.")
     remediations: list[Remediation] = Field(description="What helps, the recommended one first.")
     failures: int = Field(description="Ended runs in the time asked for.", examples=[12])
-    jobs: int = Field(description="Jobs they belong to.", examples=[4])
+    jobs: int = Field(description="Jobs that met it for the first time then.", examples=[4])
     last_seen: Time | None
 
 
@@ -39,10 +39,11 @@ class FailureTypes(BaseModel):
 
 @router.get("/types", summary="List the failure types, with counts", responses=responses(422))
 async def list_types(
-    conn: ReadingConnection, hours: Annotated[int, Query(ge=1, le=24 * 90, description="Until now.")] = 24
+    conn: ReadingConnection,
+    hours: Annotated[int, Query(ge=1, le=24 * 90, description="The present one and those before it.")] = 24,
 ) -> FailureTypes:
     """Return all sixteen types, met or not."""
-    counts = await count_types(conn, timedelta(hours=hours))
+    counts = await count_types(conn, first_hour(datetime.now(UTC), hours))
     return FailureTypes(hours=hours, items=[_item(kind, counts.get(kind)) for kind in FailureType])
 
 

@@ -86,6 +86,20 @@ class UnknownQueue(RequestRefused):
         super().__init__(f"no task, job or pause names a queue {name!r}")
 
 
+class UnknownGroup(RequestRefused):
+    """No failure has this fingerprint."""
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__(f"no failure has the fingerprint {fingerprint!r}")
+
+
+class NotMarked(RequestRefused):
+    """Nobody said about the group what is to be taken back."""
+
+    def __init__(self, fingerprint: str, mark: str) -> None:
+        super().__init__(f"failure group {fingerprint!r} is not {mark}")
+
+
 class JobGone(RequestRefused):
     """What an Idempotency-Key stands for is not kept any more."""
 

@@ -33,11 +33,13 @@ from .errors import (
     MalformedBody,
     NoResult,
     NotJson,
+    NotMarked,
     NotOverHttp,
     RemoteAddress,
     RoleNeeded,
     TooManyWrongKeys,
     UnknownBatch,
+    UnknownGroup,
     UnknownQueue,
     WrongKey,
 )
@@ -121,6 +123,8 @@ TABLE: Mapping[type[Exception], Kind] = {
         members=lambda error: {"state": error.state, "failure_type": error.failure_type},
     ),
     UnknownBatch: Kind("unknown-batch", 404, "No such batch"),
+    UnknownGroup: Kind("unknown-group", 404, "No such failure group"),
+    NotMarked: Kind("not-marked", 409, "There is nothing to take back"),
     UnknownQueue: Kind("unknown-queue", 404, "No such queue"),
     WrongState: Kind(
         "wrong-state", 409, "The job is not in a state for this", members=lambda error: {"state": error.state}

@@ -1,0 +1,289 @@
+"""Failure groups over HTTP: failures of one cause, counted, and the way from there to their dead letters."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Body, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..queue.app import Afresh
+from ..queue.catalog import Catalog
+from ..retry.failure import FailureType, Remediation
+from ..retry.taxonomy import TAXONOMY
+from ..store import groups
+from ..store.groups import GroupFilter
+from ..store.paging import COUNTED_EXACTLY, Row
+from ..web.auth import VIEWER, Operator
+from ..web.errors import InvalidInput, NotMarked, UnknownGroup
+from ..web.limits import StrictRoute
+from ..web.paging import BIGGEST_ID, PageOf, PageQuery
+from ..web.problem import responses
+from ..web.reading import Queue, ReadingConnection
+from .fields import Duration, Moment, QueueName, Text, Time
+from .job_query import LONGEST_TEXT
+from .queues import Because
+
+router = APIRouter(prefix="/failures/groups", tags=["failures"], route_class=StrictRoute)
+
+GroupStatus = Literal["open", "resolved", "regression", "muted"]
+Fingerprint = Annotated[Text, Path(examples=["9f86d081884c7d65"])]
+CHANGES = responses(400, 403, 404, 409, 413, 415, 422, 503)
+
+
+class GroupQuery(PageQuery):
+    """Which groups, in which order, and which part of them."""
+
+    status: GroupStatus | None = None
+    task: QueueName | None = Field(None, description="Slug or full name of a task that fails so.")
+    type: FailureType | None = None
+    dependency: Text | None = Field(None, description="Of the job, or of its task where the job names none.")
+    seen_from: Moment | None = Field(None, description="Seen last at this time or later; ISO 8601 with an offset.")
+    seen_to: Moment | None = Field(None, description="Seen last before.")
+    new_from: Moment | None = Field(None, description="Seen first at this time or later.")
+    new_to: Moment | None = Field(None, description="Seen first before.")
+    text: Text | None = Field(
+        None,
+        max_length=LONGEST_TEXT,
+        description="Occurs in the message or the class of the newest failure, or in the name of a task, in upper or "
+        "lower case.",
+    )
+    order: groups.Order = Field("last_seen", description="The newest or the largest first.")
+    cursor: str | None = Field(None, max_length=41, description="`next_cursor` of the page before.")
+
+    def position(self) -> tuple[int | None, int | None]:
+        """The newest failure, and by count the count, of the group that the page before ended with.
+
+        Raises:
+            InvalidInput: The cursor is none of ours, or of another order.
+        """
+        if self.cursor is None:
+            return None, None
+        parts = self.cursor.split("-")
+        known = all(part.isascii() and part.isdecimal() and int(part) <= BIGGEST_ID for part in parts)
+        if not known or len(parts) != (2 if self.order == "count" else 1):
+            raise InvalidInput("cursor", "not a next_cursor of this order")
+        return int(parts[-1]), int(parts[0]) if self.order == "count" else None
+
+    def chosen(self, catalog: Catalog) -> GroupFilter:
+        """The filter, as the store takes it."""
+        info = catalog.find(self.task) if self.task else None
+        relying = [info.name for info in catalog if info.depends_on == self.dependency] if self.dependency else []
+        return GroupFilter(
+            status=self.status,
+            task_name=info.name if info else self.task,
+            failure_type=self.type,
+            dependency=self.dependency,
+            tasks_of_dependency=relying,
+            seen_from=self.seen_from,
+            seen_to=self.seen_to,
+            new_from=self.new_from,
+            new_to=self.new_to,
+            text=self.text,
+        )
+
+
+class Resolved(BaseModel):
+    """Who took a group for resolved."""
+
+    at: Time
+    by: str = Field(examples=["local"])
+    reason: str
+
+
+class Muted(Resolved):
+    """Who muted a group."""
+
+    until: Time
+
+
+class FailureGroup(BaseModel):
+    """Failures of one cause. Its type, exception, message and remediation are those of the newest."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    fingerprint: str = Field(examples=["9f86d081884c7d65"])
+    status: GroupStatus = Field(description="regression: it failed again after it was resolved.")
+    failures: int = Field(description="Ever.", examples=[1204])
+    deaths: int = Field(description="Dead letters that they made.", examples=[17])
+    first_seen: Time
+    last_seen: Time
+    failure_type: str = Field(examples=["TRANSIENT_NETWORK"])
+    exception_type: str | None = Field(examples=["httpx.ConnectError"])
+    message: str | None
+    remediation: Remediation | None
+    advice: str | None = Field(description="What the type means and what follows, in words.")
+    tasks: list[str] = Field(description="That fail so, by name.")
+    dependencies: list[str] = Field(description="That their jobs rely on, by name.")
+    sparkline: list[int] = Field(description="Failures in each of 24 hours, the present one last.")
+    resolved: Resolved | None = Field(description="By whom, when and why; also where it failed again since.")
+    muted: Muted | None
+    dead_letters: str = Field(description="Where its pending dead letters are listed.")
+    replay: dict[str, Any] = Field(description="Body for `POST /dead-letters/bulk/preview`, to replay them all.")
+
+
+class GroupPage(PageOf[FailureGroup]):
+    """Some groups."""
+
+
+class GroupFailure(BaseModel):
+    """One failure of a group."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    job_id: int
+    attempt: int
+    task_name: str
+    queue: str
+    ended_at: Time
+    worker: int | None = Field(validation_alias="worker_id")
+    message: str | None
+    decision: str | None = Field(description="retry, snooze or dead_letter.")
+    reason: str | None = Field(description="Why that followed, in one line.")
+
+
+class GroupDetail(FailureGroup):
+    """A group with its sample, its newest failures and its letters."""
+
+    traceback: str | None = Field(description="Of the newest failure, without secrets.")
+    pending_letters: int = Field(description="Its dead letters that wait for somebody.", examples=[17])
+    pending_letters_is_exact: bool = Field(description="False: there are more, only so many were counted.")
+    recent: list[GroupFailure] = Field(description="The newest failures that are still kept, the newest first.")
+
+
+class Mute(Because):
+    """Until when a group is to be quiet, and why."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"duration": "4h", "reason": "the provider mends it"}]}
+    )
+
+    until: Moment | None = Field(None, description="ISO 8601 with an offset.")
+    duration: Duration | None = Field(None, description="From now: seconds, or 30s, 5m, 2h, 7d.")
+
+    @model_validator(mode="after")
+    def _one_end(self) -> "Mute":
+        if (self.until is None) == (self.duration is None):
+            raise ValueError("one of until and duration")
+        return self
+
+    def end(self, now: datetime) -> datetime:
+        """When it ends.
+
+        Raises:
+            InvalidInput: That is over.
+        """
+        end = self.until or now + (self.duration or now - now)
+        if end <= now:
+            raise InvalidInput("until", "a time to come")
+        return end
+
+
+@router.get("", dependencies=[VIEWER], summary="List failure groups", responses=responses(422, 503))
+async def list_groups(wanted: Annotated[GroupQuery, Query()], conn: ReadingConnection, queue: Queue) -> GroupPage:
+    """Return one page of the groups that fit: by their newest failure, or the largest first."""
+    before, before_count = wanted.position()
+    page = await groups.list_groups(
+        conn,
+        wanted.chosen(queue.catalog),
+        order=wanted.order,
+        limit=wanted.limit,
+        before=before,
+        before_count=before_count,
+        offset=wanted.offset,
+    )
+    shown = GroupPage.of(page, lambda row: FailureGroup.model_validate(_shape(row, queue)))
+    if wanted.order == "count" and shown.next_cursor:
+        shown.next_cursor = f"{shown.items[-1].failures}-{shown.next_cursor}"
+    return shown
+
+
+@router.get("/{fingerprint}", dependencies=[VIEWER], summary="Show a failure group", responses=responses(404, 422, 503))
+async def show_group(fingerprint: Fingerprint, conn: ReadingConnection, queue: Queue) -> GroupDetail:
+    """Return one group with a sample traceback, its newest failures and how many of its dead letters wait."""
+    return await _show(conn, fingerprint, queue)
+
+
+@router.post("/{fingerprint}/resolve", summary="Take a group for resolved", responses=CHANGES)
+async def resolve_group(
+    fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
+) -> GroupDetail:
+    """Say that the cause is mended. A failure that comes in afterwards is a regression."""
+    async with queue.connection() as conn:
+        if not await groups.resolve_group(conn, fingerprint, actor=caller.name, reason=body.reason):
+            raise UnknownGroup(fingerprint)
+        return await _show(conn, fingerprint, queue)
+
+
+@router.post("/{fingerprint}/reopen", summary="Take a group for open again", responses=CHANGES)
+async def reopen_group(
+    fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
+) -> GroupDetail:
+    """Take back that it was resolved."""
+    async with queue.connection() as conn:
+        if not await groups.reopen_group(conn, fingerprint, actor=caller.name, reason=body.reason):
+            raise NotMarked(fingerprint, "resolved")
+        return await _show(conn, fingerprint, queue)
+
+
+@router.post("/{fingerprint}/mute", summary="Mute a group", responses=CHANGES)
+async def mute_group(
+    fingerprint: Fingerprint, body: Annotated[Mute, Body()], caller: Operator, queue: Queue
+) -> GroupDetail:
+    """Let a group be quiet until a time. It is counted all the same, and its jobs fare as before."""
+    until = body.end(datetime.now(UTC))
+    async with queue.connection() as conn:
+        if not await groups.mute_group(conn, fingerprint, until=until, actor=caller.name, reason=body.reason):
+            raise UnknownGroup(fingerprint)
+        return await _show(conn, fingerprint, queue)
+
+
+@router.post("/{fingerprint}/unmute", summary="Let a group be heard again", responses=CHANGES)
+async def unmute_group(
+    fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
+) -> GroupDetail:
+    """Take a mute back before its time."""
+    async with queue.connection() as conn:
+        if not await groups.unmute_group(conn, fingerprint, actor=caller.name, reason=body.reason):
+            raise NotMarked(fingerprint, "muted")
+        return await _show(conn, fingerprint, queue)
+
+
+async def _show(conn: ReadingConnection, fingerprint: str, queue: Afresh) -> GroupDetail:
+    row = await groups.find_group(conn, fingerprint)
+    if row is None:
+        raise UnknownGroup(fingerprint)
+    counted = row["pending_letters"]
+    exact = counted <= COUNTED_EXACTLY
+    return GroupDetail.model_validate(_shape(row, queue) | {"pending_letters_is_exact": exact})
+
+
+def _shape(row: Row, queue: Afresh) -> Row:
+    """Turn a row of the store into what clients rely on."""
+    pending = {"group": row["fingerprint"], "status": "pending"}
+    meaning = TAXONOMY.get(row["failure_type"])
+    return row | {
+        "advice": meaning.sentence if meaning else None,
+        "dependencies": _dependencies(row, queue.catalog),
+        "sparkline": row["hours"],
+        "resolved": _mark(row, "resolved"),
+        "muted": _mark(row, "muted") if row["status"] == "muted" else None,
+        "dead_letters": f"/dead-letters?{urlencode(pending)}",
+        "replay": {"action": "replay", "filter": pending},
+    }
+
+
+def _dependencies(row: Row, catalog: Catalog) -> list[str]:
+    """What the jobs named, and where some named none, what their tasks rely on."""
+    named = set(row["dependencies"])
+    if "" in named:
+        known = (catalog.find(task) for task in row["tasks"])
+        named |= {info.depends_on for info in known if info and info.depends_on}
+    return sorted(named - {""})
+
+
+def _mark(row: Row, verb: str) -> Row | None:
+    if row[f"{verb}_at"] is None:
+        return None
+    mark = {"at": row[f"{verb}_at"], "by": row[f"{verb}_by"], "reason": row[f"{verb}_because"]}
+    return mark | {"until": row["muted_until"]}
