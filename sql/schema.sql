@@ -1026,6 +1026,9 @@ CREATE VIEW afresh.jobs AS
     ( SELECT max(x.job_id) AS max
            FROM afresh.job_option x
           WHERE (x.replay_of = j.id)) AS replayed_as,
+    COALESCE(j.afresh_letter, ( SELECT l.id
+           FROM afresh.dead_letter l
+          WHERE (l.job_id = j.id))) AS dead_letter_id,
     r.result,
     COALESCE(rs.rescues, 0) AS rescues,
     last.exception_type AS last_exception_type,

@@ -27,6 +27,7 @@ from ..web.shutdown import told_of_shutdown
 from . import (
     audit,
     batches,
+    dead_letters,
     documentation,
     events,
     failures,
@@ -72,6 +73,7 @@ def create_app(queue: Afresh) -> FastAPI:
         events.router,
         job_actions.router,
         queues.router,
+        dead_letters.router,
         failures.router,
         retry.router,
         monitoring.router,

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..queue.rescue import rescue_stalled
 from ..queue.task import connection, current_job, task
+from ..store.dead_letters import fold_counts, settle_strays
 from ..store.idempotency import expire_claims
 
 
@@ -42,3 +43,23 @@ async def expire_idempotency_keys(timestamp: int) -> dict[str, int]:
     del timestamp  # As above.
     async with connection() as conn:
         return {"expired": await expire_claims(conn)}
+
+
+@task(
+    name="app.tasks.maintenance.tend_dead_letters",
+    queue="maintenance",
+    http=False,
+    lock="tend_dead_letters",
+    queueing_lock="tend_dead_letters",
+    periodic="* * * * *",
+)
+async def tend_dead_letters(timestamp: int) -> dict[str, list[int]]:
+    """Add up the counts of dead letters, and settle those whose job ended where no trigger saw it.
+
+    Returns:
+        Ids of the letters that were settled.
+    """
+    del timestamp  # As above.
+    async with connection() as conn:
+        await fold_counts(conn)
+        return {"settled": await settle_strays(conn)}
