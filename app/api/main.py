@@ -27,6 +27,7 @@ from ..web.shutdown import told_of_shutdown
 from . import (
     audit,
     batches,
+    bulk,
     dead_letters,
     documentation,
     events,
@@ -73,6 +74,7 @@ def create_app(queue: Afresh) -> FastAPI:
         events.router,
         job_actions.router,
         queues.router,
+        bulk.router,
         dead_letters.router,
         failures.router,
         retry.router,

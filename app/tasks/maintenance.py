@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from ..queue.bulk import drop_previews
 from ..queue.rescue import rescue_stalled
 from ..queue.task import connection, current_job, task
 from ..store.dead_letters import fold_counts, settle_strays
@@ -54,7 +55,7 @@ async def expire_idempotency_keys(timestamp: int) -> dict[str, int]:
     periodic="* * * * *",
 )
 async def tend_dead_letters(timestamp: int) -> dict[str, list[int]]:
-    """Add up the counts of dead letters, and settle those whose job ended where no trigger saw it.
+    """Add up the counts of dead letters, settle those whose job ended where no trigger saw it, drop old previews.
 
     Returns:
         Ids of the letters that were settled.
@@ -62,4 +63,5 @@ async def tend_dead_letters(timestamp: int) -> dict[str, list[int]]:
     del timestamp  # As above.
     async with connection() as conn:
         await fold_counts(conn)
+        await drop_previews(conn)
         return {"settled": await settle_strays(conn)}

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from ..queue.backpressure import RETRY_AFTER_SECONDS as QUEUE_FULL_SECONDS
 from ..queue.backpressure import QueueFull
+from ..queue.bulk import EmptyFilter, HasGrown, PreviewGone, UnknownBulk
 from ..queue.catalog import InvalidArguments, UnknownTask
 from ..queue.control import AlreadyPaused, NotConfirmed, NotPaused, UnknownJob, WrongState
 from ..queue.letters import NotDeployed, UnknownLetter, WrongStatus
@@ -134,6 +135,15 @@ TABLE: Mapping[type[Exception], Kind] = {
         "The dead letter has another status",
         members=lambda error: {"letter_status": error.status},
     ),
+    UnknownBulk: Kind("unknown-bulk-action", 404, "No such bulk action"),
+    PreviewGone: Kind("gone", 410, "This preview is not there any more"),
+    HasGrown: Kind(
+        "preview-again",
+        409,
+        "Many more letters match now",
+        members=lambda error: {"previewed": error.previewed, "count": error.count},
+    ),
+    EmptyFilter: Kind("invalid-input", 422, _INVALID, members=lambda error: _faults({"filter": str(error)})),
     NotDeployed: Kind(
         "task-not-deployed", 409, "Its task is not here", members=lambda error: {"task_name": error.task_name}
     ),

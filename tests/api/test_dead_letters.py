@@ -28,7 +28,7 @@ async def bury(queue: Afresh, client: httpx.AsyncClient, **args: Any) -> Json:
 
 
 async def insert(conn: AsyncConnection, count: int = 1, **columns: Any) -> None:
-    """Letters as rows, with what differs from one of nothing in particular."""
+    """Letters as rows, with what differs from one of nothing in particular; of jobs older than any that is made."""
     row = {
         "status": "pending",
         "cause": "permanent",
@@ -47,7 +47,7 @@ async def insert(conn: AsyncConnection, count: int = 1, **columns: Any) -> None:
     holes = ", ".join(["%s"] * len(row))
     await conn.execute(
         f"INSERT INTO afresh.dead_letter (job_id, priority, args, attempts, first_died_at, died_as, {names}) "  # noqa: S608 - constants of ours.
-        f"SELECT n, 5, '{{}}', 1, '2030-01-01', n, {holes} "
+        f"SELECT -n, 5, '{{}}', 1, '2030-01-01', -n, {holes} "
         "FROM generate_series((SELECT count(*) + 1 FROM afresh.dead_letter), "
         "(SELECT count(*) + %s FROM afresh.dead_letter)) n",
         [*row.values(), count],
@@ -209,7 +209,7 @@ async def test_filters(client: httpx.AsyncClient, conn: AsyncConnection, columns
     await insert(conn, 3)
     await insert(conn, **columns)
     page = (await client.get("/dead-letters", params=query)).json()
-    assert ([each["job_id"] for each in page["items"]], page["total"]) == ([4], 1)
+    assert ([each["id"] for each in page["items"]], page["total"]) == ([4], 1)
 
 
 async def test_pages(client: httpx.AsyncClient, conn: AsyncConnection):
