@@ -112,6 +112,65 @@ def _masked(text: str) -> str:
     return _CARD.sub(_redact_card, text)
 
 
+class Masked(ValueError):  # noqa: N818  Reads as what happened.
+    """A value looks masked, and is not what was shown in its place.
+
+    Attributes:
+        path: Where it is, dotted.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: is masked, and not as it was shown here; give its value, or leave it as it was")
+        self.path = path
+
+
+def restore(given: Any, original: Any) -> Any:
+    """Return `given` with what is masked in it as it is in `original`, of which its sender was shown ``redact`` alone.
+
+    Raises:
+        Masked: Something masked is new, or has moved: nobody knows what it stands for.
+    """
+    return _restored(given, original, redact(original), ())
+
+
+def _restored(given: Any, original: Any, shown: Any, path: tuple[str, ...]) -> Any:
+    if given == shown and type(given) is type(shown):
+        return original
+    match given:
+        case dict():
+            known = original if isinstance(original, dict) and isinstance(shown, dict) else {}
+            return {
+                key: _restored(item, known[key], shown[key], (*path, key))
+                if key in known
+                else _unmasked(item, (*path, key))
+                for key, item in given.items()
+            }
+        case list():
+            pairs = zip(original, shown, strict=True) if isinstance(original, list) and isinstance(shown, list) else ()
+            known_items = list(pairs)
+            return [
+                known_items[index][0]
+                if index < len(known_items) and item == known_items[index][1]
+                else _unmasked(item, (*path, str(index)))
+                for index, item in enumerate(given)
+            ]
+        case _:
+            return _unmasked(given, path)
+
+
+def _unmasked(value: Any, path: tuple[str, ...]) -> Any:
+    """`value`, in which nothing is masked."""
+    match value:
+        case str() if MASK in value:
+            raise Masked(".".join(path))
+        case dict():
+            return {key: _unmasked(item, (*path, key)) for key, item in value.items()}
+        case list():
+            return [_unmasked(item, (*path, str(index))) for index, item in enumerate(value)]
+        case _:
+            return value
+
+
 # Looked for before the patterns are: most texts have none, and finding a word is a hundred times as fast.
 _HEADER_HINTS = ("authorization", "cookie", "bearer", "basic")
 _PAIR_HINTS = ("pass", "pwd", "key", "token", "secret", "credential", "auth", "sign", "session", "pin", "cv", "dsn",

@@ -1,11 +1,12 @@
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app import redact as masking
-from app.redact import DEEPEST, LONGEST_HARMLESS, MASK, MOST_HARMLESS, is_secret, redact, redact_text
+from app.redact import DEEPEST, LONGEST_HARMLESS, MASK, MOST_HARMLESS, Masked, is_secret, redact, redact_text, restore
 
 MASKED = """
 password Password PASSWORD db_password dbPassword passwd pwd user_pwd secret client_secret clientSecret token
@@ -181,3 +182,42 @@ def test_linear(piece: str):
     began = time.process_time()
     redact_text(piece * (1_000_000 // len(piece)) + "@")
     assert time.process_time() - began < 5
+
+
+SECRETS = {
+    "user": "ann",
+    "password": "hunter2",
+    "hosts": [{"name": "a", "token": "t-one-1"}, {"name": "b", "token": "t-two-2"}],
+    "url": "https://ann:hunter2@host/x",
+}
+
+
+def test_what_comes_back_as_shown_is_as_it_was():
+    """Whoever sends back what was shown, and changed something else, has not changed the secrets."""
+    shown = redact(SECRETS)
+    assert "hunter2" not in str(shown)
+    assert restore(shown, SECRETS) == SECRETS
+    assert restore(shown | {"user": "bob"}, SECRETS) == SECRETS | {"user": "bob"}
+    assert restore(shown | {"password": "new"}, SECRETS) == SECRETS | {"password": "new"}
+    without = {key: value for key, value in shown.items() if key != "password"}
+    assert "password" not in restore(without, SECRETS)
+    longer = shown | {"hosts": [*shown["hosts"], {"name": "c", "token": "t-three-3"}]}
+    assert restore(longer, SECRETS)["hosts"] == [*SECRETS["hosts"], {"name": "c", "token": "t-three-3"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"other": MASK}, "other"),
+        ({"user": MASK}, "user"),
+        ({"user": {"deep": [MASK]}}, "user.deep.0"),
+        ({"url": f"https://ann:{MASK}@elsewhere/x"}, "url"),
+        ({"hosts": [{"name": "b", "token": MASK}, {"name": "a", "token": MASK}]}, "hosts.0.token"),
+        ({"hosts": {"0": MASK}}, "hosts.0"),
+    ],
+)
+def test_a_mask_that_was_not_shown_there(change: dict[str, Any], path: str):
+    """A mask that is new, moved, or part of a changed text stands for nothing that is known."""
+    with pytest.raises(Masked) as refusal:
+        restore(redact(SECRETS) | change, SECRETS)
+    assert refusal.value.path == path

@@ -89,6 +89,8 @@ QueueName = Annotated[str, Strict(), AfterValidator(_storable), Field(min_length
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 JobId = Annotated[int, Field(ge=1, le=BIGGEST_ID)]
 State = Literal["ready", "scheduled", "retrying", "running", "succeeded", "failed", "cancelled", "aborted"]
+LetterStatus = Literal["pending", "retrying", "resolved", "abandoned"]
+Cause = Literal["retries_spent", "permanent", "unknown_task", "broken_strategy", "worker_lost", "waited_too_long"]
 Status = Literal["todo", "doing", "succeeded", "failed", "cancelled", "aborted"]
 
 LOCATION: dict[str, Any] = {"Location": {"description": "Where to follow it.", "schema": {"type": "string"}}}

@@ -92,7 +92,7 @@ async def retry_job(
 ) -> JobAction:
     """Run a scheduled or retrying job now, its attempts kept; or a fresh job in the place of one that ended badly."""
     async with queue.connection() as conn:
-        runs = await control.retry(conn, job_id, actor=caller.name, reason=body.reason)
+        runs = await control.retry(conn, job_id, catalog=queue.catalog, actor=caller.name, reason=body.reason)
     response.headers["Location"] = f"/jobs/{runs}"
     if runs == job_id:
         return JobAction(job_id=job_id, effect="runs_now", detail=f"Job {job_id} runs as soon as there is room.")

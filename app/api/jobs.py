@@ -64,6 +64,9 @@ class JobSummary(BaseModel):
     batch_id: int | None = Field(description="The batch it came with.", examples=[None])
     replay_of: int | None = Field(description="The ended job in whose place it runs.", examples=[None])
     replayed_as: int | None = Field(description="The newest job that runs, or ran, in its place.", examples=[None])
+    dead_letter_id: int | None = Field(
+        description="The dead letter that its end left, or in whose place it runs.", examples=[None]
+    )
     correlation_id: str | None = Field(examples=["order-7"])
     submitted_by: str | None = Field(description="The name of the API key that asked for it.", examples=["deploy"])
     args: Annotated[dict[str, Any], Redacted] = Field(examples=[{"joke_id": 42}])

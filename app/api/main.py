@@ -27,6 +27,8 @@ from ..web.shutdown import told_of_shutdown
 from . import (
     audit,
     batches,
+    bulk,
+    dead_letters,
     documentation,
     events,
     failure_groups,
@@ -81,6 +83,8 @@ def create_app(queue: Afresh) -> FastAPI:
         events.router,
         job_actions.router,
         queues.router,
+        bulk.router,
+        dead_letters.router,
         failures.router,
         failure_groups.router,
         failure_trends.router,

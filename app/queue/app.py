@@ -31,7 +31,7 @@ from .worker import AfreshWorker
 
 _PACKAGE = __name__.rpartition(".queue.")[0]
 
-TASK_MODULES = (f"{_PACKAGE}.tasks.jokes", f"{_PACKAGE}.tasks.maintenance")
+TASK_MODULES = tuple(f"{_PACKAGE}.tasks.{name}" for name in ("jokes", "maintenance", "dead_letters"))
 """Our own tasks, loaded by name: rooms above this one are never imported from it."""
 
 

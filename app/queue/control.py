@@ -12,7 +12,9 @@ from psycopg import AsyncConnection
 from ..postgres.sqlfiles import load
 from ..store import holds
 from ..store.audit import record
-from .replay import live_replay, replay
+from .catalog import Catalog
+from .letters import bring_back, letter_of_job
+from .replay import AlreadyReplayed, Changes, live_replay, replay
 
 SQL = load("control")
 
@@ -35,14 +37,6 @@ class WrongState(Exception):  # noqa: N818 - as above.
     def __init__(self, text: str, state: str) -> None:
         super().__init__(text)
         self.state = state
-
-
-class AlreadyReplayed(Exception):  # noqa: N818 - as above.
-    """Another job waits or runs in the place of this one."""
-
-    def __init__(self, job_id: int, replay_id: int) -> None:
-        super().__init__(f"job {replay_id} waits or runs in the place of job {job_id}")
-        self.replay_id = replay_id
 
 
 class NotConfirmed(Exception):  # noqa: N818 - as above.
@@ -105,29 +99,44 @@ async def cancel(conn: AsyncConnection[Any], job_id: int, *, actor: str, reason:
     return job
 
 
-async def retry(conn: AsyncConnection[Any], job_id: int, *, actor: str, reason: str | None = None) -> int:
+async def retry(
+    conn: AsyncConnection[Any], job_id: int, *, catalog: Catalog, actor: str, reason: str | None = None
+) -> int:
     """Run a job that waits for its time now, or a fresh one in the place of one that ended; return the one that runs.
+
+    One that has a dead letter is replayed by that, whichever of the letter's jobs it is.
 
     Raises:
         UnknownJob: There is none of this id.
         WrongState: It is ready, runs, or has succeeded.
+        WrongStatus: Its dead letter is resolved.
         AlreadyReplayed: A fresh one waits or runs already.
+        NotDeployed: The task of its dead letter is not registered here.
         AlreadyQueued: A job with the fresh one's queueing lock waits.
     """
     async with conn.transaction():
         job = await _lock(conn, job_id)
+        details: dict[str, Any] = {}
         if job.state in {"scheduled", "retrying"}:
             await _move(conn, job_id, Move(), at_once=True)
             runs = job_id
         elif job.state in _ENDED_BADLY:
-            if found := await live_replay(conn, job_id):
-                raise AlreadyReplayed(job_id, found)
-            runs = await replay(conn, job_id)
+            runs, details = await _replay(conn, job_id, catalog)
         else:
             raise WrongState(f"job {job_id} is {job.state}: there is nothing to retry", job.state)
-        details = {"replayed_as": runs} if runs != job_id else {}
         await record(conn, actor=actor, action="job.retry", target=str(job_id), reason=reason, details=details)
     return runs
+
+
+async def _replay(conn: AsyncConnection[Any], job_id: int, catalog: Catalog) -> tuple[int, dict[str, Any]]:
+    """Return the fresh job, and what the audit says of it."""
+    if letter := await letter_of_job(conn, job_id):
+        made = await bring_back(conn, letter, Changes(), catalog=catalog)
+        return made.job_id, {"replayed_as": made.job_id, "dead_letter": letter.id}
+    if found := await live_replay(conn, job_id):
+        raise AlreadyReplayed(job_id, found)
+    runs = await replay(conn, job_id)
+    return runs, {"replayed_as": runs}
 
 
 async def reschedule(

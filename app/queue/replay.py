@@ -1,6 +1,6 @@
 """Bringing a job back that has ended: a fresh one in its place, linked to it, its attempts at zero.
 
-The old job and its history stay as they are.
+The old job and its history stay as they are. One that has a dead letter is brought back by that: see `letters`.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,14 @@ class Changes:
     queue: str | None = None
     priority: int | None = None
     run_at: datetime | None = None
+
+
+class AlreadyReplayed(Exception):  # noqa: N818  Reads as what happened.
+    """Another job waits or runs in the place of this one."""
+
+    def __init__(self, job_id: int, replay_id: int) -> None:
+        super().__init__(f"job {replay_id} waits or runs in the place of job {job_id}")
+        self.replay_id = replay_id
 
 
 async def replay(conn: AsyncConnection[Any], job_id: int, changes: Changes | None = None) -> int:

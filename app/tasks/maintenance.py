@@ -3,9 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
+from ..queue.bulk import drop_previews
 from ..queue.rescue import rescue_stalled
 from ..queue.task import connection, current_job, task
 from ..store import failures
+from ..store.dead_letters import fold_counts, settle_strays
 from ..store.idempotency import expire_claims
 
 
@@ -63,3 +65,24 @@ async def fold_failures(timestamp: int) -> dict[str, int]:
     del timestamp  # As above.
     async with connection() as conn:
         return {"folded": await failures.fold_failures(conn), "forgotten": await failures.forget_hours(conn)}
+
+
+@task(
+    name="app.tasks.maintenance.tend_dead_letters",
+    queue="maintenance",
+    http=False,
+    lock="tend_dead_letters",
+    queueing_lock="tend_dead_letters",
+    periodic="* * * * *",
+)
+async def tend_dead_letters(timestamp: int) -> dict[str, list[int]]:
+    """Add up the counts of dead letters, settle those whose job ended where no trigger saw it, drop old previews.
+
+    Returns:
+        Ids of the letters that were settled.
+    """
+    del timestamp  # As above.
+    async with connection() as conn:
+        await fold_counts(conn)
+        await drop_previews(conn)
+        return {"settled": await settle_strays(conn)}

@@ -19,8 +19,11 @@ from starlette.requests import ClientDisconnect
 
 from ..queue.backpressure import RETRY_AFTER_SECONDS as QUEUE_FULL_SECONDS
 from ..queue.backpressure import QueueFull
+from ..queue.bulk import EmptyFilter, HasGrown, PreviewGone, UnknownBulk
 from ..queue.catalog import InvalidArguments, UnknownTask
-from ..queue.control import AlreadyPaused, AlreadyReplayed, NotConfirmed, NotPaused, UnknownJob, WrongState
+from ..queue.control import AlreadyPaused, NotConfirmed, NotPaused, UnknownJob, WrongState
+from ..queue.letters import NotDeployed, UnknownLetter, WrongStatus
+from ..queue.replay import AlreadyReplayed
 from ..queue.submit import AlreadyQueued, KeyReused
 from .errors import (
     BodyTooLarge,
@@ -128,6 +131,25 @@ TABLE: Mapping[type[Exception], Kind] = {
     UnknownQueue: Kind("unknown-queue", 404, "No such queue"),
     WrongState: Kind(
         "wrong-state", 409, "The job is not in a state for this", members=lambda error: {"state": error.state}
+    ),
+    UnknownLetter: Kind("unknown-dead-letter", 404, "No such dead letter"),
+    WrongStatus: Kind(
+        "wrong-status",
+        409,
+        "The dead letter has another status",
+        members=lambda error: {"letter_status": error.status},
+    ),
+    UnknownBulk: Kind("unknown-bulk-action", 404, "No such bulk action"),
+    PreviewGone: Kind("gone", 410, "This preview is not there any more"),
+    HasGrown: Kind(
+        "preview-again",
+        409,
+        "Many more letters match now",
+        members=lambda error: {"previewed": error.previewed, "count": error.count},
+    ),
+    EmptyFilter: Kind("invalid-input", 422, _INVALID, members=lambda error: _faults({"filter": str(error)})),
+    NotDeployed: Kind(
+        "task-not-deployed", 409, "Its task is not here", members=lambda error: {"task_name": error.task_name}
     ),
     AlreadyReplayed: Kind(
         "already-replayed", 409, "Another job runs in its place", members=lambda error: {"job_id": error.replay_id}

@@ -92,6 +92,7 @@ SELECT j.id, j.task_name, j.queue_name, j.status::text AS status,
        j.lock, j.queueing_lock, j.afresh_dependency AS dependency, j.args, j.abort_requested, j.worker_id,
        o.task_type, o.correlation_id, coalesce(o.metadata, '{}') AS metadata, o.submitted_by, o.batch_id, o.replay_of,
        (SELECT max(x.job_id) FROM afresh.job_option x WHERE x.replay_of = j.id) AS replayed_as,
+       coalesce(j.afresh_letter, (SELECT l.id FROM afresh.dead_letter l WHERE l.job_id = j.id)) AS dead_letter_id,
        r.result, coalesce(rs.rescues, 0) AS rescues,
        last.exception_type AS last_exception_type, last.message AS last_message, last.failure_type AS last_failure_type,
        last.reason AS last_reason, last.ended_at AS last_failed_at

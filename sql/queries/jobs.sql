@@ -4,8 +4,8 @@
 -- One job with everything that is known of it.
 SELECT id AS job_id, task_name, queue_name AS queue, status, state, waiting_for, priority, attempts, max_retries,
        timeout, deadline, created_at, scheduled_at, started_at, ended_at, lock, queueing_lock, dependency,
-       abort_requested, worker_id, task_type, correlation_id, batch_id, replay_of, replayed_as, rescues, args, metadata,
-       submitted_by, result, last_exception_type, last_message, last_failure_type, last_reason, last_failed_at,
+       abort_requested, worker_id, task_type, correlation_id, batch_id, replay_of, replayed_as, dead_letter_id, rescues, args,
+       metadata, submitted_by, result, last_exception_type, last_message, last_failure_type, last_reason, last_failed_at,
        newest.fraction AS progress, newest.message AS progress_message
 FROM afresh.jobs
 LEFT JOIN LATERAL (
@@ -34,8 +34,8 @@ WITH page AS MATERIALIZED (
 SELECT v.id AS job_id, v.task_name, v.queue_name AS queue, v.status, v.state, v.waiting_for, v.priority, v.attempts,
        v.max_retries, v.timeout, v.deadline, v.created_at, v.scheduled_at, v.started_at, v.ended_at, v.lock,
        v.queueing_lock, v.dependency, v.abort_requested, v.worker_id, v.task_type, v.correlation_id, v.batch_id,
-       v.replay_of, v.replayed_as, v.rescues, v.args, v.metadata, v.submitted_by, v.last_exception_type,
-       v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
+       v.replay_of, v.replayed_as, v.dead_letter_id, v.rescues, v.args, v.metadata, v.submitted_by,
+       v.last_exception_type, v.last_message, v.last_failure_type, v.last_reason, v.last_failed_at
 FROM page
 CROSS JOIN LATERAL (SELECT * FROM afresh.jobs v WHERE v.id = page.id OFFSET 0) v
 ORDER BY v.id DESC;

@@ -247,7 +247,7 @@ def test_the_schema_file():
 
 COLUMNS = {
     "procrastinate_jobs": "id queue_name task_name priority lock queueing_lock args status scheduled_at attempts "
-    "abort_requested worker_id afresh_dependency afresh_claim",
+    "abort_requested worker_id afresh_letter afresh_dependency afresh_claim",
     "procrastinate_events": "id job_id type at",
     "procrastinate_workers": "id last_heartbeat",
     "procrastinate_periodic_defers": "id task_name defer_timestamp job_id periodic_id",
@@ -295,13 +295,16 @@ def test_indexes(schema: Any, index: str):
 
 
 def test_triggers(schema: Any):
-    """What our UPDATEs and INSERTs set off is what we expect: events, notifications, and nothing else."""
+    """What our UPDATEs and INSERTs set off is what we expect: events, notifications, dead letters."""
     query = """
         SELECT pg_get_triggerdef(oid) FROM pg_trigger
         WHERE tgrelid = 'procrastinate_jobs'::regclass AND NOT tgisinternal ORDER BY tgname
     """
     names = [re.sub(r"CREATE TRIGGER (\w+) (.*?) ON .*", r"\1 \2", each) for each in schema(query)]
     assert names == [
+        "afresh_follow_replay AFTER UPDATE OF status",
+        "afresh_follow_replay_gone AFTER DELETE",
+        "afresh_follow_revival AFTER UPDATE OF status",
         "procrastinate_jobs_notify_queue_job_aborted_v1 AFTER UPDATE OF abort_requested",
         "procrastinate_jobs_notify_queue_job_inserted_v1 AFTER INSERT",
         "procrastinate_trigger_abort_requested_events_v1 AFTER UPDATE OF abort_requested",

@@ -1,0 +1,200 @@
+"""Bulk actions on dead letters over HTTP: what a filter would be about, then doing it, and watching or ending that."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..queue import bulk
+from ..retry.failure import FailureType
+from ..web.auth import VIEWER, Operator
+from ..web.limits import StrictRoute
+from ..web.paging import BIGGEST_ID
+from ..web.problem import responses
+from ..web.reading import Queue, ReadingConnection
+from .dead_letters import letter_filter
+from .fields import Cause, LetterStatus, Moment, QueueName, Text, Time
+from .job_actions import Reason
+from .job_query import LONGEST_TEXT
+
+REFUSALS = (400, 403, 413, 415, 422, 503)
+
+router = APIRouter(prefix="/dead-letters/bulk", tags=["dead letters"], route_class=StrictRoute)
+
+BulkId = Annotated[int, Path(ge=1, le=BIGGEST_ID)]
+
+FASTEST = 10_000.0
+"""Letters in a second; more than any database will do."""
+
+FASTEST_UNASKED = 50.0
+HIGHEST_SHARE = 0.5
+
+
+class BulkFilter(BaseModel):
+    """Which pending letters; at least one of these."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: QueueName | None = Field(None, description="Slug or full name.")
+    queue: QueueName | None = None
+    failure_type: FailureType | None = None
+    group: Text | None = Field(None, description="Fingerprint of the failure.")
+    dependency: Text | None = Field(None, description="Of the job, or of its task.")
+    cause: Cause | None = None
+    bulk: int | None = Field(None, ge=1, le=BIGGEST_ID, strict=True, description="Touched last by this bulk action.")
+    died_from: Moment | None = Field(None, description="Died at this time or later; ISO 8601 with an offset.")
+    died_to: Moment | None = Field(None, description="Died before.")
+    text: Text | None = Field(None, max_length=LONGEST_TEXT, description="As in the list.")
+
+
+class PreviewBody(BaseModel):
+    """What is to be done, to which letters."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"action": "replay", "filter": {"failure_type": "EXTERNAL_API_DOWN"}}]},
+    )
+
+    action: Literal["replay", "abandon"]
+    filter: BulkFilter
+
+
+class TaskShare(BaseModel):
+    """Letters of one task."""
+
+    task_name: str
+    letters: int
+
+
+class GroupShare(BaseModel):
+    """Letters of one failure group, and one of their failures."""
+
+    fingerprint: str | None
+    failure_type: str | None
+    exception_type: str | None
+    message: str | None
+    letters: int
+
+
+class Preview(BaseModel):
+    """What an action would be about. Nothing is done yet."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    action: Literal["replay", "abandon"]
+    count: int = Field(description="Pending letters that match, exactly.", examples=[1000])
+    oldest: Time | None = Field(description="When the first of them died.")
+    tasks: list[TaskShare] = Field(description="The ten with most letters.")
+    groups: list[GroupShare] = Field(description="The ten with most letters.")
+    token: str = Field(description="Confirms this preview, once: this action, this filter, these letters.")
+    expires_at: Time
+
+
+class BulkBody(BaseModel):
+    """Confirms a preview."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"token": "…", "reason": "the API is back", "rate_per_second": 20}]},
+    )
+
+    token: Text = Field(description="Of the preview.")
+    reason: Text = Field(description="Why; it goes into the audit, and becomes the note of what is abandoned.")
+    rate_per_second: float = Field(
+        FASTEST_UNASKED, gt=0, le=FASTEST, description="Letters. It begins with a tenth of it, and rises for 10 s."
+    )
+    stop_share: float = Field(
+        HIGHEST_SHARE,
+        ge=0,
+        le=1,
+        description="It stops by itself when more than this share of the jobs it replayed, at least 10 of which have "
+        "ended, have died again.",
+    )
+
+
+class BulkReport(BaseModel):
+    """How far a bulk action is."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: int = Field(examples=[3])
+    action: Literal["replay", "abandon"]
+    state: Literal["waiting", "running", "done", "stopped", "cancelled", "failed"] = Field(
+        description="stopped: too many died again. failed: its own job died; retry that, and it goes on."
+    )
+    filter: dict[str, Any]
+    total: int = Field(validation_alias="previewed", description="Letters that were previewed.", examples=[1000])
+    acted: int = Field(description="Letters replayed or abandoned.", examples=[400])
+    skipped: int = Field(description="Left pending: their task is not here, or their queueing lock is held.")
+    percent: float = Field(examples=[40.0])
+    statuses: dict[LetterStatus, int] = Field(description="What became of those it acted on, so far.")
+    rate_per_second: float
+    stop_share: float
+    job_id: int = Field(description="The job that runs it; its events show the progress live.")
+    actor: str
+    reason: str
+    cancelled_by: str | None
+    confirmed_at: Time
+    ended_at: Time | None
+
+
+@router.post(
+    "/preview", summary="See what a bulk action would be about", responses=responses(400, 403, 413, 415, 422, 503)
+)
+async def preview_bulk(body: PreviewBody, caller: Operator, queue: Queue) -> Preview:
+    """Count the pending letters that match, exactly, and name their tasks and groups. The token is good for 15 minutes.
+
+    An empty filter is refused.
+    """
+    chosen = letter_filter(queue, body.filter)
+    async with queue.connection() as conn:
+        seen = await bulk.preview(conn, body.action, chosen, actor=caller.name)
+    return Preview.model_validate({"action": body.action} | {name: getattr(seen, name) for name in seen.__slots__})
+
+
+@router.post("", status_code=202, summary="Do it", responses=responses(*REFUSALS, 409, 410))
+async def start_bulk(body: BulkBody, caller: Operator, queue: Queue, response: Response) -> BulkReport:
+    """Run a previewed action as a job. The same token again answers the same action.
+
+    If more than a tenth more letters match than were previewed, it asks for another preview (409).
+    """
+    async with queue.connection() as conn:
+        bulk_id = await bulk.confirm(
+            conn,
+            body.token,
+            reason=body.reason,
+            rate_per_second=body.rate_per_second,
+            stop_share=body.stop_share,
+            actor=caller.name,
+        )
+        found = _report(await bulk.find_bulk(conn, bulk_id))
+    response.headers["Location"] = f"/dead-letters/bulk/{bulk_id}"
+    return found
+
+
+@router.get("/{bulk_id}", dependencies=[VIEWER], summary="Show a bulk action", responses=responses(404, 422, 503))
+async def show_bulk(bulk_id: BulkId, conn: ReadingConnection) -> BulkReport:
+    """Return what it has done, and what became of the letters it acted on."""
+    return _report(await bulk.find_bulk(conn, bulk_id))
+
+
+@router.post(
+    "/{bulk_id}/cancel", summary="End a bulk action", responses=responses(400, 403, 404, 409, 413, 415, 422, 503)
+)
+async def cancel_bulk(
+    bulk_id: BulkId,
+    caller: Operator,
+    queue: Queue,
+    body: Annotated[Reason, Body()] = Reason(),  # noqa: B008 - frozen in effect: nothing assigns to it.
+) -> BulkReport:
+    """Stop it before its next letters. What it has replayed goes on running."""
+    async with queue.connection() as conn:
+        await bulk.cancel(conn, bulk_id, actor=caller.name, reason=body.reason)
+        return _report(await bulk.find_bulk(conn, bulk_id))
+
+
+def _report(row: dict[str, Any]) -> BulkReport:
+    looked_at = row["acted"] + row["skipped"]
+    over = row["state"] == "done" or row["previewed"] == 0
+    percent = 100.0 if over else round(min(100.0, 100 * looked_at / row["previewed"]), 1)
+    return BulkReport.model_validate(row | {"percent": percent})

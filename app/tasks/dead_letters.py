@@ -1,0 +1,61 @@
+"""A bulk action on dead letters as a job: in small steps, at its rate, until it is done, stopped or cancelled."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from ..queue import bulk
+from ..queue.pace import Pace
+from ..queue.progress import progress
+from ..queue.task import connection, current_job, task
+
+LOOK_SECONDS = 1.0
+"""Between two looks at how the replayed jobs end, and whether somebody wants it to stop."""
+
+SHORTEST_PAUSE = 0.02
+"""Seconds between two transactions: others get their turn."""
+
+
+@task(
+    name=bulk.TASK,
+    slug="run-bulk",
+    queue=bulk.QUEUE,
+    priority=10,
+    http=False,
+    timeout=timedelta(days=365),  # As long as it takes: 100 000 letters at one a second are a day.
+)
+async def run_bulk(bulk_id: int) -> dict[str, Any]:
+    """Act on the letters of a bulk action from where it stands: another worker may have begun.
+
+    Returns:
+        The outcome, how many letters were acted on and skipped, and how many of the replayed jobs have died again.
+    """
+    job = current_job()
+    async with connection() as conn:
+        terms = await bulk.terms(conn, bulk_id, job.job_id)
+    pace, done = Pace(terms["rate_per_second"]), 0
+    clock = asyncio.get_running_loop().time
+    began = looked = clock()
+    while True:
+        now = clock()
+        limit = max(0, min(bulk.AT_ONCE, pace.due(now - began) - done))
+        look = now - looked >= LOOK_SECONDS
+        if limit or look:
+            looked = now if look else looked
+            async with connection() as conn:
+                step = await bulk.step(conn, bulk_id, limit=limit, tasks=tuple(job.app.tasks), judge=look)
+            done += limit
+            await _tell(step)
+            if step.outcome is not None:
+                return _result(step)
+        await asyncio.sleep(min(LOOK_SECONDS, max(SHORTEST_PAUSE, 1 / pace.rate)))
+
+
+async def _tell(step: bulk.Step) -> None:
+    looked_at = step.acted + step.skipped
+    fraction = 1.0 if step.outcome == "done" else min(1.0, looked_at / max(step.total, 1))
+    await progress(fraction, f"{looked_at:,} of {step.total:,} letters", acted=step.acted, skipped=step.skipped)
+
+
+def _result(step: bulk.Step) -> dict[str, Any]:
+    return {"outcome": step.outcome, "acted": step.acted, "skipped": step.skipped, "died_again": step.failed}

@@ -1,0 +1,169 @@
+-- Bulk actions on dead letters. What is asked for takes the place of /* filters */.
+
+-- name: count_matching
+-- The pending letters that a filter lets through: how many, since when, and up to which.
+SELECT count(*) AS letters, min(l.first_died_at) AS oldest, coalesce(max(l.id), 0) AS upper_id
+FROM afresh.dead_letter l
+WHERE l.status = 'pending'
+/* filters */;
+
+-- name: list_matching_tasks
+-- Whose letters they are, most first.
+SELECT l.task_name, count(*) AS letters
+FROM afresh.dead_letter l
+WHERE l.status = 'pending'
+/* filters */
+GROUP BY l.task_name
+ORDER BY 2 DESC, 1 LIMIT %(most)s;
+
+-- name: list_matching_groups
+-- What killed them, most first.
+SELECT l.fingerprint, min(l.failure_type) AS failure_type, min(l.exception_type) AS exception_type,
+       left(min(l.message), 200) AS message, count(*) AS letters
+FROM afresh.dead_letter l
+WHERE l.status = 'pending'
+/* filters */
+GROUP BY l.fingerprint
+ORDER BY 5 DESC, 1 LIMIT %(most)s;
+
+-- name: keep_preview
+-- A preview, to be confirmed with its token.
+INSERT INTO afresh.bulk (action, filter, token_hash, upper_id, previewed, expires_at, actor)
+VALUES (
+    %(action)s::afresh.bulk_action, %(filter)s::jsonb, %(token_hash)s, %(upper_id)s, %(previewed)s,
+    now() + %(ttl)s::interval, %(actor)s
+)
+RETURNING id, expires_at;
+
+-- name: drop_previews
+-- Forget what nobody confirmed in time.
+DELETE FROM afresh.bulk WHERE job_id IS NULL AND expires_at < now();
+
+-- name: find_preview
+-- The preview of a token, and nobody else confirms it until the transaction ends.
+SELECT id, action::text AS action, filter, previewed, upper_id, job_id, expires_at <= now() AS expired
+FROM afresh.bulk
+WHERE token_hash = %(token_hash)s
+FOR UPDATE;
+
+-- name: confirm_bulk
+-- Let it be run by a job.
+UPDATE afresh.bulk
+SET job_id = %(job_id)s, confirmed_at = now(), actor = %(actor)s, reason = %(reason)s,
+    rate_per_second = %(rate_per_second)s, stop_share = %(stop_share)s
+WHERE id = %(bulk_id)s;
+
+-- name: find_bulk
+-- A bulk action, what became of its letters so far, and the state of its job.
+SELECT b.id, b.action::text AS action, b.filter, b.previewed, b.previewed_at, b.actor, b.reason, b.rate_per_second,
+       b.stop_share, b.job_id, b.confirmed_at, b.acted, b.skipped, b.cancelled_by, b.outcome::text AS outcome,
+       b.ended_at, j.state AS job_state,
+       coalesce((SELECT jsonb_object_agg(s.status, s.letters) FROM (
+           SELECT l.status, count(*) AS letters FROM afresh.dead_letter l WHERE l.bulk_id = b.id GROUP BY l.status
+       ) AS s), '{}') AS statuses
+FROM afresh.bulk b
+LEFT JOIN LATERAL (SELECT * FROM afresh.jobs v WHERE v.id = b.job_id OFFSET 0) j ON true
+WHERE b.id = %(bulk_id)s;
+
+-- name: lock_bulk
+-- How far it is; whoever runs it, or wants it ended, waits here for the other.
+SELECT id, action::text AS action, filter, upper_id, previewed, actor, reason, rate_per_second, stop_share, job_id,
+       cursor, acted, skipped, cancelled_by, outcome::text AS outcome
+FROM afresh.bulk
+WHERE id = %(bulk_id)s
+FOR UPDATE;
+
+-- name: take_bulk
+-- The job that runs it now: not the first one, if that died and was replayed.
+UPDATE afresh.bulk SET job_id = %(job_id)s WHERE id = %(bulk_id)s AND job_id IS DISTINCT FROM %(job_id)s;
+
+-- name: replay_letters
+-- The next letters, oldest first, each with a fresh job in the place of the one that died. Left out are those whose task
+-- is not known, and those whose queueing lock is held.
+WITH chosen AS MATERIALIZED (
+    SELECT l.*
+    FROM afresh.dead_letter l
+    WHERE l.status = 'pending' AND l.id > %(cursor)s AND l.id <= %(upper_id)s
+    /* filters */
+    ORDER BY l.id LIMIT %(limit)s
+    FOR UPDATE OF l
+),
+fit AS MATERIALIZED (
+    SELECT nextval(pg_get_serial_sequence('procrastinate_jobs', 'id')) AS new_id, c.*
+    FROM chosen c
+    WHERE c.task_name = ANY (%(tasks)s::text[])
+),
+job AS (
+    INSERT INTO procrastinate_jobs (
+        id, queue_name, task_name, priority, lock, queueing_lock, args, afresh_dependency, afresh_letter
+    )
+    SELECT new_id, queue_name, task_name, priority, lock, queueing_lock, args, dependency, id
+    FROM fit
+    ORDER BY queueing_lock NULLS FIRST, id
+    ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
+    RETURNING id, afresh_letter
+),
+option AS (
+    INSERT INTO afresh.job_option (
+        job_id, max_retries, timeout, task_type, correlation_id, metadata, submitted_by, replay_of
+    )
+    SELECT f.new_id, o.max_retries, o.timeout, o.task_type, o.correlation_id, o.metadata, o.submitted_by,
+           coalesce(f.replayed_as, f.job_id)
+    FROM job JOIN fit f ON f.new_id = job.id
+    LEFT JOIN afresh.job_option o ON o.job_id = coalesce(f.replayed_as, f.job_id)
+),
+moved AS (
+    UPDATE afresh.dead_letter d
+    SET status = 'retrying', replays = d.replays + 1, replayed_as = job.id, bulk_id = %(bulk_id)s, changed_at = now()
+    FROM job
+    WHERE d.id = job.afresh_letter
+    RETURNING d.id
+)
+SELECT count(*) AS chosen, (SELECT count(*) FROM moved) AS acted, max(id) AS cursor FROM chosen;
+
+-- name: abandon_letters
+-- The next letters, oldest first, given up.
+WITH chosen AS MATERIALIZED (
+    SELECT l.id
+    FROM afresh.dead_letter l
+    WHERE l.status = 'pending' AND l.id > %(cursor)s AND l.id <= %(upper_id)s
+    /* filters */
+    ORDER BY l.id LIMIT %(limit)s
+    FOR UPDATE OF l
+),
+moved AS (
+    UPDATE afresh.dead_letter d
+    SET status = 'abandoned', note = %(reason)s, bulk_id = %(bulk_id)s, changed_at = now()
+    FROM chosen
+    WHERE d.id = chosen.id
+    RETURNING d.id
+)
+SELECT count(*) AS chosen, (SELECT count(*) FROM moved) AS acted, max(id) AS cursor FROM chosen;
+
+-- name: advance_bulk
+-- How far it has come.
+UPDATE afresh.bulk
+SET cursor = %(cursor)s, acted = acted + %(acted)s, skipped = skipped + %(skipped)s
+WHERE id = %(bulk_id)s;
+
+-- name: judge_bulk
+-- Of the letters it replayed, those that were resolved, and those that died again.
+SELECT (SELECT count(*) FROM afresh.dead_letter l WHERE l.bulk_id = %(bulk_id)s AND l.status = 'resolved') AS succeeded,
+       (SELECT count(*) FROM afresh.dead_letter l
+        WHERE l.bulk_id = %(bulk_id)s AND l.status = 'pending' AND l.died_as = l.replayed_as) AS failed;
+
+-- name: ask_for_end
+-- Have it end before its next letters.
+UPDATE afresh.bulk SET cancelled_by = %(actor)s WHERE id = %(bulk_id)s;
+
+-- name: cancel_run
+-- Take the job out of its queue, if no worker has it.
+UPDATE procrastinate_jobs SET status = 'cancelled' WHERE id = %(job_id)s AND status = 'todo';
+
+-- name: find_run
+-- Whether a worker has the job.
+SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE id = %(job_id)s AND status = 'doing') AS runs;
+
+-- name: end_bulk
+-- It is over.
+UPDATE afresh.bulk SET outcome = %(outcome)s::afresh.bulk_outcome, ended_at = now() WHERE id = %(bulk_id)s;
