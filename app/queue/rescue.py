@@ -127,6 +127,15 @@ async def _rescue_stalled(app: "Afresh") -> RescueReport:
     return RescueReport(tuple(rescued), tuple(buried), tuple(failed))
 
 
+async def purge_workers(conn: psycopg.AsyncConnection[Any]) -> list[int]:
+    """Forget a few of the workers that are gone and that no job names any more; return their ids.
+
+    As long as a job names its worker the row stays, so that its history tells who ran it.
+    """
+    cursor = await conn.execute(SQL["purge_workers"])
+    return [row[0] for row in await cursor.fetchall()]
+
+
 @dataclass(frozen=True, slots=True)
 class _Lost:
     job_id: int

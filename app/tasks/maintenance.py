@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from ..queue.rescue import rescue_stalled
+from ..queue.rescue import purge_workers, rescue_stalled
 from ..queue.task import connection, current_job, task
 from ..store.idempotency import expire_claims
 
@@ -42,3 +42,18 @@ async def expire_idempotency_keys(timestamp: int) -> dict[str, int]:
     del timestamp  # As above.
     async with connection() as conn:
         return {"expired": await expire_claims(conn)}
+
+
+@task(
+    name="app.tasks.maintenance.purge_gone_workers",
+    queue="maintenance",
+    http=False,
+    lock="purge_gone_workers",
+    queueing_lock="purge_gone_workers",
+    periodic="23 * * * *",
+)
+async def purge_gone_workers(timestamp: int) -> dict[str, int]:
+    """Forget workers that have stopped or died and that no job names any more, a few in each round."""
+    del timestamp  # As above.
+    async with connection() as conn:
+        return {"purged": len(await purge_workers(conn))}
