@@ -96,5 +96,4 @@ WHERE id IN (
       AND w.id <> ALL (ARRAY(SELECT DISTINCT j.worker_id FROM procrastinate_jobs j WHERE j.worker_id IS NOT NULL))
     ORDER BY w.id
     LIMIT 10
-)
-RETURNING id;
+);
