@@ -87,8 +87,8 @@ class Claims:
             cursor = await conn.execute(SQL["find_missed"], {"worker": self.worker_id, "known": known})
             return [self._claimed(row, claim) for *row, claim in await cursor.fetchall()]
 
-    async def next_due(self) -> datetime | None:
-        """When the next job that waits for its time falls due."""
+    async def next_due(self) -> float | None:
+        """Seconds until the next job that waits for its time falls due."""
         connector = self._app.connector
         if not isinstance(connector, AfreshConnector):
             return None

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -79,7 +79,16 @@ async def beat(worker: "AfreshWorker") -> None:
 
 async def rescue(worker: "AfreshWorker") -> None:
     """Take over the jobs of lost workers, out of step with the other workers."""
-    seconds = min(RESCUE_SECONDS, worker.update_heartbeat_interval)
-    while True:
-        await asyncio.sleep(seconds * random.uniform(0.8, 1.0))  # noqa: S311  Spreads load; no secret.
+    for pause in pauses(min(RESCUE_SECONDS, worker.update_heartbeat_interval), random.Random()):  # noqa: S311  As above.
+        await asyncio.sleep(pause)
         await rescue_stalled(worker.app)
+
+
+def pauses(seconds: float, rng: random.Random) -> Iterator[float]:
+    """Seconds to wait before each look: workers that start in one instant, as in a deploy, look at other times.
+
+    The first look is anywhere within the interval, and those after it drift apart.
+    """
+    yield seconds * rng.random()
+    while True:
+        yield seconds * rng.uniform(0.8, 1.0)

@@ -47,6 +47,9 @@ def delay_before(rescue: int) -> timedelta:
     return min(doubled, LONGEST_DELAY)
 
 
+PURGE_SECONDS = 10.0
+"""That one round of forgetting workers may take: over a million jobs it is about ten rows a second."""
+
 LONGEST_BLINK = 15.0
 """Seconds between two looks at the silent workers; after a longer pause the watch begins anew."""
 
@@ -125,6 +128,21 @@ async def _rescue_stalled(app: "Afresh") -> RescueReport:
                 for event in events:
                     emit(event)
     return RescueReport(tuple(rescued), tuple(buried), tuple(failed))
+
+
+async def purge_workers(conn: psycopg.AsyncConnection[Any], *, seconds: float = PURGE_SECONDS) -> int:
+    """Forget workers that are gone and that no job names any more, ten in a statement; return how many.
+
+    As long as a job names its worker the row stays, so that its history tells who ran it. After so many `seconds` no
+    further statement is begun.
+    """
+    deadline = time.monotonic() + seconds
+    purged = 0
+    while count := (await conn.execute(SQL["purge_workers"])).rowcount:
+        purged += count
+        if time.monotonic() > deadline:
+            break
+    return purged
 
 
 @dataclass(frozen=True, slots=True)

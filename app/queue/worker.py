@@ -9,7 +9,6 @@ import contextlib
 import inspect
 import time
 from collections import deque
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -191,7 +190,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         with contextlib.suppress(*TROUBLE):  # The interval alone does, until the database is back.
             due = await self.claims.next_due()
             if due is not None:
-                pause = min(pause, max(0.0, (due - datetime.now(UTC)).total_seconds()))
+                pause = min(pause, max(0.0, due))
         await self._pause(pause)
 
     async def _pause(self, seconds: float) -> None:
@@ -338,10 +337,18 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._calls.close()
         if self.worker_id is not None:
             with contextlib.suppress(*TROUBLE):
-                await self.app.job_manager.unregister_worker(self.worker_id)
+                await self._sign_off(self.worker_id)
         self.worker_id = None
         if unsettled:
             raise UnsettledJobs(unsettled)
+
+    async def _sign_off(self, worker_id: int) -> None:
+        connector = self.app.connector
+        if not isinstance(connector, AfreshConnector):
+            await self.app.job_manager.unregister_worker(worker_id)
+            return
+        async with connector.connection() as conn:
+            await conn.execute(SQL["sign_off"], (worker_id,))
 
     async def _release_running(self) -> None:
         for claimed, _ in self._ahead:  # Those that could not go back go the way of those that run.

@@ -3,7 +3,6 @@
 Pure and total: it draws once, from the `rng` it is given, and never raises over a failure, however odd.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import assert_never
@@ -155,7 +154,7 @@ def _moved_later(retry: Retry, draft: Draft) -> Decision:
         influence(draft)
     if draft.waiting is None:
         at, delay = _later(draft.now, draft.seconds)
-        return replace(retry, at=at, delay=delay, explanation=tuple(draft.steps))
+        return retry._replace(at=at, delay=delay, explanation=tuple(draft.steps))
     ended = bounds(draft)
     return _timed(draft) if ended is None else _buried(draft.failure, draft.steps, ended)
 

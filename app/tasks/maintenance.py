@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..queue.bulk import drop_previews
-from ..queue.rescue import rescue_stalled
+from ..queue.rescue import purge_workers, rescue_stalled
 from ..queue.task import connection, current_job, task
 from ..store import failures
 from ..store.dead_letters import fold_counts, settle_strays
@@ -86,3 +86,18 @@ async def tend_dead_letters(timestamp: int) -> dict[str, list[int]]:
         await fold_counts(conn)
         await drop_previews(conn)
         return {"settled": await settle_strays(conn)}
+
+
+@task(
+    name="app.tasks.maintenance.purge_gone_workers",
+    queue="maintenance",
+    http=False,
+    lock="purge_gone_workers",
+    queueing_lock="purge_gone_workers",
+    periodic="23 * * * *",
+)
+async def purge_gone_workers(timestamp: int) -> dict[str, int]:
+    """Forget workers that have stopped or died and that no job names any more."""
+    del timestamp  # As above.
+    async with connection() as conn:
+        return {"purged": await purge_workers(conn)}

@@ -18,8 +18,8 @@ WHERE j.worker_id = %(worker)s AND j.status = 'doing' AND j.id <> ALL (%(known)s
 ORDER BY j.id;
 
 -- name: find_next_due
--- When the next job that waits for its time falls due.
-SELECT afresh.next_due(%s);
+-- Seconds until the next job that waits for its time falls due, by the database's clock: the worker's may be wrong.
+SELECT extract(epoch FROM afresh.next_due(%s) - clock_timestamp())::double precision;
 
 -- name: settle_successes
 -- Write the ends of runs that succeeded.
@@ -52,16 +52,16 @@ SELECT id FROM mine WHERE id NOT IN (SELECT id FROM released);
 -- Workers that run jobs and have not been heard of for too long.
 SELECT w.id, w.last_heartbeat
 FROM procrastinate_workers w
-WHERE w.last_heartbeat < now() - %(stalled_after)s
+WHERE w.last_heartbeat > 'epoch' AND w.last_heartbeat < now() - %(stalled_after)s
   AND EXISTS (SELECT FROM procrastinate_jobs j WHERE j.worker_id = w.id AND j.status = 'doing');
 
 -- name: find_stalled
--- Jobs whose worker is gone, or is one of those found silent, with how often they were rescued before.
+-- Jobs whose worker is gone, has stopped, or is one of those found silent, with how often they were rescued before.
 SELECT j.id, j.task_name, j.queue_name, j.attempts, j.worker_id, coalesce(r.rescues, 0) AS rescues
 FROM procrastinate_jobs j
 LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
 LEFT JOIN afresh.rescue r ON r.job_id = j.id
-WHERE j.status = 'doing' AND (w.id IS NULL OR w.id = ANY (%(silent)s::bigint[]))
+WHERE j.status = 'doing' AND (w.id IS NULL OR w.last_heartbeat = 'epoch' OR w.id = ANY (%(silent)s::bigint[]))
 ORDER BY j.id
 LIMIT 1000;
 
@@ -79,3 +79,21 @@ WHERE a.job_id = job.id AND a.next_run_at = %(planned)s;
 -- name: beat_heart
 -- Say that a worker lives; no row: it was pruned.
 UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s RETURNING id;
+
+-- name: sign_off
+-- Say that a worker has stopped. Its row stays, because deleting it would rewrite every job that it ran; a heartbeat of
+-- 1970 is one that everybody who judges by the clock, Procrastinate's own prune included, takes for gone at once.
+UPDATE procrastinate_workers SET last_heartbeat = 'epoch' WHERE id = %s;
+
+-- name: purge_workers
+-- Forget workers that have stopped, or were last heard of a day ago, once no job names them any more. A few at a time:
+-- for each row deleted Postgres looks through all jobs for its name, and no index is kept that only this would need.
+DELETE FROM procrastinate_workers
+WHERE id IN (
+    SELECT w.id
+    FROM procrastinate_workers w
+    WHERE w.last_heartbeat < now() - interval '1 day'
+      AND w.id <> ALL (ARRAY(SELECT DISTINCT j.worker_id FROM procrastinate_jobs j WHERE j.worker_id IS NOT NULL))
+    ORDER BY w.id
+    LIMIT 10
+);

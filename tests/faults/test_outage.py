@@ -95,6 +95,24 @@ def test_outage_at_the_start(queue: Queue, proxy: Proxy, start: Start, serve: Se
     eventually_sync(queue.all_ended)
 
 
+FIRST_STATEMENTS = ["afresh.migration", "procrastinate_register_worker", "LISTEN", "afresh.claim("]
+
+
+@pytest.mark.parametrize("statement", FIRST_STATEMENTS)
+def test_fault_while_a_worker_starts(queue: Queue, proxy: Proxy, start: Start, statement: str):
+    """A worker that just starts when Postgres goes comes up by itself, whichever of its first statements is cut off."""
+    trap = proxy.cut_before(statement)
+    worker = start(proxy.url)
+    eventually_sync(trap.caught.is_set)
+    proxy.refuse()
+    for _ in passed(1):
+        pass
+    proxy.allow()
+    eventually_sync(queue.ended(queue.submit("touch")), within=15)
+    eventually_sync(lambda: listeners(queue), within=8)
+    assert worker.stop() == 0
+
+
 @LONG
 def test_outage_that_outlasts_the_start(proxy: Proxy, start: Start):
     """A worker that finds no database for half a minute exits with code 1."""

@@ -31,6 +31,15 @@ async def test_stalled_jobs(served: tuple[Afresh, httpx.AsyncClient], conn: Asyn
     assert [(job["rescues"], job["attempts"]) for job in rescued] == [(1, 0), (1, 2)]
 
 
+async def test_gone_workers(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+    """Workers that are gone and that no job names are forgotten, and the job's result says how many."""
+    queue, client = served
+    await conn.execute("INSERT INTO procrastinate_workers (last_heartbeat) SELECT 'epoch' FROM generate_series(1, 3)")
+    job_id = await queue.tasks["app.tasks.maintenance.purge_gone_workers"].defer_async(timestamp=0)
+    await run_waiting_jobs(queue)
+    assert (await client.get(f"/jobs/{job_id}")).json()["result"] == {"purged": 3}
+
+
 def test_every_ten_minutes(served: tuple[Afresh, httpx.AsyncClient]):
     """It is on the clock whatever the settings, and not to be had over HTTP."""
     info = served[0].catalog.resolve("retry-stalled-jobs")

@@ -300,7 +300,8 @@ _BILLING = frozenset({
 _CONTENTION = frozenset({"sqlalchemy.StaleDataError", "redis.WatchError", "redis.LockError", "redis.LockNotOwnedError"})
 
 _NOT_SENT = frozenset({
-    "azure.ServiceRequestError", "httpx.ConnectError", "httpx.ConnectTimeout", "httpx.PoolTimeout", "ConnectionRefusedError",
+    "azure.ServiceRequestError", "httpx.ConnectError", "httpx.ConnectTimeout", "httpx.PoolTimeout",
+    "ConnectionRefusedError",
     "requests.ConnectTimeout", "urllib3.NewConnectionError", "urllib3.NameResolutionError",
     "urllib3.ConnectTimeoutError", "aiohttp.ClientConnectorError", "aiohttp.ConnectionTimeoutError",
     "botocore.EndpointConnectionError", "botocore.ConnectTimeoutError", "smtplib.SMTPConnectError",
