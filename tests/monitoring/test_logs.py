@@ -260,7 +260,7 @@ def test_the_short_way_writes_the_same(configure: Configure, form: str):
         return True
 
     handler.addFilter(remember)
-    emit(FAILED._replace(failure=replace(FAILURE, message="token=hunter2 refused"), reason="Bearer s3cr3tt0ken"))
+    emit(replace(FAILED, failure=FAILURE._replace(message="token=hunter2 refused"), reason="Bearer s3cr3tt0ken"))
     structlog.stdlib.get_logger("afresh").error("failed", error=ValueError("pwd=hunter2"), token=b"hunter2")
     plain = "".join(structlog.stdlib.ProcessorFormatter.format(formatter, each) + "\n" for each in records)
     assert "hunter2" not in plain
