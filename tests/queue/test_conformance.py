@@ -305,6 +305,7 @@ def test_triggers(schema: Any):
         "afresh_follow_replay AFTER UPDATE OF status",
         "afresh_follow_replay_gone AFTER DELETE",
         "afresh_follow_revival AFTER UPDATE OF status",
+        "afresh_jobs_recovered AFTER UPDATE OF status",
         "procrastinate_jobs_notify_queue_job_aborted_v1 AFTER UPDATE OF abort_requested",
         "procrastinate_jobs_notify_queue_job_inserted_v1 AFTER INSERT",
         "procrastinate_trigger_abort_requested_events_v1 AFTER UPDATE OF abort_requested",
