@@ -1,6 +1,7 @@
 """The frames of a traceback: which are the user's own, and what the innermost says. Read, never formatted."""
 
 import sys
+from functools import lru_cache
 from types import FrameType, TracebackType
 
 _FRAMES_LIMIT = 3000
@@ -42,6 +43,7 @@ def user_frames(frames: list[FrameType]) -> list[str]:
     return list(reversed(found))
 
 
+@lru_cache(maxsize=1024)  # The places where code fails are few.
 def _is_users(module: str, filename: str) -> bool:
     if module.startswith(_ENGINE) or filename.startswith("<frozen"):
         return False
