@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO, assert_never, cast
 
 import orjson
@@ -18,7 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from .. import telemetry
 from ..config import LogSettings
-from ..redact import MASK, is_secret, redact
+from ..redact import MASK, is_secret, redact, redact_text
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Retry
 from ..telemetry import Attempt
@@ -88,23 +88,43 @@ def _handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """structlog's, with a short way for the lines of `_line`: a dependency that is down makes thousands in a second.
-
-    The steps are the same; left out are a copy of the record, and what `logging` adds to lines that are not finished.
-    """
+    """structlog's, with a short way for the lines of `_line`: a dependency that is down makes thousands in a second."""
 
     def __init__(self, common: list[Processor], rendering: list[Processor]) -> None:
         super().__init__(processors=[*common, self.remove_processors_meta, *rendering])
-        self._steps = (*common, *rendering)
+        self._rendering = rendering
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as a line."""
-        if record.__dict__.get("_logger") is not _gate:
+        if not hasattr(record, _OURS):
             return super().format(record)
-        line: Any = dict(cast("EventDict", record.msg))
-        for step in self._steps:
-            line = step(_gate, record.__dict__["_name"], line)
+        line: Any = _completed(record)
+        for step in self._rendering:
+            line = step(_gate, record.levelname, line)
         return str(line)
+
+
+_OURS = "_written_by_afresh"
+
+
+def _completed(record: logging.LogRecord) -> EventDict:
+    """What the common steps make of a line of `_line`, whose names are ours and whose values are text and numbers."""
+    said = cast("EventDict", record.msg)
+    line = {name: redact_text(value) if isinstance(value, str) else value for name, value in said.items()}
+    line["level"] = _level_name(record.levelno)
+    line["logger"] = record.name
+    line["timestamp"] = f"{_second(int(record.created))}.{int(record.created % 1 * 1e6):06d}Z"
+    return line
+
+
+@functools.lru_cache(maxsize=8)
+def _second(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@functools.cache
+def _level_name(level: int) -> str:
+    return logging.getLevelName(level).lower()
 
 
 def _adopt_others(level: int) -> None:
@@ -290,7 +310,7 @@ def _line(level: int, attempt: Attempt, outcome: str, then: str, fields: dict[st
     text = f"Background task {outcome}: {name}"
     event = {"event": f"{text}. {then}" if then else text, **_fields(attempt), **fields}
     # As structlog would hand it on, without looking for the caller, which is this line: it doubles the cost of a line.
-    meta = {"_logger": _gate, "_name": logging.getLevelName(level).lower()}
+    meta = {"_logger": _gate, "_name": _level_name(level), _OURS: True}
     _gate.handle(_gate.makeRecord(_gate.name, level, __file__, 0, event, (), None, extra=meta))
 
 
