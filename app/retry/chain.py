@@ -166,6 +166,8 @@ def _demoted(look: Look, verdict: Verdict) -> Verdict:
 
 def _choose(found: list[Finding]) -> Finding:
     """The outermost of the strongest band; an error in the wake of another one only if it stands alone."""
+    if len(found) == 1:
+        return found[0]
     first = [finding for finding in found if not finding.verdict.secondary]
     if not first or max(_band(finding) for finding in first) == Strength.GENERIC:
         first = found
