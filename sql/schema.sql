@@ -903,9 +903,10 @@ BEGIN
     SELECT array_agg(o.id)
     FROM (
         SELECT j.id
-        FROM jsonb_to_recordset(p_reports) AS g (job_id bigint, attempts integer)
+        FROM jsonb_to_recordset(p_reports) AS g (job_id bigint, attempts integer, claim bigint)
         JOIN procrastinate_jobs j ON j.id = g.job_id
         WHERE j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
+          AND j.afresh_claim IS NOT DISTINCT FROM g.claim
         ORDER BY j.id
         FOR NO KEY UPDATE OF j
     ) o

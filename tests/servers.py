@@ -112,7 +112,13 @@ def _temporary_server(folder: Path) -> EmbeddedServer:
     if EMBEDDED_VERSION in WHEELS or not debians.bin.exists():
         return embedded_server(folder, version=EMBEDDED_VERSION, durable=False)
     home = find_home(folder)
-    initdb = [debians.bin / "initdb", "--pgdata=data", f"--username={SUPERUSER}", "--auth=reject", "--encoding=UTF8"]
+    initdb = [
+        str(debians.bin / "initdb"),
+        "--pgdata=data",
+        f"--username={SUPERUSER}",
+        "--auth=reject",
+        "--encoding=UTF8",
+    ]
     made = home.account.run([*initdb, "--no-locale", "--no-sync"], timeout=60, cwd=home.path)
     assert made.returncode == 0, made.stderr
     with (home.data / "postgresql.conf").open("a") as settings:  # Before 16 initdb takes none.
