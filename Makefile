@@ -6,7 +6,7 @@ ALL := run dev corpus
 .DEFAULT_GOAL := help
 SHELL := bash
 .SILENT:
-.PHONY: help run demo worker api migrate psql test chaos faults-long check format schema bench lock clean sync-run sync-all
+.PHONY: help run demo worker api migrate psql test matrix chaos faults-long check format schema bench lock clean sync-run sync-all
 MAKEFLAGS += --no-print-directory
 
 help: ## Show this list
@@ -32,6 +32,12 @@ psql: sync-run ## Open psql on the right server
 
 test: sync-all ## Run the tests; T="-k breaker" chooses
 	$(VENV)/python -m pytest $(T)
+
+matrix: sync-all ## Run the tests of SQL and its plans on Postgres 16, and on 15 where Debian's package is
+	failed=0; for version in 16 $(notdir $(wildcard /usr/lib/postgresql/15)); do \
+		echo "Postgres $$version"; \
+		TEST_POSTGRES_VERSION=$$version $(VENV)/python -m pytest -m matrix -q tests/postgres tests/queue tests/sql tests/store || failed=1; \
+	done; exit $$failed
 
 chaos: sync-all ## Two minutes of random faults, and the account of every job; C="--seconds 20 --seed 1" chooses
 	$(VENV)/python -m tests.faults.chaos $(C)

@@ -4,6 +4,7 @@ import argparse
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 
@@ -35,14 +36,25 @@ def main() -> int:
     parser.add_argument("--only", metavar="PATTERN", default="*", help=f"of {', '.join(SUITES)}; such as 'd*'")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 150)
-    chosen = [rows for name, rows in SUITES.items() if fnmatch(name, options.only)]
+    chosen = {name: rows for name, rows in SUITES.items() if fnmatch(name, options.only)}
+    measured: list[Row] = []
+    took: dict[str, float] = {}
     with running_server() as server:
         bench = Bench(server, FULL if options.scale == "full" else SHORT, console)
-        measured = [row for rows in chosen for row in rows(bench)]
+        for name, rows in chosen.items():
+            begun = time.perf_counter()
+            measured += rows(bench)
+            took[name] = time.perf_counter() - begun
         settings = server.settings()
     report.show(console, measured)
-    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    path = report.write(measured, {"scale": options.scale, **machine, "postgres": settings})
+    machine: dict[str, object] = {
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+    path = report.write(measured, {"scale": options.scale, **machine, "postgres": settings, "seconds": took})
+    shares = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items())
+    console.print(f"{shares}; load {os.getloadavg()[0]:.1f} at the end.")
     console.print(f"{os.cpu_count()} CPUs, PostgreSQL {settings['server_version']}, fsync {settings['fsync']}. {path}")
     return any(row.meets(row.required) is False for row in measured)
 

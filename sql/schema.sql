@@ -99,7 +99,7 @@ BEGIN
                FROM afresh.attempt a WHERE a.job_id = j.id AND a.outcome = 'failed'
            ) END
     FROM unnest(v_ids) WITH ORDINALITY AS taken (id, position)
-    JOIN procrastinate_jobs j ON j.id = taken.id
+    CROSS JOIN LATERAL (SELECT * FROM procrastinate_jobs WHERE id = taken.id LIMIT 1) j
     LEFT JOIN afresh.job_option o ON o.job_id = j.id
     ORDER BY taken.position;
 END;
@@ -606,13 +606,16 @@ candidate AS (
     LIMIT p_window
 ),
 taken AS (
+    -- Looked up one by one: where a table was analyzed while it was empty, a join would read all of it for each row.
     SELECT j.id, c.turn
     FROM candidate c
-    JOIN procrastinate_jobs j ON j.id = c.id
-    WHERE j.status::text = 'todo'  -- as text: no partial index may stand in for the primary key
-    ORDER BY c.turn
+    CROSS JOIN LATERAL (
+        SELECT id FROM procrastinate_jobs
+        WHERE id = c.id AND status::text = 'todo'  -- as text: no partial index may stand in for the primary key
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) j
     LIMIT p_limit
-    FOR UPDATE OF j SKIP LOCKED
 )
 SELECT (SELECT coalesce(array_agg(id ORDER BY turn), '{}') FROM taken),
        (SELECT count(*) FROM candidate) >= p_window,
@@ -900,9 +903,10 @@ BEGIN
     SELECT array_agg(o.id)
     FROM (
         SELECT j.id
-        FROM jsonb_to_recordset(p_reports) AS g (job_id bigint, attempts integer)
+        FROM jsonb_to_recordset(p_reports) AS g (job_id bigint, attempts integer, claim bigint)
         JOIN procrastinate_jobs j ON j.id = g.job_id
         WHERE j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
+          AND j.afresh_claim IS NOT DISTINCT FROM g.claim
         ORDER BY j.id
         FOR NO KEY UPDATE OF j
     ) o

@@ -12,10 +12,16 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from app.postgres.cluster import SUPERUSER, Cluster
 from app.postgres.embedded import EmbeddedServer, embedded_server
+from app.postgres.home import find_home
 from app.postgres.migrate import migrate
+from app.postgres.programs import Programs
 
 from .eventually import eventually_sync
+
+WHEELS = (16, 18)
+"""What the wheel carries."""
 
 EMBEDDED_VERSION = int(os.environ.get("TEST_POSTGRES_VERSION", "18"))
 
@@ -41,6 +47,11 @@ class Server:
     def database(self, name: str) -> str:
         """How to connect to another database of this server."""
         return make_conninfo(self.url, dbname=name)
+
+    def filler(self, name: str) -> str:
+        """How to connect to another database of this server as who may leave triggers out, to fill it quickly."""
+        superuser = {"user": SUPERUSER} if self.embedded else {}
+        return make_conninfo(self.url, dbname=name, options="-c session_replication_role=replica", **superuser)
 
     def create(self, name: str, *, template: str = "template1") -> str:
         """Make a database and return how to connect to it."""
@@ -81,9 +92,38 @@ def running_server() -> Iterator[Server]:
             yield Server(make_conninfo(container.get_connection_url()))
     else:
         with temporary_folder() as folder:
-            server = embedded_server(folder, version=EMBEDDED_VERSION, durable=False)
+            server = _temporary_server(folder)
             with server.join():
                 yield Server(server.conninfo(), server)
+
+
+class _DebianPrograms(Programs):
+    """Those of Debian's package, which anybody can run."""
+
+    @property
+    def bin(self) -> Path:
+        """The folder with initdb, pg_ctl and postgres."""
+        return self.root / str(self.version) / "bin"
+
+
+def _temporary_server(folder: Path) -> EmbeddedServer:
+    """A server of TEST_POSTGRES_VERSION: by the wheel's programs, or by Debian's where its package is installed."""
+    debians = _DebianPrograms(EMBEDDED_VERSION, Path("/usr/lib/postgresql"))
+    if EMBEDDED_VERSION in WHEELS or not debians.bin.exists():
+        return embedded_server(folder, version=EMBEDDED_VERSION, durable=False)
+    home = find_home(folder)
+    initdb = [
+        str(debians.bin / "initdb"),
+        "--pgdata=data",
+        f"--username={SUPERUSER}",
+        "--auth=reject",
+        "--encoding=UTF8",
+    ]
+    made = home.account.run([*initdb, "--no-locale", "--no-sync"], timeout=60, cwd=home.path)
+    assert made.returncode == 0, made.stderr
+    with (home.data / "postgresql.conf").open("a") as settings:  # Before 16 initdb takes none.
+        settings.write("max_connections = 200\njit = off\ntimezone = 'UTC'\n")
+    return EmbeddedServer(Cluster(home, debians, durable=False))
 
 
 @contextmanager

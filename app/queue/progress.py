@@ -116,7 +116,13 @@ class Reports:
         if running.throttle is None:
             running.throttle = Throttle(self._loop, self._write)
         running.throttle.add(
-            row | {"job_id": running.job_id, "attempts": running.attempt - 1, "report": next(self._numbers)}
+            row
+            | {
+                "job_id": running.job_id,
+                "attempts": running.attempt - 1,
+                "claim": running.claim,
+                "report": next(self._numbers),
+            }
         )
 
 

@@ -207,6 +207,7 @@ class RunningJob:
 
     Attributes:
         attempt: From 1.
+        claim: With the worker it names one run of the job, of which an attempt can have several.
         ended: The run is over; a thread may outlive it.
     """
 
@@ -214,6 +215,7 @@ class RunningJob:
     job_id: int
     task_name: str
     attempt: int
+    claim: int
     reports: "Reports"
     throttle: "Throttle | None" = None
     ended: bool = False

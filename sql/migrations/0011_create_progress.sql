@@ -21,7 +21,7 @@ COMMENT ON COLUMN afresh.progress.report IS 'Rises within its worker: a report t
 CREATE INDEX progress_at_idx ON afresh.progress (at);
 
 -- Store reports of jobs that this worker still runs, and say so to who watches them. p_reports is an array of objects
--- with the columns above and the attempts that the claim saw. The fence is that of a settlement: what a worker reports
+-- with the columns above, the number of the claim and the attempts that it saw. The fence is that of a settlement: what a worker reports
 -- about a job that was taken from it is dropped.
 CREATE FUNCTION afresh.write_progress(p_worker bigint, p_reports jsonb) RETURNS void
 LANGUAGE plpgsql
@@ -39,9 +39,10 @@ BEGIN
     SELECT array_agg(o.id)
     FROM (
         SELECT j.id
-        FROM jsonb_to_recordset(p_reports) AS g (job_id bigint, attempts integer)
+        FROM jsonb_to_recordset(p_reports) AS g (job_id bigint, attempts integer, claim bigint)
         JOIN procrastinate_jobs j ON j.id = g.job_id
         WHERE j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
+          AND j.afresh_claim IS NOT DISTINCT FROM g.claim
         ORDER BY j.id
         FOR NO KEY UPDATE OF j
     ) o

@@ -29,7 +29,8 @@ flow AS (
     SELECT j.queue_name,
            count(*) FILTER (WHERE l.type = 'deferred') AS came,
            count(*) FILTER (WHERE l.type IN ('succeeded', 'failed', 'cancelled', 'aborted')) AS went
-    FROM latest l JOIN procrastinate_jobs j ON j.id = l.job_id
+    FROM latest l
+    CROSS JOIN LATERAL (SELECT queue_name FROM procrastinate_jobs WHERE id = l.job_id LIMIT 1) j  -- never a hash of all
     WHERE l.at > now() - interval '5 minutes'
     GROUP BY j.queue_name
 )

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 async def test_progress(client: httpx.AsyncClient, conn: AsyncConnection[Any]):
     """A job shows how far it has come and how it came there."""
     job_id, worker = await running_job(conn)
-    said = {"job_id": job_id, "attempts": 0, "current_step": "draft"}
+    said = {"job_id": job_id, "attempts": 0, "claim": 1, "current_step": "draft"}
     await write(conn, worker, {**said, "fraction": 0.25, "message": "Step 1 of 4", "report": 1})
     await write(conn, worker, {**said, "fraction": 0.5, "message": "Step 2 of 4", "data": {"words": 7}, "report": 2})
     shown = (await client.get(f"/jobs/{job_id}/progress")).json()

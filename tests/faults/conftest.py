@@ -78,7 +78,7 @@ class Queue:
         """End every connection to this database but the one that says so."""
         self.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
 
     def job(self, job_id: int) -> dict[str, Any]:

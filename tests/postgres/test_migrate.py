@@ -14,6 +14,8 @@ from app.postgres.migrate import Step, migrate, plan, read_steps, require_curren
 
 from .conftest import REPOSITORY
 
+pytestmark = pytest.mark.matrix
+
 MIGRATE = """
 import sys, psycopg
 from app.postgres.migrate import migrate

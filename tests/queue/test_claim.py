@@ -10,7 +10,7 @@ from app.postgres.connect import Database
 
 from .jobs import add, claim, claimed_ids, hold, job, register, rows, settle_endings, settle_successes, value
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 Connection = psycopg.AsyncConnection
 

@@ -10,7 +10,7 @@ from app.postgres.connect import Database
 from ..eventually import eventually
 from .jobs import add, claim, claimed_ids, job, register, rows, settle_successes, value
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 Connection = psycopg.AsyncConnection
 

@@ -13,7 +13,7 @@ from .conftest import OpenApp
 from .jobs import rows, value
 from .workers import nothing, working
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 Connection = psycopg.AsyncConnection
 
@@ -77,7 +77,7 @@ async def test_a_lost_database_does_not_end_the_schedule(queue_app: Afresh, conn
         await eventually(lambda: succeeded(conn, "ticks"))
         await conn.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database() AND backend_type = 'client backend'"
         )
         before = await succeeded(conn, "ticks")
         await eventually(lambda: _more(conn, before + 1), within=15)

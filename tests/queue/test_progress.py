@@ -163,9 +163,10 @@ async def test_thread_that_outlives_its_run(queue_app: Afresh, conn: Connection)
 async def test_fence(conn: Connection):
     """What a worker reports about a job that was taken from it is dropped, and so is what comes after the end."""
     job_id, worker = await running_job(conn)
-    report = {"job_id": job_id, "attempts": 0, "fraction": 0.5}
+    report = {"job_id": job_id, "attempts": 0, "claim": 1, "fraction": 0.5}
     await write(conn, await register(conn), {**report, "report": 1})
     await write(conn, worker, {**report, "attempts": 1, "report": 2})
+    await write(conn, worker, {**report, "claim": 2, "report": 2})
     assert await history(conn, job_id) == []
     await write(conn, worker, {**report, "report": 3})
     await conn.execute("UPDATE procrastinate_jobs SET status = 'succeeded' WHERE id = %s", (job_id,))
@@ -176,7 +177,7 @@ async def test_fence(conn: Connection):
 async def test_sent_twice(conn: Connection):
     """A report whose acknowledgement was lost is stored once, also when a newer one has overtaken it."""
     job_id, worker = await running_job(conn)
-    first = {"job_id": job_id, "attempts": 0, "fraction": 0.1, "report": 1}
+    first = {"job_id": job_id, "attempts": 0, "claim": 1, "fraction": 0.1, "report": 1}
     second = {**first, "fraction": 0.2, "report": 2}
     for report in (first, first, second, first):
         await write(conn, worker, report)
@@ -187,7 +188,8 @@ async def test_history_is_bounded(conn: Connection):
     """The newest 200 reports of a job are kept, and their numbers go on."""
     job_id, worker = await running_job(conn)
     for number in range(1, 206):
-        await write(conn, worker, {"job_id": job_id, "attempts": 0, "fraction": number / 205, "report": number})
+        report = {"job_id": job_id, "attempts": 0, "claim": 1, "fraction": number / 205, "report": number}
+        await write(conn, worker, report)
     stored = await list_progress(conn, job_id)
     assert [row["number"] for row in stored] == list(range(6, 206))
 

@@ -14,7 +14,7 @@ from app.queue.rescue import purge_workers, rescue_stalled
 from .jobs import add, job, register, rows, value
 from .workers import nothing, work_off
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 Connection = psycopg.AsyncConnection
 

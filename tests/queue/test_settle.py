@@ -20,7 +20,7 @@ from .jobs import (
     value,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 Connection = psycopg.AsyncConnection
 

@@ -11,7 +11,7 @@ from app.postgres.sqlfiles import sql_dir
 
 from ..application import run_waiting_jobs, serving, settings_for
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 REPORTS = {path.name: path.read_text() for path in sorted((sql_dir() / "reports").glob("*.sql"))}
 """Their texts, by file name."""

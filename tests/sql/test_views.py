@@ -5,7 +5,7 @@ from psycopg import AsyncConnection
 
 from app.store.jobs import STATES
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 PAST, FUTURE = "now() - interval '1 minute'", "now() + interval '1 minute'"
 

@@ -12,7 +12,7 @@ from app.store.jobs import LISTING, SQL, JobFilter, list_attempts, list_jobs
 from app.store.queues import SQL as SQL_QUEUES
 from app.store.queues import list_queues
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 JOBS = 20_000
 LATER = datetime.now(UTC) + timedelta(hours=12)
