@@ -11,8 +11,8 @@ BATCH = 10_000
 _JOBS = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, status, attempts, scheduled_at)
     SELECT 'queue_' || g %% 20, 'tasks.kind_' || g %% 30, 5, jsonb_build_object('number', g),
-           (CASE WHEN g %% 100 < 93 THEN 'succeeded' WHEN g %% 100 < 96 THEN 'failed' WHEN g %% 100 = 96 THEN 'cancelled'
-                 ELSE 'todo' END)::procrastinate_job_status,
+           (CASE WHEN g %% 100 < 93 THEN 'succeeded' WHEN g %% 100 < 96 THEN 'failed'
+                 WHEN g %% 100 = 96 THEN 'cancelled' ELSE 'todo' END)::procrastinate_job_status,
            (g %% 100 < 94 OR g %% 100 = 97)::integer + 2 * (g %% 100 IN (93, 94, 95))::integer,
            CASE WHEN g %% 100 IN (97, 98) THEN now() + interval '1 minute' + g %% 100000 * interval '1 second' END
     FROM generate_series(1, %s) g
@@ -27,7 +27,8 @@ _EVENTS = """
     FROM procrastinate_jobs j
     CROSS JOIN (SELECT max(id) AS last, min(id) AS first FROM procrastinate_jobs) ids
     CROSS JOIN LATERAL (VALUES
-        (0, 'deferred'), (1, 'started'), (2, CASE j.status WHEN 'todo' THEN 'deferred_for_retry' ELSE j.status::text END)
+        (0, 'deferred'), (1, 'started'),
+        (2, CASE j.status WHEN 'todo' THEN 'deferred_for_retry' ELSE j.status::text END)
     ) AS e (number, type)
     WHERE j.status <> 'todo' OR e.number = 0 OR j.attempts > 0
     ORDER BY j.id, e.number
@@ -70,7 +71,8 @@ _OPTIONS = """
 
 _BATCHES = """
     INSERT INTO afresh.batch (id, task_name, total, created_by)
-    SELECT batch_id, 'tasks.kind_1', count(*), 'shop' FROM afresh.job_option WHERE batch_id IS NOT NULL GROUP BY batch_id
+    SELECT batch_id, 'tasks.kind_1', count(*), 'shop' FROM afresh.job_option
+    WHERE batch_id IS NOT NULL GROUP BY batch_id
 """
 
 
