@@ -15,6 +15,8 @@ class Scale:
         waiting: Jobs that wait while a worker's memory is looked at.
         pick_ups: Jobs in one round of pick-up latency.
         classifications: Calls after which memory is looked at.
+        kept: Jobs in the database that is read from.
+        reads: Times that each address is read in a round.
     """
 
     rounds: int
@@ -24,6 +26,8 @@ class Scale:
     waiting: int
     pick_ups: int
     classifications: int
+    kept: int
+    reads: int
 
 
 SHORT = Scale(
@@ -34,6 +38,8 @@ SHORT = Scale(
     waiting=100_000,
     pick_ups=100,
     classifications=100_000,
+    kept=100_000,
+    reads=20,
 )
 FULL = Scale(
     rounds=5,
@@ -43,4 +49,6 @@ FULL = Scale(
     waiting=1_000_000,
     pick_ups=500,
     classifications=1_000_000,
+    kept=1_000_000,
+    reads=50,
 )

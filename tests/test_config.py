@@ -282,3 +282,12 @@ def test_groups_take_field_names():
     assert RetrySettings(max_retries=2).max_retries == 2
     with pytest.raises(ValueError, match="max_retrys"):
         RetrySettings(max_retrys=2)  # type: ignore[call-arg]  # the promise is that this fails
+
+
+def test_a_line_that_is_none(project: Path, caplog: pytest.LogCaptureFixture):
+    """A malformed line of `.env` is told once, and the others count."""
+    (project / ".env").write_text("not a setting\nMAX_RETRIES=7\n")
+    assert read_settings().retry.max_retries == 7
+    assert [record.getMessage() for record in caplog.records if "could not parse" in record.getMessage()] == [
+        "python-dotenv could not parse statement starting at line 1"
+    ]

@@ -139,13 +139,22 @@ async def test_the_page_of_calls(database_url: str, tmp_path: Path):
                 )
             with running(tmp_path / "log", DATABASE_URL=database_url) as address:
                 async with working(queue):
+                    said: dict[str, str] = {}
                     for call in calls("http.md"):
-                        assert await answer(call, address, tmp_path / "answer") == call.status, call
+                        given = {HERE: address} | said
+                        assert await answer(call, given, tmp_path / "answer") == call.status, call
+                        said |= told_by(tmp_path / "answer")
 
 
-async def answer(call: Call, address: str, into: Path) -> str:
-    """The status that curl is answered with."""
-    words = [word.replace(HERE, address) for word in call.words]
+def told_by(answer: Path) -> dict[str, str]:
+    """What calls that follow name in capitals, as far as this answer says it."""
+    found = re.findall(r'"(fingerprint|token)":"([^"]+)"', answer.read_text(encoding="utf-8"))
+    return {name.upper(): value for name, value in found}
+
+
+async def answer(call: Call, given: dict[str, str], into: Path) -> str:
+    """The status that curl is answered with, with what is given in place of its name."""
+    words = [re.sub("|".join(map(re.escape, given)), lambda found: given[found[0]], word) for word in call.words]
     curl = [
         "curl",
         "--silent",

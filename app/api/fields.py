@@ -84,8 +84,8 @@ Time = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T12:00:00Z"]}),
 ]
 """A time that we give: ISO 8601 in UTC."""
-Text = Annotated[str, Strict(), AfterValidator(_storable), Field(min_length=1, max_length=255)]
-QueueName = Annotated[str, Strict(), AfterValidator(_storable), Field(min_length=1, max_length=128)]
+Text = Annotated[str, Strict(), Field(min_length=1, max_length=255), AfterValidator(_storable)]
+QueueName = Annotated[str, Strict(), Field(min_length=1, max_length=128), AfterValidator(_storable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 JobId = Annotated[int, Field(ge=1, le=BIGGEST_ID)]
 State = Literal["ready", "scheduled", "retrying", "running", "succeeded", "failed", "cancelled", "aborted"]

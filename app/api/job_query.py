@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from ..queue.catalog import Catalog
 from ..redact import is_secret
 from ..store.jobs import JobFilter
+from ..store.paging import SEARCHED
 from ..web.errors import InvalidInput
 from ..web.paging import BIGGEST_ID, PageQuery
 from ..web.reading import queue_of
@@ -22,6 +23,10 @@ _METADATA = "metadata."
 METADATA_HELP = """`metadata.key=value` narrows the list to jobs whose metadata contain that, and may be given up to 8
 times; `metadata.order.id=12` looks deeper. A value that reads as a JSON number, true, false or null matches both that
 and the same text; in double quotes it matches the text alone. Keys that name a secret cannot be searched for."""
+
+SEARCH_HELP = f"""No index serves `task`, `task_type`, `scheduled_…`, `ended_…` and `text`. A page with one of them
+looks at {SEARCHED:,} jobs, the newest of those that the other filters let through. It can hold fewer than `limit`, or
+none, and still have a `next_cursor`, which goes on behind them; `total` then says how many there are at least."""
 
 
 class JobFilterQuery(PageQuery):

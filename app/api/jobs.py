@@ -17,7 +17,7 @@ from ..web.paging import PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .fields import JobId, State, Time
-from .job_query import METADATA_HELP, ChosenJobs, JobFilterQuery
+from .job_query import METADATA_HELP, SEARCH_HELP, ChosenJobs, JobFilterQuery
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
@@ -135,7 +135,7 @@ class AttemptList(BaseModel):
     "/jobs",
     dependencies=[VIEWER],
     summary="List jobs",
-    description=f"Newest first.\n\n{METADATA_HELP}",
+    description=f"Newest first.\n\n{METADATA_HELP}\n\n{SEARCH_HELP}",
     responses=LISTED,
 )
 async def list_jobs(chosen: ChosenJobs, conn: ReadingConnection, queue: Queue) -> JobPage:

@@ -19,6 +19,7 @@ from ..store.keys import any_key
 from ..web import problem
 from ..web.auth import VIEWER, SignIn
 from ..web.bind import OpenBind, bind_host, refuse_open_bind
+from ..web.head import HeadAsGet
 from ..web.headers import SecurityHeaders
 from ..web.keyring import Keyring
 from ..web.limits import MAX_BATCH_BYTES, BodyLimit
@@ -100,6 +101,7 @@ def create_app(queue: Afresh) -> FastAPI:
     app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False, dependencies=[VIEWER])
     problem.install(app)
     # The one added last looks at a request first.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, larger={BATCH_SUFFIX: MAX_BATCH_BYTES})
     app.add_middleware(SignIn, keyring=Keyring(queue.connection, queue.settings.api.admin_key))
     app.add_middleware(OriginGuard, allowed_hosts=queue.settings.api.allowed_hosts)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..queue import control
 from ..queue.app import Afresh
 from ..store.queues import QueueDepth, list_queues
-from ..web.auth import VIEWER, Operator
+from ..web.auth import VIEWER, Admin, Operator
 from ..web.errors import UnknownQueue
 from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_INTEGER
@@ -119,7 +119,7 @@ async def resume_queue(name: Name, body: Annotated[Because, Body()], caller: Ope
 @router.delete("/{name}/jobs", summary="Clear a queue", responses=responses(400, 403, 409, 422, 503))
 async def clear_queue(
     name: Name,
-    caller: Operator,
+    caller: Admin,
     queue: Queue,
     confirm: Annotated[
         int | None, Query(ge=0, le=BIGGEST_INTEGER, description="How many jobs wait; 409 tells, and changes nothing.")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,10 +40,16 @@ def read_environment() -> dict[str, str]:
     """
     path = project_root() / ".env"
     try:
-        written = dotenv_values(path) if path.is_file() else {}
+        written = _written(path, path.stat().st_mtime_ns) if path.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({error})") from error
     return {name: value for name, value in {**written, **os.environ}.items() if value}
+
+
+@lru_cache(maxsize=1)
+def _written(path: Path, _changed_at: int) -> Mapping[str, str | None]:
+    """Read the file once, and not for each group: a line that is none is told once."""
+    return dotenv_values(path)
 
 
 def setting(name: str, default: object, meaning: str, *, secret: bool = False) -> Any:

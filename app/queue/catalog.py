@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 from typing_extensions import TypedDict
 
 from ..retry.policy import ByType, Fixed, Tier
-from .task import options_of
+from .task import DEFAULT_PRIORITY, options_of
 
 AnyTask = Task[Any, Any, Any]
 
@@ -148,7 +148,7 @@ class Catalog:
             aliases=tuple(task.aliases),
             description=inspect.getdoc(task.func) or "",
             queue=task.queue,
-            priority=task.priority,
+            priority=task.priority or DEFAULT_PRIORITY,  # Procrastinate keeps no trace of who said 0.
             lock=task.lock,
             queueing_lock=task.queueing_lock,
             depends_on=options.depends_on,

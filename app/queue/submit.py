@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from ..postgres.sqlfiles import load
 from ..store.idempotency import Claim, Claimed, find_claim
+from .task import DEFAULT_PRIORITY
 
 SQL = load("submit")
 
@@ -52,6 +53,7 @@ class Submission:
     Attributes:
         task_name: The full name of its task.
         args: What the task is called with; JSON.
+        queue, priority: As said here; the task's own are not looked up.
         run_at: Not before then; aware.
         deadline: Not after then; aware.
         max_retries, timeout, task_type: In place of the task's own.
@@ -62,7 +64,7 @@ class Submission:
     task_name: str
     args: dict[str, Any] = field(default_factory=dict)
     queue: str = "default"
-    priority: int = 0
+    priority: int = DEFAULT_PRIORITY
     run_at: datetime | None = None
     lock: str | None = None
     queueing_lock: str | None = None

@@ -37,14 +37,18 @@ _ENDED: LiteralString = (
 )
 _OPTION: LiteralString = "SELECT o.job_id FROM afresh.job_option o WHERE"
 
+# OFFSET 0 has the planner look at the jobs at hand, and not at all options and attempts there are.
 # Never in arguments or metadata: a search would tell, letter by letter, what masking hides.
 _TEXT: LiteralString = " OR ".join(
     [
         *(f"j.{column} ILIKE %(text)s::text" for column in ("task_name", "queue_name", "lock", "queueing_lock")),
-        f"j.id IN ({_OPTION} o.correlation_id ILIKE %(text)s::text)",
         (
-            "j.id IN (SELECT a.job_id FROM afresh.attempt a WHERE a.message ILIKE %(text)s::text"
-            " OR a.exception_type ILIKE %(text)s::text)"
+            "EXISTS (SELECT FROM afresh.job_option o"
+            " WHERE o.job_id = j.id AND o.correlation_id ILIKE %(text)s::text OFFSET 0)"
+        ),
+        (
+            "EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id"
+            " AND (a.message ILIKE %(text)s::text OR a.exception_type ILIKE %(text)s::text) OFFSET 0)"
         ),
     ]
 )
@@ -57,9 +61,9 @@ CONDITIONS: Mapping[str, LiteralString] = {
     "status": "j.status = %(status)s::procrastinate_job_status",
     "task_name": "j.task_name = %(task_name)s::text",
     "queue": "j.queue_name = %(queue)s::text",
-    "task_type": f"j.id IN ({_OPTION} o.task_type = %(task_type)s::text) "
-    "OR j.task_name = ANY (%(tasks_of_type)s::text[]) "
-    "AND NOT EXISTS (SELECT FROM afresh.job_option o WHERE o.job_id = j.id AND o.task_type IS NOT NULL)",
+    "task_type": "coalesce("
+    "(SELECT o.task_type FROM afresh.job_option o WHERE o.job_id = j.id) = %(task_type)s::text, "
+    "j.task_name = ANY (%(tasks_of_type)s::text[]))",
     "batch": f"j.id IN ({_OPTION} o.batch_id = %(batch)s::bigint)",
     "correlation_id": f"j.id IN ({_OPTION} o.correlation_id = %(correlation_id)s::text)",
     "metadata": f"j.id IN ({_OPTION} o.metadata @> %(metadata)s::jsonb OR o.metadata @> %(metadata_or)s::jsonb)",
@@ -72,6 +76,7 @@ CONDITIONS: Mapping[str, LiteralString] = {
     "scheduled_to": "j.scheduled_at < %(scheduled_to)s::timestamptz",
     "ended_from": f"{_ENDED} >= %(ended_from)s::timestamptz",
     "ended_to": f"{_ENDED} < %(ended_to)s::timestamptz",
+    "begun_to": "j.id < (SELECT afresh.first_job_since(%(begun_to)s::timestamptz + interval '1 hour'))",
     "text": _TEXT,
 }
 
@@ -82,6 +87,17 @@ LISTING = Listing(
     estimate=SQL["estimate_jobs"],
     conditions=CONDITIONS,
     rough={"state": "j.status = ANY (afresh.state_statuses(%(state)s::text))"},
+    search=SQL["search_jobs"],
+    searched={
+        "task_name": True,
+        "task_type": False,
+        "scheduled_from": True,
+        "scheduled_to": True,
+        "ended_from": False,
+        "ended_to": False,
+        "text": False,
+    },
+    found="j.id = ANY (%(found)s::bigint[])",
 )
 
 
@@ -118,6 +134,9 @@ class JobFilter:
         """What the conditions are given."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         given["tasks_of_type"] = list(self.tasks_of_type)
+        given["begun_to"] = (
+            self.ended_to
+        )  # What ended before was made before: the search need not begin with the newest.
         if self.metadata is not None:
             given["metadata"] = orjson.dumps(self.metadata).decode()
             given["metadata_or"] = orjson.dumps(self.metadata_or or self.metadata).decode()

@@ -14,8 +14,14 @@ from psycopg.rows import dict_row
 COUNTED_EXACTLY = 10_000
 """Rows that are counted one by one; beyond, the planner's estimate has to do."""
 
+SEARCHED = 5_000
+"""Rows that a filter without an index looks at for one page. The next page goes on behind them."""
+
 FILTERS: LiteralString = "/* filters */"
 """Where conditions go in the text of a query, after a condition that is always there."""
+
+SEARCHES: LiteralString = "/* searched */"
+"""Likewise, where conditions go that no index serves."""
 
 Row = dict[str, Any]
 
@@ -35,8 +41,10 @@ class Page:
 
     Attributes:
         total: How many there are in all.
-        total_is_exact: False: `total` is an estimate, and more than `COUNTED_EXACTLY`.
-        next_before: Ask for the rows before this one to go on; None at the end.
+        total_is_exact: False: `total` is an estimate, and more than `COUNTED_EXACTLY`; or in a search, there are at
+            least so many.
+        next_before: Ask for the rows before this one to go on; None at the end. A search may have found less than a
+            page, or nothing, in what it has looked at, and still go on.
     """
 
     items: list[Row]
@@ -56,6 +64,9 @@ class Listing:
         estimate: An EXPLAIN (FORMAT JSON) with the filters, or none of them.
         conditions: By the name of its filter, whose value is a parameter of the same name.
         rough: In place of conditions that the planner cannot judge, for the estimate.
+        search: Takes ``before`` and ``searched`` besides the filters; returns ``looked_at``, ``last`` and ``found``.
+        searched: Filters that no index serves, and whether the planner can judge them.
+        found: The condition for the rows of the ids ``found``.
     """
 
     key: str
@@ -64,16 +75,28 @@ class Listing:
     estimate: LiteralString
     conditions: Mapping[str, LiteralString]
     rough: Mapping[str, LiteralString] = field(default_factory=dict)
+    search: LiteralString = ""
+    searched: Mapping[str, bool] = field(default_factory=dict)
+    found: LiteralString = ""
+
+    def is_search(self, chosen: Mapping[str, Any]) -> bool:
+        """Whether a filter is set that no index serves."""
+        return any(chosen.get(name) is not None for name in self.searched)
 
     def text(self, query: LiteralString, chosen: Mapping[str, Any]) -> LiteralString:
         """`query` with the conditions of the filters that are set."""
         conditions = {**self.conditions, **self.rough} if query is self.estimate else self.conditions
-        wanted = [condition for name, condition in conditions.items() if chosen.get(name) is not None]
-        return query.replace(FILTERS, "".join(f"AND ({condition})\n" for condition in wanted))
+        wanted = {name: f"AND ({text})\n" for name, text in conditions.items() if chosen.get(name) is not None}
+        dear: LiteralString = "".join(
+            wanted.pop(name) for name in self.searched if name in wanted and query is self.search
+        )
+        return query.replace(SEARCHES, dear).replace(FILTERS, "".join(wanted.values()))
 
 
 async def fetch_page(conn: AsyncConnection[Any], listing: Listing, chosen: Mapping[str, Any], part: Part) -> Page:
     """Return one page and the total of what the filters let through. Filters that are None let everything through."""
+    if listing.is_search(chosen):
+        return await _search_page(conn, listing, chosen, part)
     given = {**chosen, "before": part.before, "limit": part.limit + 1, "offset": part.offset}
     items = await fetch(conn, listing.text(listing.page, chosen), given)
     total, exact = await fetch_total(conn, listing, chosen)
@@ -84,13 +107,49 @@ async def fetch_page(conn: AsyncConnection[Any], listing: Listing, chosen: Mappi
 
 async def fetch_total(conn: AsyncConnection[Any], listing: Listing, chosen: Mapping[str, Any]) -> tuple[int, bool]:
     """How many rows the filters let through, and whether that is exact."""
+    if listing.is_search(chosen):
+        return await _search_total(conn, listing, chosen, await _search(conn, listing, chosen))
     given = {**chosen, "most": COUNTED_EXACTLY + 1}
     (counted,) = await fetch(conn, listing.text(listing.count, chosen), given)
     if counted["total"] <= COUNTED_EXACTLY:
         return counted["total"], True
+    return max(await _estimate(conn, listing, chosen), counted["total"]), False
+
+
+async def _estimate(conn: AsyncConnection[Any], listing: Listing, chosen: Mapping[str, Any]) -> int:
     (explained,) = await fetch(conn, listing.text(listing.estimate, chosen), dict(chosen))
     (plan,) = explained["QUERY PLAN"]
-    return max(int(plan["Plan"]["Plan Rows"]), counted["total"]), False
+    return int(plan["Plan"]["Plan Rows"])
+
+
+async def _search(
+    conn: AsyncConnection[Any], listing: Listing, chosen: Mapping[str, Any], before: int | None = None
+) -> Row:
+    given = {**chosen, "before": before, "searched": SEARCHED}
+    (searched,) = await fetch(conn, listing.text(listing.search, chosen), given)
+    return searched
+
+
+async def _search_page(conn: AsyncConnection[Any], listing: Listing, chosen: Mapping[str, Any], part: Part) -> Page:
+    searched = await _search(conn, listing, chosen, part.before)
+    from_the_top = searched if part.before is None else await _search(conn, listing, chosen)
+    found = searched["found"][part.offset :]
+    shown = found[: part.limit]
+    given = {"found": shown, "before": None, "limit": part.limit, "offset": 0}
+    items = await fetch(conn, listing.page.replace(FILTERS, f"AND {listing.found}"), given)
+    going_on = searched["last"] if searched["looked_at"] == SEARCHED else None
+    total, exact = await _search_total(conn, listing, chosen, from_the_top)
+    return Page(items, total, exact, shown[-1] if len(found) > part.limit else going_on)
+
+
+async def _search_total(
+    conn: AsyncConnection[Any], listing: Listing, chosen: Mapping[str, Any], searched: Row
+) -> tuple[int, bool]:
+    found = len(searched["found"])
+    if searched["looked_at"] < SEARCHED:
+        return found, True
+    judged = all(listing.searched.get(name, True) for name, value in chosen.items() if value is not None)
+    return max(found, await _estimate(conn, listing, chosen) if judged else 0), False
 
 
 async def fetch(conn: AsyncConnection[Any], query: LiteralString, parameters: Mapping[str, Any]) -> list[Row]:

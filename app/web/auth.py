@@ -1,7 +1,8 @@
 """Who may do what: every request is signed in before anything else is read, and every route names the role it needs.
 
-Roles: a viewer reads; an operator submits, cancels, retries, pauses and resumes; an admin reads the audit and runs the
-server's own tasks. Without any key this machine's own user may do all of it, and nobody else anything.
+Roles: a viewer reads; an operator submits, cancels, retries, pauses and resumes; an admin reads the audit, clears
+queues and runs the server's own tasks. Without any key this machine's own user may do all of it, and nobody else
+anything.
 """
 
 import time

@@ -59,6 +59,18 @@ FROM procrastinate_jobs j
 WHERE true
 /* filters */;
 
+-- name: search_jobs
+-- Of the newest jobs that the other filters let through, so many at most: which ones fit, and where it stopped.
+SELECT count(*) AS looked_at, min(j.id) AS last,
+       coalesce(array_agg(j.id ORDER BY j.id DESC) FILTER (WHERE true /* searched */), '{}') AS found
+FROM (
+    SELECT * FROM procrastinate_jobs j
+    WHERE (%(before)s::bigint IS NULL OR j.id < %(before)s::bigint)
+    /* filters */
+    ORDER BY j.id DESC
+    LIMIT %(searched)s::integer
+) AS j;
+
 -- name: list_attempts
 -- Every ended run of some jobs. One that is not counted has the number of the next that is, and came before it.
 -- OFFSET 0, as above.

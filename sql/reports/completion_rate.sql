@@ -1,5 +1,5 @@
 -- How many of the jobs that ended have succeeded, by task, and how many attempts that took.
--- psql -v hours=24 -f sql/reports/completion_rate.sql
+-- afresh psql -- -v hours=24 -f sql/reports/completion_rate.sql
 \if :{?hours}
 \else
     \set hours 24

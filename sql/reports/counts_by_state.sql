@@ -1,5 +1,5 @@
 -- How many jobs there are, by queue and state.
--- psql -f sql/reports/counts_by_state.sql
+-- afresh psql -- -f sql/reports/counts_by_state.sql
 SELECT j.queue_name AS queue,
        afresh.job_state(
            j.status, j.scheduled_at, j.attempts > 0 OR EXISTS (SELECT FROM afresh.attempt a WHERE a.job_id = j.id)

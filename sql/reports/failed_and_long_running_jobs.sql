@@ -1,5 +1,5 @@
 -- What needs a look: jobs that failed, and jobs that have been running for long.
--- psql -v minutes=5 -f sql/reports/failed_and_long_running_jobs.sql
+-- afresh psql -- -v minutes=5 -f sql/reports/failed_and_long_running_jobs.sql
 \if :{?minutes}
 \else
     \set minutes 5

@@ -1,5 +1,5 @@
 -- Jobs that needed more than one attempt, those with the most attempts first.
--- psql -f sql/reports/jobs_with_retries.sql
+-- afresh psql -- -f sql/reports/jobs_with_retries.sql
 SELECT id AS job_id, task_name, queue_name AS queue, state, attempts, created_at, ended_at,
        last_failure_type, left(last_message, 100) AS last_message
 FROM afresh.jobs

@@ -1,5 +1,5 @@
 -- Every decision to run a job again, newest first: what failed, why it is worth another try, and when.
--- psql -v hours=24 -f sql/reports/retry_history.sql
+-- afresh psql -- -v hours=24 -f sql/reports/retry_history.sql
 \if :{?hours}
 \else
     \set hours 24

@@ -136,6 +136,12 @@ async def test_fields(client: httpx.AsyncClient, field: str, value: object):
     assert field in {name.partition(".")[0] for name in fields(problem)}
 
 
+async def test_a_text_too_long(client: httpx.AsyncClient):
+    """What is wrong with a text is said of characters."""
+    problem = check_problem(await client.post("/tasks/fetch-joke", json={"lock": "x" * 256}), 422)
+    assert problem["errors"] == [{"field": "lock", "message": "String should have at most 255 characters"}]
+
+
 async def test_two_times(client: httpx.AsyncClient):
     """A job cannot run both at a time and after a while."""
     body = {"run_at": "2030-01-01T00:00:00Z", "run_in": "5m"}

@@ -72,6 +72,14 @@ async def test_security_headers(client: httpx.AsyncClient, path: str):
     assert headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("path", ["/docs", "/dashboard", "/jobs", "/monitoring/live", "/docs/swagger/swagger-ui.css"])
+async def test_head(client: httpx.AsyncClient, path: str):
+    """Wherever GET answers, HEAD does with the same headers, and no body."""
+    whole, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers == whole.headers
+
+
 async def test_front_door(client: httpx.AsyncClient):
     """Who comes without a path is led to the dashboard."""
     response = await client.get("/")

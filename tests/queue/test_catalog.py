@@ -197,3 +197,9 @@ def test_schema():
     assert info.arguments["required"] == ["name"]
     assert info.arguments["additionalProperties"] is False
     assert info.arguments["properties"]["loud"] == {"default": False, "title": "Loud", "type": "boolean"}
+
+
+def test_normal_priority():
+    """A plain task that says no priority is asked for with the middle one; what it says stands."""
+    assert catalog_of(ship_order).resolve("tests.queue.test_catalog.ship_order").priority == 5
+    assert catalog_of(ship_order, priority=-3).resolve("tests.queue.test_catalog.ship_order").priority == -3

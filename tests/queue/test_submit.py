@@ -65,6 +65,14 @@ async def test_conflict(orders: AsyncConnection):
     assert await stored(orders) == (2, 1)
 
 
+async def test_normal_priority(orders: AsyncConnection):
+    """A job of which nobody says how urgent it is has the priority 5, as over HTTP."""
+    job_id = await submit(orders, job())
+    await submit_batch(orders, [job()], task_name="sample.add", actor="me")
+    cursor = await orders.execute("SELECT priority FROM procrastinate_jobs WHERE id >= %s", [job_id])
+    assert await cursor.fetchall() == [(5,), (5,)]
+
+
 async def test_without_autocommit(orders: AsyncConnection, database_url: str):
     """A connection that is not in autocommit mode commits when its owner says so, and never before."""
     async with await AsyncConnection.connect(database_url) as plain:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
+from app.store.batches import SQL as SQL_BATCHES
 from app.store.jobs import LISTING, SQL, JobFilter, list_attempts, list_jobs
+from app.store.paging import SEARCHED
 from app.store.queues import SQL as SQL_QUEUES
 from app.store.queues import list_queues
 
@@ -91,6 +93,60 @@ async def test_a_page_far_down(crowded: AsyncConnection):
 async def test_a_page_of_few(crowded: AsyncConnection, chosen: JobFilter):
     """What few jobs share leads to them without a walk over the others; times of creation lead to ids."""
     assert await rows_of_page(crowded, chosen) < JOBS / 20
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        JobFilter(text="nothing of the kind"),
+        JobFilter(task_name="none"),
+        JobFilter(task_type="none"),
+        JobFilter(scheduled_from=LATER),
+        JobFilter(ended_from=LATER),
+        JobFilter(ended_to=LATER),
+    ],
+    ids=lambda chosen: str({name: value for name, value in asdict(chosen).items() if value}),
+)
+async def test_a_search(crowded: AsyncConnection, chosen: JobFilter):
+    """What no index knows is looked for among so many jobs at a time, however many there are."""
+    given = chosen.parameters() | {"before": None, "searched": SEARCHED}
+    assert await rows_touched(crowded, LISTING.text(LISTING.search, given), given) <= 3 * SEARCHED  # Events each.
+
+
+async def test_a_search_goes_on(crowded: AsyncConnection):
+    """A page of a search may be empty; those behind it lead to the job, and to the end."""
+    chosen = JobFilter(text="C7000")
+    pages = [await list_jobs(crowded, chosen, limit=10)]
+    while pages[-1].next_before:
+        pages.append(await list_jobs(crowded, chosen, limit=10, before=pages[-1].next_before))
+    assert [[row["correlation_id"] for row in page.items] for page in pages] == [[], [], ["c7000"], [], []]
+    assert not pages[0].total_is_exact
+    assert (await list_jobs(crowded, JobFilter(text="C7000", state="failed"), limit=10)).total_is_exact
+
+
+async def test_a_search_by_offset(crowded: AsyncConnection):
+    """Within what a page looks at, an offset skips what was found; what is left of it comes next."""
+    chosen = JobFilter(text="c199")
+    first = await list_jobs(crowded, chosen, limit=60)
+    second = await list_jobs(crowded, chosen, limit=60, offset=60)
+    following = await list_jobs(crowded, chosen, limit=60, before=first.next_before)
+    assert first.total == 100
+    assert [row["job_id"] for row in second.items] == [row["job_id"] for row in following.items]
+    assert len({row["job_id"] for row in first.items + second.items}) == 100
+
+
+async def test_jobs_that_ended_long_ago(crowded: AsyncConnection):
+    """A search for what ended before some time begins with the jobs that were made by then."""
+    await crowded.execute("UPDATE procrastinate_events SET at = at - interval '9 days' WHERE job_id <= 100")
+    chosen = JobFilter(ended_to=datetime.now(UTC) - timedelta(days=8))
+    page = await list_jobs(crowded, chosen, limit=3)
+    assert ([row["job_id"] for row in page.items], page.total, page.total_is_exact) == ([100, 99, 98], 100, True)
+
+
+async def test_a_batch(crowded: AsyncConnection):
+    """A batch is described without a walk over the jobs of others."""
+    await crowded.execute("INSERT INTO afresh.batch (id, task_name, total, created_by) VALUES (7, 't', 20, 'test')")
+    assert await rows_touched(crowded, SQL_BATCHES["find_batch"], {"batch_id": 7}) < JOBS / 20
 
 
 async def test_queues(crowded: AsyncConnection):
