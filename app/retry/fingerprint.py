@@ -10,14 +10,17 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 # A word with a digit in it is an id, a number, a date, a host or an address; anchored at its start, so linear.
 _NUMBERED = re.compile(r"(?<![\w-])[^\W\d]*+\d[\w.:-]*")
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w.-]++")
-_BLANKS = re.compile(r"\s+")
+_DASHES_OF_A_UUID = 4
 
 
 def normalise(message: str) -> str:
     """The message without what differs from one occurrence to the next."""
     text = without_quoted(message[:_LIMIT])
-    text = _MAIL.sub("#", _UUID.sub("#", text))
-    return _BLANKS.sub(" ", _NUMBERED.sub("#", text)).strip()
+    if text.count("-") >= _DASHES_OF_A_UUID:
+        text = _UUID.sub("#", text)
+    if "@" in text:
+        text = _MAIL.sub("#", text)
+    return " ".join(_NUMBERED.sub("#", text).split())
 
 
 def fingerprint(causes: Sequence[tuple[str, str]], frames: Sequence[str]) -> str:

@@ -101,7 +101,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         anthropic.BadRequestError anthropic.UnprocessableEntityError anthropic.ContentTooLargeError
         anthropic.APIResponseValidationError anthropic.APIWebhookValidationError
         google.BadRequest google.InvalidArgument google.OutOfRange google.InvalidOperation
-        smtplib.SMTPNotSupportedError smtplib.SMTPSenderRefused smtplib.SMTPRecipientsRefused smtplib.SMTPDataError
+        smtplib.SMTPSenderRefused smtplib.SMTPRecipientsRefused smtplib.SMTPDataError
         bson.InvalidDocument bson.InvalidBSON pymongo.DocumentTooLarge django.BadRequest django.SuspiciousOperation
         django.MultipleObjectsReturned sqlalchemy.MultipleResultsFound kombu.SerializationError kombu.DecodeError
         kombu.EncodeError botocore.ParamValidationError botocore.ValidationError kafka.MessageSizeTooLargeError
@@ -260,7 +260,10 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         redis.LockError peewee.OperationalError
         tortoise.OperationalError databases.OperationalError""",
     ),
-    (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError"),
+    (
+        _T.PERMANENT_VALIDATION,
+        "django.DataError sqlalchemy.DataError peewee.DataError smtplib.SMTPNotSupportedError",
+    ),
     (
         _T.PERMANENT_CONFLICT,
         """

@@ -1,9 +1,12 @@
 """What a walk through the exceptions of some two hundred libraries found wrong: names, ladders and wrappers."""
 
+import smtplib
 import sqlite3
 
 import aiohttp
 import anyio
+import asyncpg
+import psycopg
 import requests.exceptions
 import sqlalchemy as sa
 import sqlalchemy.exc
@@ -122,3 +125,13 @@ corpus.errors(
     (foreign("shop.errors", "PaymentGatewayTimeout")("the gateway did not answer in 30 s"), T.TRANSIENT_TIMEOUT),
     (foreign("shop.errors", "GatewayTimeoutError")("x"), T.EXTERNAL_API_DOWN),
 )
+corpus.errors(
+    "the words of the message, where the class says little",
+    (foreign("psycopg", "OperationalError", psycopg.DatabaseError)(
+        'connection to server at "127.0.0.1", port 5432 failed: FATAL:  pg_hba.conf rejects connection for host'),
+     T.PERMANENT_AUTH),
+    (asyncpg.InterfaceError("cannot perform operation: another operation is in progress"), T.PERMANENT_CODE_BUG),
+    (smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server."), T.CONFIG_MISSING_SETTING),
+    (smtplib.SMTPNotSupportedError("SMTPUTF8 not supported by server"), T.PERMANENT_VALIDATION),
+    (foreign("shop.errors", "EmptyFileError")("the uploaded file contains no rows"), T.PERMANENT_VALIDATION),
+)  # fmt: skip
