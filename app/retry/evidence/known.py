@@ -249,7 +249,7 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         _T.CONFIG_MISSING_SETTING,
         """
         requests.SSLError urllib3.SSLError botocore.SSLError aiohttp.ClientConnectorCertificateError
-        aiohttp.ClientConnectorSSLError elastic_transport.TlsError elasticsearch.SSLError""",
+        aiohttp.ClientConnectorSSLError elastic_transport.TlsError elasticsearch.SSLError opensearchpy.SSLError""",
     ),
     (
         _T.TRANSIENT_DATABASE,
@@ -257,7 +257,7 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         sqlalchemy.OperationalError sqlalchemy.InterfaceError sqlalchemy.DBAPIError sqlalchemy.DatabaseError
         sqlalchemy.InternalError django.OperationalError django.DatabaseError django.InternalError
         cassandra.NoHostAvailable
-        redis.LockError peewee.OperationalError
+        redis.LockError peewee.OperationalError peewee.InternalError peewee.DatabaseError
         tortoise.OperationalError databases.OperationalError""",
     ),
     (

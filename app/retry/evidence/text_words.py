@@ -277,7 +277,7 @@ TEXTS = Phrasebook(
         another operation is in progress, another command is already in progress, while another coroutine,
         attached to a different loop, generator already executing, generator raised stopiteration,
         generator didn t yield, generator didn t stop, shutdown after, new futures after shutdown,
-        session is closed, client is closed, client has been closed,
+        session is closed, pool is closed, pool is closing, client is closed, client has been closed,
         unknown url type,
         bound to a different event loop,
         release unlocked lock, release un acquired lock, no active exception to reraise, module not found,
