@@ -256,6 +256,19 @@ def test_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "MAX_RETRIES='many': expected a whole number, 0 or more\n"
 
 
+def test_misspelt_names_are_told(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """A name that nothing reads and that looks like a setting is told with the one that was meant, and no value."""
+    (project / ".env").write_text("MAX_RETRYS=3\nRETRY_BASE_DELAY=1\nMAX_HEADROOM=1\n")
+    monkeypatch.setenv("RETRY_BASEDELAY", "secret")
+    monkeypatch.setenv("POLICY__UNKNOWN__MAX_RETRIES", "1")
+    assert load_settings().retry.max_retries == 5
+    told = sorted(capsys.readouterr().err.splitlines())
+    assert told == [
+        "MAX_RETRYS is not read; did you mean MAX_RETRIES?",
+        "RETRY_BASEDELAY is not read; did you mean RETRY_BASE_DELAY?",
+    ]
+
+
 @pytest.mark.parametrize("program", [["procrastinate", "--app=composed.app", "worker"], ["uvicorn", "composed:app"]])
 def test_no_traceback_where_others_import_us(project: Path, program: list[str]):
     """Procrastinate's command line and uvicorn show the same line and code when they import a composition root."""

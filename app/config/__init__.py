@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ..retry.failure import FailureType
-from .environment import Group, SettingsError, read_environment
+from .environment import Group, SettingsError, near_misses, read_environment
 from .groups import (
     ApiSettings,
     DatabaseSettings,
@@ -73,10 +73,18 @@ def load_settings() -> Settings:
     exception as a traceback, or hide it behind "invalid load_app value".
     """
     try:
-        return read_settings()
+        settings, misspelt = read_settings(), near_misses(read_environment(), _names())
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - logging is configured by what could not be read.
         raise SystemExit(2) from None
+    for typed, meant in misspelt.items():
+        print(f"{typed} is not read; did you mean {meant}?", file=sys.stderr)  # noqa: T201 - as above.
+    return settings
+
+
+def _names() -> set[str]:
+    """Every setting's name, as people type it."""
+    return {field.title or "" for group in GROUPS.values() for field in group.model_fields.values()}
 
 
 def read_settings() -> Settings:

@@ -1,7 +1,8 @@
 """Where settings are read from: the environment, above the nearest `.env`. Never writes either."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,8 @@ from dotenv import dotenv_values
 from pydantic import Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+_BEGINNING = 3
 
 
 class SettingsError(Exception):
@@ -50,6 +53,20 @@ def read_environment() -> dict[str, str]:
 def _written(path: Path, _changed_at: int) -> Mapping[str, str | None]:
     """Read the file once, and not for each group: a line that is none is told once."""
     return dotenv_values(path)
+
+
+def near_misses(typed: Iterable[str], known: Collection[str]) -> dict[str, str]:
+    """Names that nothing reads and that look like one of ours, such as MAX_RETRYS, with the name that was meant.
+
+    Only names that begin alike are compared: an environment has a hundred names of other people's.
+    """
+    families = tuple(name for name in known if name.endswith("__"))
+    alike: dict[str, list[str]] = {}
+    for name in known:
+        alike.setdefault(name[:_BEGINNING], []).append(name)
+    unread = (name for name in typed if name not in known and not name.startswith(families))
+    found = {name: get_close_matches(name, alike.get(name[:_BEGINNING], ()), n=1, cutoff=0.85) for name in unread}
+    return {name: close[0] for name, close in found.items() if close}
 
 
 def setting(name: str, default: object, meaning: str, *, secret: bool = False) -> Any:

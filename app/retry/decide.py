@@ -4,13 +4,14 @@ Pure and total: it draws once, from the `rng` it is given, and never raises over
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from random import Random
 from typing import assert_never
 
 from . import adapt
 from .circumstances import Circumstances
 from .draft import BY_TYPE, FIXED, Draft, Limit, bounds, past_deadline, waited_too_long
-from .failure import Failure, Remediation
+from .failure import Failure, FailureType, Remediation
 from .policy import (
     ByType,
     DeadLetter,
@@ -180,8 +181,13 @@ def _later(now: datetime, seconds: float) -> tuple[datetime, timedelta]:
 
 
 def _verdict(failure: Failure) -> Step:
-    text = f"{failure.type} ({failure.confidence:.2f}) by {failure.exception_type}"
-    return Step("failure", text, {"confidence_ratio": failure.confidence})
+    return _seen(failure.type, failure.confidence, failure.exception_type)
+
+
+# A process meets the same few errors again and again.
+@lru_cache(maxsize=256)
+def _seen(kind: FailureType, confidence: float, exception_type: str) -> Step:
+    return Step("failure", f"{kind} ({confidence:.2f}) by {exception_type}", {"confidence_ratio": confidence})
 
 
 def _limit(policy: RetryPolicy, limits: JobLimits, bound: int | None) -> Limit:

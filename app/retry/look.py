@@ -28,7 +28,7 @@ _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 _ALIASES = {"httpx2": "httpx", "httpcore2": "httpcore", "psycopg2": "psycopg", "exceptiongroup": "builtins",
             "niquests": "requests", "urllib3_future": "urllib3"}  # fmt: skip
 # A copy of a library inside another one: `botocore.vendored.requests`, `pip._vendor.urllib3`.
-_VENDORED = re.compile(r".*\.(?:_vendor|vendor|vendored|_vendored|extern|packages)\.(?=\w)")
+_COPIES = (".packages.", "._vendor.", ".vendored.", ".vendor.", ".extern.")
 
 
 class Facts(NamedTuple):
@@ -52,7 +52,9 @@ class Facts(NamedTuple):
 
 
 def _key(module: str, name: str) -> str:
-    root = _VENDORED.sub("", module).partition(".")[0]
+    for copies in _COPIES:
+        module = module.rpartition(copies)[2]
+    root = module.partition(".")[0]
     root = _ALIASES.get(root, root)
     if root.startswith("_") and not root.startswith("__"):
         root = root[1:]  # The C half of a library: `_csv`, `_pickle`, `_duckdb`.

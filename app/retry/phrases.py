@@ -12,6 +12,7 @@ _QUOTED = re.compile(r"(?<!\w)(?:'[^'\n]*+'|\"[^\"\n]*+\"|`[^`\n]*+`)(?!\w)")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SCAN_LIMIT = 1000
 _MANY_WORDS = 200
+_ANY, _ALONE, _TWO = "*", "", 2
 
 
 class Phrase(NamedTuple):
@@ -33,31 +34,47 @@ class Phrasebook:
 
     def __init__(self, table: Iterable[tuple[FailureType, str | None, str]]) -> None:
         """`table`: rows of (type, reason, phrases separated by commas or line ends)."""
-        self._by_first: dict[str, list[Phrase]] = {}
+        # By the first word, then by the second: a text meets few phrases that begin with two of its words.
+        self._starts: dict[str, dict[str, list[Phrase]]] = {}
         rank = 0
         for kind, reason, phrases in table:
             for phrase in re.split(r"[,\n]", phrases):
                 words = tuple(phrase.split())
                 if words:
                     rank += 1
-                    self._by_first.setdefault(words[0], []).append(Phrase(rank, words, kind, reason))
+                    second = words[1] if len(words) > 1 else _ALONE
+                    self._starts.setdefault(words[0], {}).setdefault(second, []).append(
+                        Phrase(rank, words, kind, reason)
+                    )
 
     def find(self, words: Sequence[str]) -> Phrase | None:
         """The best-ranked phrase in `words`, wherever it stands."""
         best: Phrase | None = None
         for position, word in enumerate(words):
-            for phrase in self._by_first.get(word, ()):
-                if best is not None and phrase.rank >= best.rank:
-                    break
-                if _stands_at(phrase.words, words, position):
-                    best = phrase
+            starts = self._starts.get(word)
+            if starts is not None:
+                best = _best_of(starts, words, position, best)
         return best
 
 
-def _stands_at(phrase: Sequence[str], words: Sequence[str], position: int) -> bool:
+def _best_of(
+    starts: dict[str, list[Phrase]], words: Sequence[str], position: int, best: Phrase | None
+) -> Phrase | None:
+    following = words[position + 1] if position + 1 < len(words) else _ALONE
+    for second in (following, _ANY, _ALONE):
+        for phrase in starts.get(second, ()):
+            if best is not None and phrase.rank >= best.rank:
+                break
+            if _goes_on(phrase.words, words, position):
+                best = phrase
+    return best
+
+
+def _goes_on(phrase: Sequence[str], words: Sequence[str], position: int) -> bool:
+    """Whether the words after the second one stand there too."""
     if position + len(phrase) > len(words):
         return False
-    return all(mine in ("*", words[position + i]) for i, mine in enumerate(phrase))
+    return len(phrase) <= _TWO or all(mine in (_ANY, words[position + i]) for i, mine in enumerate(phrase))
 
 
 def words_of_text(text: str) -> list[str]:
@@ -67,7 +84,7 @@ def words_of_text(text: str) -> list[str]:
 
 def without_quoted(text: str) -> str:
     """`text` with each quoted part replaced by a blank."""
-    return _QUOTED.sub(" ", text)
+    return _QUOTED.sub(" ", text) if "'" in text or '"' in text or "`" in text else text
 
 
 def words_of_name(name: str) -> list[str]:

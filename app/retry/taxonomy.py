@@ -116,6 +116,11 @@ REFINEMENTS: Mapping[str, Refinement] = MappingProxyType(
         "http_500": Refinement(
             "it broke on this request and may do so again; RETRY_HTTP_500=true has it retried", _R.CHECK_EXTERNAL
         ),
+        "capacity": Refinement(
+            "the server is at a limit of its own; fewer connections or a larger one relieve it", _R.SCALE_RESOURCES
+        ),
+        "gave_up": Refinement("it gave up after tries of its own, and does not say what it met", _R.INVESTIGATE),
+        "io_error": Refinement("a device failed to read or write; look at it before it fails for good", _R.ALERT_TEAM),
         "final": Refinement("the library that raised it says that no retry mends it", _R.INVESTIGATE),
         "contention": Refinement("two transactions met; a quick second try usually works"),
         "corruption": Refinement("the storage itself is failing; stop and look before anything else", _R.ALERT_TEAM),

@@ -279,6 +279,20 @@ def test_billing_alerts():
     assert failure.remediation is Remediation.ALERT_TEAM
 
 
+@pytest.mark.parametrize("code", ["53300", "53000", "53400"])
+def test_a_server_at_its_limit(code: str):
+    """Where a database is at a limit of its own, trying again is not all that helps."""
+    failure = from_description(sqlstate=code)
+    assert (failure.type, failure.remediation) == (FailureType.TRANSIENT_DATABASE, Remediation.SCALE_RESOURCES)
+
+
+def test_io_errors_alert():
+    """A device that fails is nobody's rule to know, and somebody's to look at before the retries are spent."""
+    failure = classify(OSError(errno.EIO, "Input/output error"))
+    assert (failure.type, failure.remediation) == (FailureType.UNKNOWN, Remediation.ALERT_TEAM)
+    assert failure.retryable
+
+
 # --- what may have happened ---
 
 

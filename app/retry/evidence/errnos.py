@@ -47,7 +47,8 @@ _ERRNO_ROWS: tuple[tuple[FailureType, str | None, Effect | None, str], ...] = (
         EFAULT
         EAFNOSUPPORT EPFNOSUPPORT ENOEXEC ESOCKTNOSUPPORT""",
     ),
-    (_T.UNKNOWN, "corruption", None, "EIO EUCLEAN"),
+    (_T.UNKNOWN, "corruption", None, "EUCLEAN"),
+    (_T.UNKNOWN, "io_error", None, "EIO"),
 )
 
 

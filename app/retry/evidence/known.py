@@ -101,7 +101,7 @@ _EXACT: tuple[tuple[FailureType, str], ...] = (
         anthropic.BadRequestError anthropic.UnprocessableEntityError anthropic.ContentTooLargeError
         anthropic.APIResponseValidationError anthropic.APIWebhookValidationError
         google.BadRequest google.InvalidArgument google.OutOfRange google.InvalidOperation
-        smtplib.SMTPNotSupportedError smtplib.SMTPSenderRefused smtplib.SMTPRecipientsRefused smtplib.SMTPDataError
+        smtplib.SMTPSenderRefused smtplib.SMTPRecipientsRefused smtplib.SMTPDataError
         bson.InvalidDocument bson.InvalidBSON pymongo.DocumentTooLarge django.BadRequest django.SuspiciousOperation
         django.MultipleObjectsReturned sqlalchemy.MultipleResultsFound kombu.SerializationError kombu.DecodeError
         kombu.EncodeError botocore.ParamValidationError botocore.ValidationError kafka.MessageSizeTooLargeError
@@ -249,7 +249,7 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         _T.CONFIG_MISSING_SETTING,
         """
         requests.SSLError urllib3.SSLError botocore.SSLError aiohttp.ClientConnectorCertificateError
-        aiohttp.ClientConnectorSSLError elastic_transport.TlsError elasticsearch.SSLError""",
+        aiohttp.ClientConnectorSSLError elastic_transport.TlsError elasticsearch.SSLError opensearchpy.SSLError""",
     ),
     (
         _T.TRANSIENT_DATABASE,
@@ -257,10 +257,13 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
         sqlalchemy.OperationalError sqlalchemy.InterfaceError sqlalchemy.DBAPIError sqlalchemy.DatabaseError
         sqlalchemy.InternalError django.OperationalError django.DatabaseError django.InternalError
         cassandra.NoHostAvailable
-        redis.LockError peewee.OperationalError
+        redis.LockError peewee.OperationalError peewee.InternalError peewee.DatabaseError
         tortoise.OperationalError databases.OperationalError""",
     ),
-    (_T.PERMANENT_VALIDATION, "django.DataError sqlalchemy.DataError peewee.DataError"),
+    (
+        _T.PERMANENT_VALIDATION,
+        "django.DataError sqlalchemy.DataError peewee.DataError smtplib.SMTPNotSupportedError",
+    ),
     (
         _T.PERMANENT_CONFLICT,
         """

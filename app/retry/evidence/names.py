@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from ..failure import FailureType
 from ..look import Facts
-from ..phrases import words_of_name
+from ..phrases import Phrase, words_of_name
 from ..verdict import Strength, Verdict
 from .known import KNOWN
 from .name_words import NAMES
@@ -14,6 +14,7 @@ _T = FailureType
 # What a name says about the road is coarse; the error below it may know the reason.
 COARSE = frozenset({_T.TRANSIENT_NETWORK, _T.EXTERNAL_API_DOWN, _T.TRANSIENT_DATABASE, _T.TRANSIENT_TIMEOUT})
 FINAL = "final"  # Whatever it was, its library says that no retry mends it.
+GAVE_UP = "gave_up"  # It tried for itself; only what it met says why.
 _SILENT = frozenset({"Exception", "BaseException", "RuntimeError", "OSError", "BaseExceptionGroup", "ExceptionGroup"})
 
 
@@ -50,11 +51,17 @@ def verdict_of_name(key: str) -> Verdict | None:
         type=phrase.type,
         rule=f"name.{phrase.text.replace(' ', '_')}",
         detail=name,
-        strength=Strength.CARRIER if phrase.type in COARSE or phrase.reason == FINAL else Strength.CLASS,
+        strength=_strength(phrase),
         confidence=0.75,
         reason=phrase.reason,
         retryable=False if phrase.reason == FINAL else None,
     )
+
+
+def _strength(phrase: Phrase) -> Strength:
+    if phrase.reason == GAVE_UP:
+        return Strength.GENERIC
+    return Strength.CARRIER if phrase.type in COARSE or phrase.reason == FINAL else Strength.CLASS
 
 
 def verdict_of_code(source: str, code: str) -> Verdict | None:

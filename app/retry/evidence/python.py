@@ -100,7 +100,7 @@ def _is_settings(look: Look) -> bool:
     """Pydantic raises one class for bad data and for missing settings: the frames and the model's name differ."""
     if any(module_of(frame).startswith("pydantic_settings") for frame in _frames(look)):
         return True
-    title = as_str(look.read("title")) or ""
+    title = as_str(look.read("title")) or look.string("__name__", of=look.read("model")) or ""
     return title.endswith(("Settings", "Config", "Configuration"))
 
 

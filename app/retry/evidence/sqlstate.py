@@ -21,17 +21,19 @@ _ROWS: tuple[_Row, ...] = (
         08006 connection_failure; 08000 connection_exception; 08003 connection_does_not_exist"""),
     (_T.TRANSIENT_DATABASE, None, None, Effect.NOT_SENT, """
         08001 sqlclient_unable_to_establish_sqlconnection; 08004 sqlserver_rejected_establishment_of_sqlconnection;
-        57P03 cannot_connect_now; 53300 too_many_connections"""),
+        57P03 cannot_connect_now"""),
+    (_T.TRANSIENT_DATABASE, "capacity", None, Effect.NOT_SENT, "53300 too_many_connections"),
+    (_T.TRANSIENT_DATABASE, "capacity", None, Effect.REJECTED, """
+        53000 insufficient_resources; 53400 configuration_limit_exceeded"""),
     (_T.TRANSIENT_DATABASE, None, None, Effect.REJECTED, """
         57P01 admin_shutdown; 57P02 crash_shutdown; 57P05 idle_session_timeout;
         25P03 idle_in_transaction_session_timeout; 25006 read_only_sql_transaction;
-        26000 invalid_sql_statement_name; 53000 insufficient_resources; 53400 configuration_limit_exceeded;
-        57000 operator_intervention; 55000 object_not_in_prerequisite_state; 72000 snapshot_too_old"""),
+        26000 invalid_sql_statement_name; 57000 operator_intervention; 55000 object_not_in_prerequisite_state;
+        72000 snapshot_too_old"""),
     (_T.TRANSIENT_TIMEOUT, None, None, Effect.REJECTED, "57014 query_canceled; 25P04 transaction_timeout"),
     (_T.PERMANENT_CONFLICT, None, None, Effect.REJECTED, """
         40002 transaction_integrity_constraint_violation; 23505 unique_violation; 23P01 exclusion_violation;
-        23000 integrity_constraint_violation; 23001 restrict_violation; 2BP01 dependent_objects_still_exist;
-        42710 duplicate_object; 42P07 duplicate_table; 42P06 duplicate_schema; 42P04 duplicate_database"""),
+        23000 integrity_constraint_violation; 23001 restrict_violation; 2BP01 dependent_objects_still_exist"""),
     (_T.PERMANENT_CONFLICT, "foreign_key", None, Effect.REJECTED, "23503 foreign_key_violation"),
     (_T.PERMANENT_NOT_FOUND, None, None, Effect.REJECTED, """
         P0002 no_data_found; 02000 no_data; 02001 no_additional_dynamic_result_sets_returned;
@@ -48,7 +50,8 @@ _ROWS: tuple[_Row, ...] = (
         3D000 invalid_catalog_name; F0000 config_file_error; F0001 lock_file_exists"""),
     (_T.PERMANENT_CODE_BUG, "schema", None, Effect.REJECTED, """
         3F000 invalid_schema_name; 42P01 undefined_table; 42703 undefined_column; 42883 undefined_function;
-        42704 undefined_object; 58P02 duplicate_file"""),
+        42704 undefined_object; 58P02 duplicate_file; 42710 duplicate_object; 42P07 duplicate_table;
+        42P06 duplicate_schema; 42P04 duplicate_database; 42701 duplicate_column"""),
     (_T.PERMANENT_CODE_BUG, None, None, Effect.REJECTED, """
         08P01 protocol_violation; 25000 invalid_transaction_state; 25001 active_sql_transaction;
         25P01 no_active_sql_transaction; 25P02 in_failed_sql_transaction; 0A000 feature_not_supported;

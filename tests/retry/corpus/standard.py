@@ -49,7 +49,7 @@ for _name, _kind in {
     "EISDIR": T.PERMANENT_VALIDATION, "EADDRNOTAVAIL": T.TRANSIENT_RESOURCE,
 }.items():  # fmt: skip
     corpus.add(_kind, f"errno {_name} says so", _os_error(getattr(errno, _name)), name=_name)
-corpus.add(T.UNKNOWN, "EIO: the storage is failing, a human must look", _os_error(errno.EIO), name="EIO", retry=False)
+corpus.add(T.UNKNOWN, "EIO: a device is failing, a human must look", _os_error(errno.EIO), name="EIO")
 
 
 @case(T.TRANSIENT_NETWORK, "nobody listens there now")

@@ -1,9 +1,16 @@
 """What a walk through the exceptions of some two hundred libraries found wrong: names, ladders and wrappers."""
 
+import errno
+import smtplib
 import sqlite3
 
 import aiohttp
 import anyio
+import asyncpg
+import fastapi
+import psycopg
+import pydantic.v1
+import pymysql.err
 import requests.exceptions
 import sqlalchemy as sa
 import sqlalchemy.exc
@@ -117,8 +124,51 @@ corpus.errors(
     (foreign("litellm", "BudgetExceededError")("Budget has been exceeded"), T.PERMANENT_AUTH),
     (foreign("langchain_core.exceptions", "ContextOverflowError")(), T.PERMANENT_VALIDATION),
     (foreign("git.exc", "RepositoryDirtyError")(), T.PERMANENT_CONFLICT),
+    (foreign("firebase_admin.exceptions", "ResourceExhaustedError")(), T.TRANSIENT_RATE_LIMIT),
+    (foreign("nats.errors", "SlowConsumerError")(), T.TRANSIENT_RESOURCE),
+    (foreign("twisted.internet.error", "CannotListenError")(), T.TRANSIENT_RESOURCE),
+    (foreign("jwcrypto.jwt", "JWTExpired")(), T.PERMANENT_AUTH),
+    (foreign("rsa.pkcs1", "VerificationError")(), T.PERMANENT_AUTH),
+    (foreign("pony.orm.core", "OptimisticCheckError")(), T.TRANSIENT_DATABASE),
+    (foreign("OpenSSL.SSL", "SysCallError")(-1, "Unexpected EOF"), T.TRANSIENT_NETWORK),
     (foreign("boto3.exceptions", "S3UploadFailedError")("Failed to upload x"), T.TRANSIENT_NETWORK),
     (foreign("gcsfs.retry", "NonRetryableError", foreign("gcsfs.retry", "HttpError"))(), T.UNKNOWN, False),
     (foreign("shop.errors", "PaymentGatewayTimeout")("the gateway did not answer in 30 s"), T.TRANSIENT_TIMEOUT),
     (foreign("shop.errors", "GatewayTimeoutError")("x"), T.EXTERNAL_API_DOWN),
 )
+corpus.errors(
+    "the words of the message, where the class says little",
+    (foreign("psycopg", "OperationalError", psycopg.DatabaseError)(
+        'connection to server at "127.0.0.1", port 5432 failed: FATAL:  pg_hba.conf rejects connection for host'),
+     T.PERMANENT_AUTH),
+    (asyncpg.InterfaceError("cannot perform operation: another operation is in progress"), T.PERMANENT_CODE_BUG),
+    (smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server."), T.CONFIG_MISSING_SETTING),
+    (smtplib.SMTPNotSupportedError("SMTPUTF8 not supported by server"), T.PERMANENT_VALIDATION),
+    (foreign("shop.errors", "EmptyFileError")("the uploaded file contains no rows"), T.PERMANENT_VALIDATION),
+)  # fmt: skip
+
+
+def _old_settings() -> None:
+    class AppSettings(pydantic.v1.BaseModel):
+        database_url: str
+
+    AppSettings()  # type: ignore[call-arg]  # That is the case.
+
+
+def _gave_up() -> None:
+    raise foreign("shop.errors", "RetriesExhausted")("gave up after 5 attempts") from fastapi.HTTPException(503)
+
+
+corpus.add(T.CONFIG_MISSING_SETTING, "pydantic 1 names the model, not a title", _old_settings)
+corpus.add(T.EXTERNAL_API_DOWN, "who gave up says nothing; what it met does", _gave_up)
+corpus.errors(
+    "what a third blind set got wrong",
+    (psycopg.errors.DuplicateTable('relation "t" already exists'), T.PERMANENT_CODE_BUG),
+    (pymysql.err.OperationalError(1050, "Table 't' already exists"), T.PERMANENT_CODE_BUG),
+    (asyncpg.InterfaceError("pool is closed"), T.PERMANENT_CODE_BUG),
+    (foreign("azure.identity", "CredentialUnavailableError")("Environment variables are not fully configured."),
+     T.CONFIG_MISSING_SETTING),
+    (foreign("lxml.etree", "XPathEvalError")("Invalid expression"), T.PERMANENT_CODE_BUG),
+    (OSError(errno.EIO, "Input/output error"), T.UNKNOWN),
+    (foreign("shop.errors", "MaxRetriesExceeded")("Read timed out"), T.TRANSIENT_TIMEOUT),
+)  # fmt: skip
