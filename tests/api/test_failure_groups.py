@@ -67,7 +67,10 @@ async def test_one_group(queue: Afresh, client: httpx.AsyncClient):
     ]
     assert (group["pending_letters"], group["pending_letters_is_exact"]) == (2, True)
     assert group["dead_letters"] == f"/dead-letters?group={fingerprint}&status=pending"
-    assert group["replay"] == {"action": "replay", "filter": {"group": fingerprint, "status": "pending"}}
+    letters = (await client.get(group["dead_letters"])).json()
+    assert [letter["job_id"] for letter in letters["items"]] == [2, 1]
+    preview = (await client.post("/dead-letters/bulk/preview", json=group["replay"])).json()
+    assert preview["count"] == 2
 
 
 @pytest.mark.parametrize("folded", [False, True])
