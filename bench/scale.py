@@ -15,6 +15,8 @@ class Scale:
         waiting: Jobs that wait while a worker's memory is looked at.
         pick_ups: Jobs in one round of pick-up latency.
         classifications: Calls after which memory is looked at.
+        failures: Attempts that failed, while what is known of them is read.
+        reads: Of each page, in one round.
     """
 
     rounds: int
@@ -24,6 +26,8 @@ class Scale:
     waiting: int
     pick_ups: int
     classifications: int
+    failures: int
+    reads: int
 
 
 SHORT = Scale(
@@ -34,6 +38,8 @@ SHORT = Scale(
     waiting=100_000,
     pick_ups=100,
     classifications=100_000,
+    failures=50_000,
+    reads=40,
 )
 FULL = Scale(
     rounds=5,
@@ -43,4 +49,6 @@ FULL = Scale(
     waiting=1_000_000,
     pick_ups=500,
     classifications=1_000_000,
+    failures=1_000_000,
+    reads=200,
 )
