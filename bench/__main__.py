@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 
 from rich.console import Console
 
-from . import ceiling, classify, decide, deferral, http, memory, pickup, reads, report, speed
+from . import ceiling, classify, decide, deferral, failures, http, memory, pickup, reads, report, speed
 from .bench import Bench
 from .row import Row
 from .scale import FULL, SHORT
@@ -22,6 +22,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "deferral": deferral.rows,
     "http": http.rows,
     "reads": reads.rows,
+    "failures": failures.rows,
     "memory": memory.rows,
     "ceiling": ceiling.rows,
     "decide": decide.rows,

@@ -49,3 +49,28 @@ def of_open_dependency(conn: psycopg.Connection, count: int) -> None:
         [count],
     )
     conn.execute("INSERT INTO afresh.hold VALUES ('dependency', 'down', 'measured', 'bench')")
+
+
+def failures(conn: psycopg.Connection, count: int) -> None:
+    """Failed attempts of a week, in ten thousands of jobs, twenty tasks, five types and a thousand groups."""
+    conn.execute(
+        """
+        INSERT INTO afresh.attempt (
+            job_id, attempt, outcome, counted, task_name, queue_name, started_at, ended_at, exception_type, message,
+            traceback, failure_type, confidence, remediation, fingerprint, decision, delay, next_run_at, reason
+        )
+        SELECT 1000000 + n / 4, n %% 4 + 1, 'failed', true, 'task' || kind %% 20, 'queue' || kind %% 4,
+               ended - interval '1 s', ended, 'lib.Error' || kind %% 50, 'it was refused by host ' || n,
+               repeat('File "app/' || kind || '.py", line 10, in call' || E'\n', 12),
+               (ARRAY['TRANSIENT_NETWORK', 'TRANSIENT_TIMEOUT', 'EXTERNAL_API_DOWN', 'UNKNOWN',
+                      'PERMANENT_AUTH'])[kind %% 5 + 1],
+               0.9, 'AUTO_RETRY', 'group' || kind,
+               CASE WHEN n %% 4 = 3 THEN 'dead_letter' ELSE 'retry' END::afresh.decision,
+               CASE WHEN n %% 4 < 3 THEN interval '1 min' END, CASE WHEN n %% 4 < 3 THEN ended + interval '1 min' END,
+               'why'
+        FROM (SELECT n, (1000 * power(n * 7919::bigint %% 10007 / 10007.0, 3))::integer AS kind,
+                     now() - interval '7 days' * (1 - n / %(count)s::double precision) AS ended
+              FROM generate_series(1, %(count)s) AS n) AS made
+        """,
+        {"count": count},
+    )

@@ -16,6 +16,7 @@ class Scale:
         pick_ups: Jobs in one round of pick-up latency.
         classifications: Calls after which memory is looked at.
         kept: Jobs in the database that is read from.
+        failures: Attempts that failed, while what is known of them is read.
         reads: Times that each address is read in a round.
     """
 
@@ -27,6 +28,7 @@ class Scale:
     pick_ups: int
     classifications: int
     kept: int
+    failures: int
     reads: int
 
 
@@ -39,6 +41,7 @@ SHORT = Scale(
     pick_ups=100,
     classifications=100_000,
     kept=100_000,
+    failures=50_000,
     reads=20,
 )
 FULL = Scale(
@@ -50,5 +53,6 @@ FULL = Scale(
     pick_ups=500,
     classifications=1_000_000,
     kept=1_000_000,
-    reads=50,
+    failures=1_000_000,
+    reads=100,
 )

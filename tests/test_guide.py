@@ -28,6 +28,8 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 PATHS = json.loads((GUIDE.parent / "openapi.json").read_text(encoding="utf-8"))["paths"]
 OPERATIONS = {f"{method.upper()} {path}" for path, operations in PATHS.items() for method in operations}
 HERE = "http://127.0.0.1:8000"
+RUN = ("http.md", "failure-groups.md")
+"""Pages that are run from top to bottom, each on a server of its own."""
 
 
 def block(page: str, name: str) -> str:
@@ -115,8 +117,8 @@ def test_the_table_of_types():
 
 
 def test_every_operation_has_a_call():
-    """Each operation of the OpenAPI file is on the page of calls; a new one has to be written there."""
-    assert not OPERATIONS - {call.operation for call in calls("http.md")}
+    """Each operation of the OpenAPI file is on a page that is run; a new one has to be written there."""
+    assert not OPERATIONS - {call.operation for page in RUN for call in calls(page)}
 
 
 @pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.name)
@@ -126,8 +128,9 @@ def test_calls_are_for_operations(page: Path):
 
 
 @pytest.mark.anyio
-async def test_the_page_of_calls(database_url: str, tmp_path: Path):
-    """The page of calls, run from top to bottom against a server and a worker, is answered as it says."""
+@pytest.mark.parametrize("page", RUN)
+async def test_a_page_of_calls(database_url: str, tmp_path: Path, page: str):
+    """A page of calls, run from top to bottom against a server and a worker, is answered as it says."""
     if shutil.which("curl") is None:
         pytest.skip("there is no curl here")
     with JokeServer() as jokes:
@@ -140,7 +143,7 @@ async def test_the_page_of_calls(database_url: str, tmp_path: Path):
             with running(tmp_path / "log", DATABASE_URL=database_url) as address:
                 async with working(queue):
                     said: dict[str, str] = {}
-                    for call in calls("http.md"):
+                    for call in calls(page):
                         given = {HERE: address} | said
                         assert await answer(call, given, tmp_path / "answer") == call.status, call
                         said |= told_by(tmp_path / "answer")

@@ -260,7 +260,7 @@ async def _show(conn: ReadingConnection, fingerprint: str, queue: Afresh) -> Gro
 
 def _shape(row: Row, queue: Afresh) -> Row:
     """Turn a row of the store into what clients rely on."""
-    pending = {"group": row["fingerprint"], "status": "pending"}
+    group = {"group": row["fingerprint"]}
     meaning = TAXONOMY.get(row["failure_type"])
     return row | {
         "advice": meaning.sentence if meaning else None,
@@ -268,8 +268,8 @@ def _shape(row: Row, queue: Afresh) -> Row:
         "sparkline": row["hours"],
         "resolved": _mark(row, "resolved"),
         "muted": _mark(row, "muted") if row["status"] == "muted" else None,
-        "dead_letters": f"/dead-letters?{urlencode(pending)}",
-        "replay": {"action": "replay", "filter": pending},
+        "dead_letters": f"/dead-letters?{urlencode(group)}&status=pending",
+        "replay": {"action": "replay", "filter": group},
     }
 
 

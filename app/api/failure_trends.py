@@ -134,5 +134,5 @@ def _economics(tally: Tally) -> Economics:
     return Economics(
         dead_jobs=tally.deaths,
         calls_for_dead_jobs=tally.calls_of_dead,
-        failed_worker_seconds=round(tally.spent_seconds, 3),
+        failed_worker_seconds=tally.spent_seconds,
     )

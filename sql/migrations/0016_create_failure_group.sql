@@ -219,8 +219,10 @@ AS $$
     SELECT f.fingerprint, coalesce(g.failures, 0) + f.failures, coalesce(g.deaths, 0) + f.deaths,
            least(g.first_seen, f.first_seen), greatest(g.last_seen, f.last_seen), f.last_attempt,
            newest.failure_type, newest.exception_type, newest.message, newest.remediation, newest.traceback,
-           ARRAY(SELECT DISTINCT t FROM unnest(g.tasks || f.tasks) t ORDER BY t),
-           ARRAY(SELECT DISTINCT d FROM unnest(g.dependencies || f.dependencies) d ORDER BY d)
+           CASE WHEN g.tasks @> f.tasks THEN g.tasks
+                ELSE ARRAY(SELECT DISTINCT t FROM unnest(g.tasks || f.tasks) t ORDER BY t) END,
+           CASE WHEN g.dependencies @> f.dependencies THEN g.dependencies
+                ELSE ARRAY(SELECT DISTINCT d FROM unnest(g.dependencies || f.dependencies) d ORDER BY d) END
     FROM fresh f
     JOIN afresh.attempt newest ON newest.id = f.last_attempt
     LEFT JOIN afresh.failure_group g ON g.fingerprint = f.fingerprint

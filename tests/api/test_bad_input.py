@@ -223,6 +223,7 @@ async def test_size_streamed(client: httpx.AsyncClient, path: str, times: int):
 
 
 ACTIONS = ["/tasks/fetch-joke/batch", "/jobs/1/cancel", "/jobs/1/retry", "/jobs/1/reschedule", "/queues/q/pause"]
+ACTIONS += [f"/failures/groups/f/{verb}" for verb in ("resolve", "reopen", "mute", "unmute")]
 
 
 @pytest.mark.parametrize("path", ACTIONS)

@@ -118,3 +118,13 @@ async def test_counts_by_state(history: str):
         ["sums", "running", "1"],
         ["sums", "succeeded", "1"],
     ]
+
+
+async def test_failure_groups(history: str, conn: AsyncConnection):
+    """One line for each cause of failures seen lately, with how often, its tasks and its status."""
+    (line,) = run_report(history, "failure_groups.sql", "--set=hours=1").splitlines()
+    assert "|open|1|1|" in line
+    assert "|tests.sample_tasks.RefusedError|no luck|" in line
+    assert line.endswith("|sample.fail||")
+    await conn.execute("UPDATE afresh.attempt SET ended_at = ended_at - interval '2 h', started_at = '2020-01-01'")
+    assert run_report(history, "failure_groups.sql", "--set=hours=1") == ""

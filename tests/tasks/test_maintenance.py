@@ -45,3 +45,14 @@ def test_every_ten_minutes(served: tuple[Afresh, httpx.AsyncClient]):
     info = served[0].catalog.resolve("retry-stalled-jobs")
     assert not info.http
     assert info.queue == "maintenance"
+
+
+async def test_failures_are_folded(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+    """The clock folds failures every minute, and the job's result says how many there were."""
+    queue, client = served
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    await queue.tasks["app.tasks.maintenance.fold_failures"].defer_async(timestamp=0)
+    await run_waiting_jobs(queue)
+    assert (await client.get("/jobs/2")).json()["result"] == {"folded": 1, "forgotten": 0}
+    assert await (await conn.execute("SELECT failures FROM afresh.failure_group")).fetchall() == [(1,)]
