@@ -137,7 +137,7 @@ def _suspected(breaker: Breaker, report: Report, rules: Rules, now: datetime, rn
     if held.transition is not None:
         return held
     breaker = counted(held.breaker, report, rules)
-    if (why := tripped(breaker, now, rules)) is None or breaker.failure_type is None:
+    if (why := tripped(breaker, report, rules)) is None or breaker.failure_type is None:
         return Moved(breaker)
     return _opened(breaker, rules.trips[breaker.failure_type], _counts(breaker, why), now, rng)
 
