@@ -14,7 +14,7 @@ STEP = timedelta(seconds=5)
 QUIET = timedelta(seconds=60)
 START_SHARE = 0.1
 PACED_SHARE = 0.7
-SHRINK = 0.7
+SHRINK = 0.8
 SURGE = 1.5
 """Growth far below the throughput before. To double could be twice what a dependency bears that is back in part: half
 of the calls would fail, which is an outage. Half as much again never is."""
@@ -26,7 +26,10 @@ FEEL = 1.15
 LEAST_RATE = 1.0
 """Calls per second that a ramp starts with at least: one call alone shows nothing for a step."""
 
-FAILED_SHARE = 0.1
+FAILED_SHARE = 0.05
+"""From this share of failures on the rate shrinks. Twice as many, and shrinking to 0.7, let the rate come to 1.2 of
+what a dependency bears, and drained it later."""
+
 CLEAN_SHARE = 0.02
 """With more failures than this it grows by the small step alone: the limit is near."""
 

@@ -85,7 +85,7 @@ def paced(
             return _to_ramp(breaker, cause, now, until=until, share=ramp.PACED_SHARE)
         case State.RAMPING:
             if breaker.until is None or breaker.until <= now:  # The first to be told; others were in flight with it.
-                breaker = ramp.begun(breaker, until, start=breaker.rate * ramp.SHRINK)
+                breaker = ramp.begun(breaker, until, start=breaker.rate * ramp.PACED_SHARE)
             return Moved(replace(breaker, until=max(until, breaker.until or until)))
         case _:
             return Moved(breaker)

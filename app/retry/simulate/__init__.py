@@ -8,6 +8,7 @@ the real ones; what is made up is the dependency, the time that calls take, and 
     clients    the policies under test: plain ones, and ours with its breaker
     world      queue, workers and clock
     outcome    the figures and the series
+    run        every scenario under every policy
     table      figures as text
     plot       series as SVG
 """

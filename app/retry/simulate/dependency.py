@@ -29,7 +29,7 @@ class Dependency:
         self._scenario = scenario
         self._rng = rng
         self._starts = [phase.start for phase in scenario.phases]
-        self._tokens = 0.0
+        self._tokens = scenario.capacity * BURST_SECONDS
         self._at = 0.0
         self._quota_window = -1
         self._quota_left = 0

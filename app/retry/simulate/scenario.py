@@ -7,6 +7,9 @@ from ..failure import FailureType
 
 _T = FailureType
 
+NOTABLE_ERRORS = 0.1
+"""From this share of errors on something is wrong."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
@@ -27,6 +30,11 @@ class Phase:
     errors: float = 0.0
     kills: bool = False
     fail_seconds: float = 1.0
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether the dependency is not well in it, beyond the errors of every day."""
+        return self.failing is not None or self.share < 1 or self.errors > NOTABLE_ERRORS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +103,15 @@ def full_outage(jobs: int = 50_000, seconds: float = 1200.0, capacity: float = 1
     )
 
 
-def brownout(jobs: int = 50_000, seconds: float = 1200.0) -> Scenario:
+def brownout(jobs: int = 50_000, seconds: float = 1200.0, capacity: float = 100.0) -> Scenario:
     """Less than a third of the capacity is left for a while."""
     end = 60.0 + seconds
     return Scenario(
         name="brownout",
         story=f"30 % of the capacity is left for {seconds / 60:g} min, while {jobs} jobs wait",
         phases=(Phase(), Phase(start=60.0, share=0.3), Phase(start=end)),
-        arrivals=(_usual(60), Arrivals(start=60.0, jobs=jobs)),
+        arrivals=(_usual(60, 0.8 * capacity), Arrivals(start=60.0, jobs=jobs)),
+        capacity=capacity,
         well_at=end,
     )
 
@@ -117,7 +126,7 @@ def poisoned_task(jobs: int = 20_000) -> Scenario:
     )
 
 
-def failover(jobs: int = 10_000) -> Scenario:
+def failover(jobs: int = 10_000, capacity: float = 200.0) -> Scenario:
     """All calls in flight die at once, and for a second nobody answers."""
     return Scenario(
         name="failover",
@@ -127,9 +136,9 @@ def failover(jobs: int = 10_000) -> Scenario:
             Phase(start=60.3, failing=_T.TRANSIENT_DATABASE, kills=True, fail_seconds=0.05),
             Phase(start=61.3),
         ),
-        arrivals=(_usual(jobs / 80.0),),
+        arrivals=(_usual(jobs / (0.4 * capacity), 0.4 * capacity),),
         call_seconds=1.0,
-        capacity=200.0,
+        capacity=capacity,
         well_at=61.3,
     )
 
@@ -155,7 +164,7 @@ def rate_limited(jobs: int = 10_000) -> Scenario:
     )
 
 
-def flapping(jobs: int = 20_000) -> Scenario:
+def flapping(jobs: int = 20_000, capacity: float = 100.0) -> Scenario:
     """Up for a minute and down for a minute, ten times."""
     down = [Phase(start=60.0 + 120.0 * turn, failing=_T.TRANSIENT_NETWORK, kills=True) for turn in range(10)]
     up = [Phase(start=120.0 + 120.0 * turn) for turn in range(10)]
@@ -163,19 +172,21 @@ def flapping(jobs: int = 20_000) -> Scenario:
         name="flapping",
         story=f"a minute up, a minute down, ten times; {jobs} jobs wait",
         phases=(Phase(), *(each for pair in zip(down, up, strict=True) for each in pair)),
-        arrivals=(_usual(60), Arrivals(start=60.0, jobs=jobs)),
+        arrivals=(_usual(60, 0.8 * capacity), Arrivals(start=60.0, jobs=jobs)),
+        capacity=capacity,
         well_at=1200.0,
     )
 
 
-def revoked_key(jobs: int = 20_000, seconds: float = 3600.0) -> Scenario:
+def revoked_key(jobs: int = 20_000, seconds: float = 3600.0, capacity: float = 100.0) -> Scenario:
     """The credentials are refused until somebody mends them."""
     end = 60.0 + seconds
     return Scenario(
         name="revoked key",
         story=f"the key is revoked for {seconds / 60:g} min, while {jobs} jobs wait",
         phases=(Phase(), Phase(start=60.0, failing=_T.PERMANENT_AUTH, fail_seconds=0.1), Phase(start=end)),
-        arrivals=(_usual(60), Arrivals(start=60.0, jobs=jobs)),
+        arrivals=(_usual(60, 0.8 * capacity), Arrivals(start=60.0, jobs=jobs)),
+        capacity=capacity,
         well_at=end,
     )
 
@@ -209,16 +220,36 @@ def all_scenarios() -> Sequence[Scenario]:
 
 
 def short_scenarios() -> Sequence[Scenario]:
-    """The same stories with fewer jobs: for tests and for an answer over HTTP."""
-    short = (
-        full_outage(15_000, capacity=50.0),
-        brownout(12_000, 300.0),
-        poisoned_task(6_000),
-        failover(6_000),
-        healthy(5_000),
-        rate_limited(3_000),
-        flapping(5_000),
-        revoked_key(3_000, 1800.0),
-        errors_40(4_000),
+    """The same stories with fewer jobs and workers, for tests."""
+    return tuple(
+        replace(each, processes=5, slots=8, horizon=7200.0)
+        for each in (
+            full_outage(15_000, capacity=50.0),
+            brownout(12_000, 300.0),
+            poisoned_task(6_000),
+            failover(6_000),
+            healthy(5_000),
+            rate_limited(3_000),
+            flapping(5_000),
+            revoked_key(3_000, 1800.0),
+            errors_40(4_000),
+        )
     )
-    return tuple(replace(each, processes=5, slots=8, horizon=7200.0) for each in short)
+
+
+def small_scenarios(jobs: int) -> Sequence[Scenario]:
+    """The same stories about `jobs` jobs and a small dependency, to be played while somebody waits for the answer."""
+    return tuple(
+        replace(each, processes=4, slots=5, horizon=3600.0)
+        for each in (
+            full_outage(jobs, 600.0, capacity=20.0),
+            brownout(jobs, 300.0, capacity=20.0),
+            poisoned_task(jobs),
+            failover(jobs, capacity=20.0),
+            healthy(jobs),
+            rate_limited(jobs),
+            flapping(jobs, capacity=20.0),
+            revoked_key(jobs, 1200.0, capacity=20.0),
+            errors_40(jobs),
+        )
+    )
