@@ -222,7 +222,7 @@ def all_scenarios() -> Sequence[Scenario]:
 def short_scenarios() -> Sequence[Scenario]:
     """The same stories with fewer jobs and workers, for tests."""
     return tuple(
-        replace(each, processes=5, slots=8, horizon=7200.0)
+        replace(each, processes=5, slots=8, horizon=4200.0)
         for each in (
             full_outage(15_000, capacity=50.0),
             brownout(12_000, 300.0),
