@@ -56,6 +56,11 @@ class Report:
     last_success_at: datetime | None = None
     paced: int = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing happened: such a report need not be made."""
+        return not (self.successes or self.failures or self.holding or self.paced)
+
 
 class Count(NamedTuple):
     """A stretch of outcomes."""

@@ -145,6 +145,8 @@ class Guarded:
     def _report(self, process: int, now: float) -> None:
         mine, at = self._processes[process], moment(now)
         told = mine.ring.take(mine.seen.generation, since=mine.seen.since, now=at)
+        if told.is_empty:
+            return
         self._keep(process, transition.report(self._row, told, self._rules, now=at, rng=self._rng), now)
         self._learn(now, process, seen(self._row))
 
