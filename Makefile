@@ -6,7 +6,7 @@ ALL := run dev corpus
 .DEFAULT_GOAL := help
 SHELL := bash
 .SILENT:
-.PHONY: help run demo worker api migrate psql test matrix chaos faults-long check format schema bench lock clean sync-run sync-all
+.PHONY: help run demo worker api migrate psql test matrix chaos faults-long check format schema simulate bench lock clean sync-run sync-all
 MAKEFLAGS += --no-print-directory
 
 help: ## Show this list
@@ -60,6 +60,9 @@ schema: sync-all ## Write sql/schema.sql, .env.example and docs/openapi.json ane
 	$(VENV)/python -m app.postgres.golden
 	$(VENV)/python -m app.config.example > .env.example
 	$(VENV)/python -m app.api.contract > docs/openapi.json
+
+simulate: sync-run ## Play outages through, ours against other policies; S=--short takes seconds
+	$(AFRESH) simulate $(S)
 
 bench: sync-all ## Measure the numbers we promise, as ratios; SCALE=full takes its time
 	$(VENV)/python -m bench --scale $(or $(SCALE),short)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from .cli import classify, database, demo, jobs, keys, policies, processes, queues, system
+from .cli import classify, database, demo, jobs, keys, policies, processes, queues, simulate, system
 
 cli = typer.Typer(
     name="afresh",
@@ -26,6 +26,7 @@ cli.add_typer(queues.group, name="queues")
 cli.add_typer(keys.group, name="keys")
 cli.command()(classify.classify)
 cli.command()(policies.policies)
+cli.command()(simulate.simulate)
 
 
 def main() -> None:

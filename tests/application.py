@@ -9,9 +9,11 @@ import httpx
 from app.api.main import create_app
 from app.config import (
     ApiSettings,
+    BreakerSettings,
     DatabaseSettings,
     JokeSettings,
     LogSettings,
+    OffPeakSettings,
     RetrySettings,
     Settings,
     SubmissionSettings,
@@ -39,6 +41,8 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
         submission=submission or SubmissionSettings(),
         worker=WorkerSettings(),
         retry=RetrySettings(base_delay=soon, max_delay=soon, jitter="none"),
+        breaker=BreakerSettings(),
+        off_peak=OffPeakSettings(),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
         log=LogSettings(level="ERROR"),
     )

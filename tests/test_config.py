@@ -21,7 +21,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory of a project with an empty `.env`, and an environment with none of our settings."""
     names = [field.title or "" for group in GROUPS.values() for field in group.model_fields.values()]
     for name in list(os.environ):
-        if name in names or name.startswith("POLICY__"):
+        if name in names or name.startswith(("POLICY__", "DEPENDENCY__")):
             monkeypatch.delenv(name)
     (tmp_path / ".env").touch()
     monkeypatch.chdir(tmp_path)
@@ -188,6 +188,43 @@ def test_misspelt_policy_names(monkeypatch: pytest.MonkeyPatch):
     ]
 
 
+@pytest.mark.usefixtures("project")
+def test_breaker_of_a_dependency(monkeypatch: pytest.MonkeyPatch):
+    """What is set for all breakers rules over the types', and what DEPENDENCY__<name>__ says rules over that."""
+    nothing = read_settings().breaker.overrides_of("joke-api")
+    assert (nothing.failures, nothing.break_duration, nothing.ratio) == (None, None, None)
+    monkeypatch.setenv("BREAKER_FAILURES", "5")
+    monkeypatch.setenv("BREAKER_SECONDS", "2m")
+    monkeypatch.setenv("DEPENDENCY__JOKE_API__BREAKER_SECONDS", "20")
+    breaker = read_settings().breaker
+    assert (breaker.overrides_of("other").failures, breaker.overrides_of("other").break_duration) == (
+        5,
+        timedelta(minutes=2),
+    )
+    assert breaker.overrides_of("joke-api").failures == 5
+    assert breaker.overrides_of("joke-api").break_duration == timedelta(seconds=20)
+
+
+@pytest.mark.usefixtures("project")
+def test_misspelt_dependency_field(monkeypatch: pytest.MonkeyPatch):
+    """A misspelt field after DEPENDENCY__ is named, with the word that was probably meant."""
+    lines = lines_for(
+        monkeypatch, DEPENDENCY__JOKE_API__BREAKER_SECOND="1", DEPENDENCY__JOKE_API__BREAKER_FAILURES="few"
+    )
+    assert len(lines) == 2
+    assert "DEPENDENCY__JOKE_API__BREAKER_FAILURES='few': expected a whole number, 1 or more" in lines
+    assert any(line.endswith("did you mean BREAKER_SECONDS?") for line in lines)
+
+
+@pytest.mark.usefixtures("project")
+def test_peak_hours(monkeypatch: pytest.MonkeyPatch):
+    """PEAK_HOURS are hours by the clock of TIMEZONE."""
+    monkeypatch.setenv("PEAK_HOURS", "22 - 6")
+    monkeypatch.setenv("TIMEZONE", "Europe/Berlin")
+    peak = read_settings().off_peak.peak
+    assert (peak.start, peak.end, str(peak.zone)) == (22, 6, "Europe/Berlin")
+
+
 WRONG = {
     "DATABASE_URL": "mysql://somebody:secret@host/db",
     "LISTEN_DATABASE_URL": "nonsense",
@@ -205,6 +242,12 @@ WRONG = {
     "RETRY_HTTP_500": "maybe",
     "TASK_TIMEOUTS": "fetch-joke=30s,send-email=soon",
     "FAILURE_RULES": "mycompany.errors.Busy",
+    "RETRY_BUDGET": "2",
+    "BREAKER_FAILURES": "0",
+    "BREAKER_FAILURE_RATIO": "50",
+    "PEAK_HOURS": "9-9",
+    "TIMEZONE": "Mars/Olympus",
+    "PEAK_COST_PER_HOUR": "-1",
     "API_BASE_URL": "joke-api",
     "LOG_LEVEL": "loud",
 }

@@ -41,6 +41,7 @@ from . import (
     progress,
     queues,
     retry,
+    simulation,
     tasks,
 )
 from .description import describe, operation_id
@@ -90,6 +91,7 @@ def create_app(queue: Afresh) -> FastAPI:
         failure_groups.router,
         failure_trends.router,
         retry.router,
+        simulation.router,
         monitoring.router,
         audit.router,
         documentation.router,

@@ -15,10 +15,14 @@ from pydantic_core import ErrorDetails
 from ..retry.failure import FailureType
 from .environment import Group, SettingsError, near_misses, read_environment
 from .groups import (
+    NESTED,
     ApiSettings,
+    BreakerSettings,
     DatabaseSettings,
+    DependencyOverride,
     JokeSettings,
     LogSettings,
+    OffPeakSettings,
     PolicyOverride,
     RetrySettings,
     SubmissionSettings,
@@ -28,9 +32,12 @@ from .values import expectation
 
 __all__ = [
     "ApiSettings",
+    "BreakerSettings",
     "DatabaseSettings",
+    "DependencyOverride",
     "JokeSettings",
     "LogSettings",
+    "OffPeakSettings",
     "PolicyOverride",
     "RetrySettings",
     "Settings",
@@ -51,6 +58,8 @@ class Settings:
     submission: SubmissionSettings
     worker: WorkerSettings
     retry: RetrySettings
+    breaker: BreakerSettings
+    off_peak: OffPeakSettings
     joke: JokeSettings
     log: LogSettings
 
@@ -61,6 +70,8 @@ GROUPS: dict[str, type[Group]] = {
     "submission": SubmissionSettings,
     "worker": WorkerSettings,
     "retry": RetrySettings,
+    "breaker": BreakerSettings,
+    "off_peak": OffPeakSettings,
     "joke": JokeSettings,
     "log": LogSettings,
 }
@@ -126,12 +137,12 @@ def _typed(name: str, details: ErrorDetails) -> str:
 
 
 def _nested_line(prefix: str, details: ErrorDetails) -> str:
-    """Name the setting below POLICY__ that is wrong: its failure type, its field or its value."""
-    _, failure_type, *rest = map(str, details["loc"])
-    name = f"{prefix}{failure_type}"
+    """Name the setting below POLICY__ or DEPENDENCY__ that is wrong: its failure type, its field or its value."""
+    _, between, *rest = map(str, details["loc"])
+    name = f"{prefix}{between}"
     if rest == ["[key]"]:
-        return _line(name, f"a failure type after {prefix}{_closest(failure_type, list(FailureType))}")
-    fields = PolicyOverride.model_fields
+        return _line(name, f"a failure type after {prefix}{_closest(between, list(FailureType))}")
+    fields = NESTED[prefix][0].model_fields
     name = "__".join([name, *rest]).upper()
     if details["type"] == "extra_forbidden":
         known = [field.upper() for field in fields]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic.fields import FieldInfo
 
 from . import GROUPS
-from .groups import PolicyOverride
+from .groups import NESTED
 from .values import expectation
 
 HEADER = """\
@@ -34,9 +34,10 @@ def _setting(field: FieldInfo) -> Iterator[str]:
         yield f"#{name}={'' if field.default is None else field.default}"
         return
     yield f"# {field.description}"
-    for key, part in PolicyOverride.model_fields.items():
+    nested, example = NESTED[name]
+    for key, part in nested.model_fields.items():
         yield _comment(part)
-        yield f"#{name}TRANSIENT_NETWORK__{key.upper()}="
+        yield f"#{name}{example}__{key.upper()}="
 
 
 def _comment(field: FieldInfo) -> str:

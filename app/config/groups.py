@@ -1,12 +1,15 @@
 """The settings: their names, defaults and meaning. `.env.example` is rendered from this file."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ..retry.breaker.rules import Overrides
 from ..retry.failure import FailureType
+from ..retry.offpeak import PeakHours
 from . import values
 from .environment import Group, project_root, setting
 
@@ -124,10 +127,96 @@ class RetrySettings(Group):
         "POLICY__", {}, "Changes to the policy of a failure type, here of TRANSIENT_NETWORK; each type has these."
     )
 
+    adaptive: values.Switch = setting(
+        "ADAPTIVE_RETRY", "true", "Whether delays learn from earlier retries and heed the depth of the queue."
+    )
+    budget: values.Share = setting(
+        "RETRY_BUDGET", "0.2", "Retries of a dependency that each call of it allows, in each process."
+    )
+
     @property
     def max_retries_bound(self) -> int | None:
         """The upper bound of every type policy's retries: MAX_RETRIES where it is set explicitly."""
         return self.max_retries if "max_retries" in self.model_fields_set else None
+
+
+class DependencyOverride(BaseModel):
+    """What a person changed about the breaker of one dependency. None: as it was."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    breaker_failures: values.PositiveCount | None = Field(None, description="Failures that open the breaker.")
+    breaker_seconds: values.PositiveDuration | None = Field(None, description="How long it stays open at first.")
+    breaker_failure_ratio: values.Ratio | None = Field(None, description="Least share of calls that fail.")
+    breaker_half_open_max_calls: values.PositiveCount | None = Field(None, description="Most probes at the same time.")
+    breaker_window: values.PositiveDuration | None = Field(None, description="How far back calls count.")
+
+    @property
+    def overrides(self) -> Overrides:
+        """As the breaker takes them."""
+        return Overrides(
+            failures=self.breaker_failures,
+            break_duration=self.breaker_seconds,
+            ratio=self.breaker_failure_ratio,
+            half_open_max_calls=self.breaker_half_open_max_calls,
+            window=self.breaker_window,
+        )
+
+
+class BreakerSettings(Group):
+    """When a dependency is not called."""
+
+    failures: values.PositiveCount = setting(
+        "BREAKER_FAILURES", "5", "Failures that open a breaker. Set explicitly, it rules over every failure type's own."
+    )
+    seconds: values.PositiveDuration = setting(
+        "BREAKER_SECONDS", "60s", "How long it stays open at first. Set explicitly, it rules as BREAKER_FAILURES does."
+    )
+    half_open_max_calls: values.PositiveCount = setting(
+        "BREAKER_HALF_OPEN_MAX_CALLS", "3", "Most probes at the same time, over all workers."
+    )
+    window: values.PositiveDuration = setting("BREAKER_WINDOW", "60s", "How far back calls count.")
+    failure_ratio: values.Ratio = setting(
+        "BREAKER_FAILURE_RATIO", "0.5", "Least share of calls that fail. Set explicitly, it rules as well."
+    )
+    dependencies: Mapping[str, DependencyOverride] = setting(
+        "DEPENDENCY__", {}, "The same for one dependency, here for joke-api."
+    )
+
+    def overrides_of(self, dependency: str) -> Overrides:
+        """What settings say about the breaker of this dependency: its own before those for all."""
+        explicit = self.model_fields_set
+        for_all = Overrides(
+            failures=self.failures if "failures" in explicit else None,
+            break_duration=self.seconds if "seconds" in explicit else None,
+            ratio=self.failure_ratio if "failure_ratio" in explicit else None,
+            half_open_max_calls=self.half_open_max_calls,
+            window=self.window,
+        )
+        own = self.dependencies.get(re.sub(r"[^A-Z0-9]+", "_", dependency.upper()))
+        return for_all if own is None else own.overrides.over(for_all)
+
+
+class OffPeakSettings(Group):
+    """When work that can wait is done."""
+
+    hours: values.Hours = setting("PEAK_HOURS", "9-18", "The dear hours of a day, in TIMEZONE.")
+    zone: values.Zone = setting("TIMEZONE", "UTC", "By which clock.")
+    cost_per_hour: values.Amount = setting(
+        "PEAK_COST_PER_HOUR", "0", "What an hour of work costs more in them, in your currency."
+    )
+
+    @property
+    def peak(self) -> PeakHours:
+        """The dear hours, as a decision takes them."""
+        return PeakHours(*self.hours, self.zone)
+
+
+NESTED: Mapping[str, tuple[type[BaseModel], str]] = {
+    "POLICY__": (PolicyOverride, "TRANSIENT_NETWORK"),
+    "DEPENDENCY__": (DependencyOverride, "JOKE_API"),
+}
+"""What follows a name that stands for many, and an example of what comes between."""
 
 
 class JokeSettings(Group):

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
 from typing import Annotated, Literal, get_args, get_origin
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, AllowInfNan, BeforeValidator
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator, InstanceOf
 from pydantic.fields import FieldInfo
 
 from ..retry.failure import FailureType
@@ -118,6 +119,31 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, str) else value
 
 
+_HOURS = re.compile(r"(\d{1,2})\s*-\s*(\d{1,2})", re.ASCII)
+
+
+def _hours(value: object) -> object:
+    """Two hours of a day that differ; the last one may be 24."""
+    if not isinstance(value, str):
+        return value
+    match = _HOURS.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("not two hours")
+    start, end = map(int, match.groups())
+    if not (start < 24 and 1 <= end <= 24 and start != end):  # noqa: PLR2004  Hours of a day.
+        raise ValueError("no hours of a day")
+    return start, end
+
+
+def _zone(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return UTC if value == "UTC" else ZoneInfo(value)  # UTC is known on machines without a zone database, too.
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError("no time zone of that name is known here") from error
+
+
 def _postgres_address(value: str) -> str:
     """Accept both of libpq's forms, an address and ``host=… dbname=…``."""
     scheme, separator, _ = value.partition("://")
@@ -146,6 +172,11 @@ Count = Annotated[int, Ge(0), Expects("a whole number, 0 or more")]
 PositiveCount = Annotated[int, Ge(1), Expects("a whole number, 1 or more")]
 Port = Annotated[int, Ge(0), Le(65_535), Expects("a port number, 0 to 65535")]
 Factor = Annotated[float, Ge(1), AllowInfNan(allow_inf_nan=False), Expects("a number, 1 or more")]
+Ratio = Annotated[float, Gt(0), Le(1), Expects("a number above 0, up to 1")]
+Share = Annotated[float, Ge(0), Le(1), Expects("a number from 0 to 1")]
+Amount = Annotated[float, Ge(0), AllowInfNan(allow_inf_nan=False), Expects("a number, 0 or more")]
+Hours = Annotated[tuple[int, int], BeforeValidator(_hours), Expects("two hours of a day, such as 9-18 or 22-6")]
+Zone = Annotated[InstanceOf[tzinfo], BeforeValidator(_zone), Expects("a time zone, such as Europe/Berlin")]
 Host = Annotated[str, Expects("a host name or an IP address")]
 Duration = Annotated[
     timedelta, BeforeValidator(parse_duration), Ge(timedelta()), Expects(f"a duration: {_DURATION_FORM}")

@@ -96,8 +96,9 @@ def gate(draft: Draft) -> DeathCause | None:
 
 def _looked_at(breaker: Seen, now: datetime) -> datetime:
     if breaker.shut:
-        due = [each for each in (breaker.until, breaker.probe_at) if each is not None and each > now]
-        return min(due, default=now + LOOK_AGAIN)
+        # A look that is due has begun, or soon will: how it ends is known by the one after it.
+        looks = [each if each > now else now + LOOK_AGAIN for each in (breaker.until, breaker.probe_at) if each]
+        return min(looks, default=now + LOOK_AGAIN)
     return max(now, breaker.until or now)
 
 

@@ -42,6 +42,7 @@ class Report:
         successes: By whole second since 1970.
         failures: Counted ones, oldest first.
         holding: Jobs that failed for want of credentials or settings, with their failure type.
+        last_failure_at: When the latest of `failures` was.
         last_success_at: Of this process; ends a hold's count.
         paced: Calls that were refused by a rate limit.
     """
@@ -51,8 +52,14 @@ class Report:
     successes: tuple[tuple[int, int], ...] = ()
     failures: tuple[Counted, ...] = ()
     holding: tuple[tuple[int, FailureType], ...] = ()
+    last_failure_at: datetime | None = None
     last_success_at: datetime | None = None
     paced: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing happened: such a report need not be made."""
+        return not (self.successes or self.failures or self.holding or self.paced)
 
 
 class Count(NamedTuple):
@@ -139,17 +146,21 @@ def _sum(slots: list[Slot]) -> Count:
     )
 
 
-def tripped(breaker: Breaker, now: datetime, rules: Rules) -> Count | None:
-    """The stretch of outcomes that opens the breaker; None: nothing does.
+def tripped(breaker: Breaker, report: Report, rules: Rules) -> Count | None:
+    """The stretch of outcomes that opens the breaker, now that it has the report's too; None: nothing does.
+
+    Only a failure opens it, and only one that comes a second and a half after the first: when all of them are of one
+    moment, their successors have not had the time to succeed.
 
     With `MIN_OUTCOMES` in the window their share decides. The run of failures decides where there are fewer, or where
     it is that long itself: a minute of successes must not hide an outage that began five seconds ago.
     """
     if breaker.failure_type is None or (trip := rules.trips.get(breaker.failure_type)) is None:
         return None
-    if breaker.suspect_since is None or now - breaker.suspect_since < SHORTEST_OUTAGE:
+    last = report.last_failure_at
+    if breaker.suspect_since is None or last is None or last - breaker.suspect_since < SHORTEST_OUTAGE:
         return None
-    recent, failing = window(breaker, now, rules), run(breaker)
+    recent, failing = window(breaker, report.at, rules), run(breaker)
     stretches = [recent] if recent.outcomes >= MIN_OUTCOMES else []
     if recent.outcomes < MIN_OUTCOMES or failing.outcomes >= MIN_OUTCOMES:
         stretches.append(failing)

@@ -76,6 +76,7 @@ class Ring:
     """Outcomes of one dependency in one process: the last 64 seconds, and what of them was not reported yet."""
 
     __slots__ = (
+        "_failed_at",
         "_failures",
         "_holding",
         "_paced",
@@ -96,6 +97,7 @@ class Ring:
         self._paced = 0
         self._second = 0
         self._streak = 0
+        self._failed_at: datetime | None = None
         self.last_success_at: datetime | None = None
 
     def success(self, now: datetime) -> None:
@@ -114,6 +116,7 @@ class Ring:
         self._failures.append(Counted(second, job_id, kind))
         self._streak = self._streak + 1 if second == self._second else 1
         self._second = second
+        self._failed_at = now
 
     def holding(self, job_id: int, kind: FailureType) -> None:
         """Count a job that was not let in."""
@@ -149,6 +152,7 @@ class Ring:
             successes=tuple(self._unreported(max(begin, newest - SLOTS + 1))),
             failures=tuple(self._failures),
             holding=tuple(self._holding),
+            last_failure_at=self._failed_at if self._failures else None,
             last_success_at=self.last_success_at,
             paced=self._paced,
         )

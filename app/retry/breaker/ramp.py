@@ -14,8 +14,11 @@ STEP = timedelta(seconds=5)
 QUIET = timedelta(seconds=60)
 START_SHARE = 0.1
 PACED_SHARE = 0.7
-SHRINK = 0.7
-DOUBLE = 2.0
+SHRINK = 0.8
+SURGE = 1.5
+"""Growth far below the throughput before. To double could be twice what a dependency bears that is back in part: half
+of the calls would fail, which is an outage. Half as much again never is."""
+
 GROW = 1.05
 FEEL = 1.15
 """Growth where the rate before is not known: fast enough to arrive, slow enough not to overshoot by a fifth."""
@@ -23,7 +26,13 @@ FEEL = 1.15
 LEAST_RATE = 1.0
 """Calls per second that a ramp starts with at least: one call alone shows nothing for a step."""
 
-FAILED_SHARE = 0.1
+FAILED_SHARE = 0.05
+"""From this share of failures on the rate shrinks. Twice as many, and shrinking to 0.7, let the rate come to 1.2 of
+what a dependency bears, and drained it later."""
+
+CLEAN_SHARE = 0.02
+"""With more failures than this it grows by the small step alone: the limit is near."""
+
 LEAST_RESULTS = 3
 NEW_TO_RETRIES = 5
 """Of five tokens four are for new jobs."""
@@ -38,6 +47,7 @@ def begun(breaker: Breaker, now: datetime, *, share: float = START_SHARE, start:
     return replace(
         breaker,
         rate=max(LEAST_RATE, known * share if start is None else start),
+        ceiling=start,
         tokens=0.0,
         tokens_at=now,
         step_at=now,
@@ -90,22 +100,26 @@ def stepped(breaker: Breaker, now: datetime) -> Breaker:
     """The row with the rate of the next step, if this one is over."""
     if breaker.step_at is not None and now - breaker.step_at < STEP:
         return breaker
-    return replace(
-        breaker, rate=_next_rate(breaker), step_at=now, step_successes=0, step_failures=0, step_starved=False
-    )
-
-
-def _next_rate(breaker: Breaker) -> float:
     share = failed_share(breaker)
+    after = replace(breaker, step_at=now, step_successes=0, step_failures=0, step_starved=False)
     if share is None:
-        return breaker.rate
+        return after
     if share >= FAILED_SHARE:
-        return max(LEAST_RATE, breaker.rate * SHRINK)
-    if not breaker.step_starved:
-        return breaker.rate
-    if not breaker.baseline:
-        return breaker.rate * FEEL
-    return breaker.rate * (DOUBLE if breaker.rate < breaker.baseline / 2 else GROW)
+        # Not below where it began: errors of the jobs' own would else starve them for as long as they come.
+        least = max(LEAST_RATE, START_SHARE * (breaker.baseline or 0.0))
+        rate = max(least, breaker.rate * SHRINK)
+        # What it bore before is not what it bears now: to surge up to that again would bring it down again.
+        return replace(after, rate=rate, ceiling=rate)
+    return replace(after, rate=breaker.rate * _growth(breaker, share)) if breaker.step_starved else after
+
+
+def _growth(breaker: Breaker, share: float) -> float:
+    if share > CLEAN_SHARE:
+        return GROW
+    known = breaker.ceiling or breaker.baseline
+    if not known:
+        return FEEL
+    return SURGE if breaker.rate < known / 2 else GROW
 
 
 def is_over(breaker: Breaker, now: datetime) -> bool:

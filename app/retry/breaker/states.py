@@ -96,6 +96,7 @@ class Breaker:
         permits: Probes in flight.
         last_permit: Number of the latest permit; they are never used twice.
         baseline: Calls per second before the trip; None: not known.
+        ceiling: Rate after it was last lowered; from half of it on the ramp grows by small steps. None: not yet.
         rate: Tokens per second.
         tokens: In the bucket at `tokens_at`.
         tokens_at: When they were counted.
@@ -125,6 +126,7 @@ class Breaker:
     permits: tuple[Permit, ...] = ()
     last_permit: int = 0
     baseline: float | None = None
+    ceiling: float | None = None
     rate: float = 0.0
     tokens: float = 0.0
     tokens_at: datetime | None = None

@@ -85,7 +85,7 @@ def paced(
             return _to_ramp(breaker, cause, now, until=until, share=ramp.PACED_SHARE)
         case State.RAMPING:
             if breaker.until is None or breaker.until <= now:  # The first to be told; others were in flight with it.
-                breaker = ramp.begun(breaker, until, start=breaker.rate * ramp.SHRINK)
+                breaker = ramp.begun(breaker, until, start=breaker.rate * ramp.PACED_SHARE)
             return Moved(replace(breaker, until=max(until, breaker.until or until)))
         case _:
             return Moved(breaker)
@@ -137,7 +137,7 @@ def _suspected(breaker: Breaker, report: Report, rules: Rules, now: datetime, rn
     if held.transition is not None:
         return held
     breaker = counted(held.breaker, report, rules)
-    if (why := tripped(breaker, now, rules)) is None or breaker.failure_type is None:
+    if (why := tripped(breaker, report, rules)) is None or breaker.failure_type is None:
         return Moved(breaker)
     return _opened(breaker, rules.trips[breaker.failure_type], _counts(breaker, why), now, rng)
 

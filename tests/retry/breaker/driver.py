@@ -62,6 +62,7 @@ class Driver:
             successes=((second, successes),) if successes else (),
             failures=tuple(Counted(second, next(self._jobs) if job is None else job, kind) for _ in range(failures)),
             holding=tuple((each, kind) for each in holding),
+            last_failure_at=self.now if failures else None,
             last_success_at=self.now if successes else None,
             paced=paced,
         )

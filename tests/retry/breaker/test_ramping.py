@@ -1,5 +1,7 @@
 """Ramping: the waiting jobs are let out by a bucket that feels its way."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.retry.breaker import ramp
@@ -27,22 +29,26 @@ def test_starts_at_a_tenth():
     assert pour(driver, 4.9) in range(47, 51)
 
 
-def test_doubles_then_creeps():
-    """Below half the baseline it doubles every 5 s, above it grows by 5 %."""
+def test_surges_then_creeps():
+    """Below half the baseline it grows by half every 5 s, above it grows by 5 %."""
     driver = ramping()
     rates = []
     for _ in range(6):
         pour(driver, 5.1)
         rates.append(driver.breaker.rate)
-    assert rates == pytest.approx([20, 40, 80, 84, 88.2, 92.61])
+    assert rates == pytest.approx([15, 22.5, 33.75, 50.625, 53.15625, 55.8140625])
+
+
+def at_80() -> Driver:
+    """A ramp that has come to 80 calls per second."""
+    driver = ramping()
+    driver.breaker = replace(driver.breaker, rate=80.0)
+    return driver
 
 
 def test_no_burst_after_a_quiet_time():
     """What was not taken is not saved up: the bucket holds a twentieth of a second."""
-    driver = ramping()
-    pour(driver, 15.3)
-    assert driver.breaker.rate == pytest.approx(80)
-    assert driver.wait(30).claim(1000).jobs == 4
+    assert at_80().wait(30).claim(1000).jobs == 4
 
 
 def test_does_not_grow_while_the_bucket_lasts():
@@ -54,21 +60,41 @@ def test_does_not_grow_while_the_bucket_lasts():
     assert driver.breaker.rate == pytest.approx(10.0)
 
 
-def test_shrinks_at_ten_percent():
-    """A step in which 10 % of the calls failed, or more, lowers the rate to 70 %."""
+def test_shrinks_at_five_percent():
+    """A step in which 5 % of the calls failed, or more, lowers the rate to 80 %; with fewer it grows by 5 %."""
+    driver, twin = at_80(), at_80()
+    driver.report(successes=95, failures=5).wait(5).claim(1000)
+    twin.claim(1000)
+    twin.report(successes=96, failures=4).wait(5).claim(1000)
+    assert driver.breaker.rate == pytest.approx(64.0)
+    assert twin.breaker.rate == pytest.approx(84.0)
+
+
+def test_does_not_surge_to_where_it_failed():
+    """Once it was lowered it grows by small steps, far below the throughput before, too."""
     driver = ramping()
-    pour(driver, 15.3)
-    driver.claim(1000)
-    driver.report(successes=70, failures=30).wait(5).report(successes=1)
-    assert driver.breaker.rate == pytest.approx(0.7 * 80)
+    driver.breaker = replace(driver.breaker, rate=30.0)
+    driver.report(successes=80, failures=20).wait(5).claim(1000)
+    assert driver.breaker.rate == pytest.approx(24.0)
+    pour(driver, 5.1)
+    assert driver.breaker.rate == pytest.approx(24.0 * 1.05)
+
+
+def test_not_below_where_it_began():
+    """Jobs that fail by themselves do not starve the others: a tenth of the throughput before stays."""
+    driver = ramping()
+    for _ in range(30):
+        driver.claim(1000)
+        driver.report(successes=8, failures=2).wait(5)
+    assert driver.breaker.rate == pytest.approx(10.0)
 
 
 def test_rate_limits_slow_it_down_only():
     """Calls refused by a rate limit lower the rate, and never open the breaker."""
-    driver = ramping()
+    driver = at_80()
     driver.wait(3).report(paced=50).wait(3).report(paced=1)
     assert driver.state is State.RAMPING
-    assert driver.breaker.rate == pytest.approx(7.0)
+    assert driver.breaker.rate == pytest.approx(64.0)
 
 
 def test_few_results_say_nothing():
