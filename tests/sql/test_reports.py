@@ -118,3 +118,11 @@ async def test_counts_by_state(history: str):
         ["sums", "running", "1"],
         ["sums", "succeeded", "1"],
     ]
+
+
+async def test_dead_letters(history: str):
+    """One line for each group of letters, with how many wait and what helps."""
+    (line,) = run_report(history, "dead_letters.sql").splitlines()
+    assert line.startswith("sample.fail|TRANSIENT_NETWORK|retries_spent|MANUAL_RETRY|")
+    assert "|1|0|0|0|" in line
+    assert line.endswith("tests.sample_tasks.RefusedError: no luck|1")
