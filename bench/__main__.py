@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 
 from rich.console import Console
 
-from . import ceiling, classify, decide, deferral, http, memory, pickup, report, speed
+from . import ceiling, classify, decide, deferral, http, letters, memory, pickup, report, speed
 from .bench import Bench
 from .row import Row
 from .scale import FULL, SHORT
@@ -21,6 +21,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "deferral": deferral.rows,
     "http": http.rows,
     "memory": memory.rows,
+    "letters": letters.rows,
     "ceiling": ceiling.rows,
     "decide": decide.rows,
     "classify": classify.rows,  # The last: it silences logging.

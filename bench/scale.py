@@ -15,6 +15,7 @@ class Scale:
         waiting: Jobs that wait while a worker's memory is looked at.
         pick_ups: Jobs in one round of pick-up latency.
         classifications: Calls after which memory is looked at.
+        letters: Dead letters that are replayed.
     """
 
     rounds: int
@@ -24,6 +25,7 @@ class Scale:
     waiting: int
     pick_ups: int
     classifications: int
+    letters: int
 
 
 SHORT = Scale(
@@ -34,6 +36,7 @@ SHORT = Scale(
     waiting=100_000,
     pick_ups=100,
     classifications=100_000,
+    letters=10_000,
 )
 FULL = Scale(
     rounds=5,
@@ -43,4 +46,5 @@ FULL = Scale(
     waiting=1_000_000,
     pick_ups=500,
     classifications=1_000_000,
+    letters=100_000,
 )
