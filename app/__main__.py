@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from .cli import classify, database, demo, jobs, keys, policies, processes, queues, simulate, system
+from .cli import classify, database, dead_letters, demo, jobs, keys, policies, processes, queues, simulate, system
 
 cli = typer.Typer(
     name="afresh",
@@ -22,6 +22,7 @@ cli.command()(database.migrate)
 cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(database.psql)
 cli.command()(demo.demo)
 cli.add_typer(jobs.group, name="jobs")
+cli.add_typer(dead_letters.group, name="dead-letters")
 cli.add_typer(queues.group, name="queues")
 cli.add_typer(keys.group, name="keys")
 cli.command()(classify.classify)

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 
 from rich.console import Console
 
-from . import ceiling, classify, decide, deferral, failures, http, memory, pickup, reads, report, speed
+from . import ceiling, classify, decide, deferral, failures, http, letters, memory, pickup, reads, report, speed
 from .bench import Bench
 from .row import Row
 from .scale import FULL, SHORT
@@ -24,6 +24,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "reads": reads.rows,
     "failures": failures.rows,
     "memory": memory.rows,
+    "letters": letters.rows,
     "ceiling": ceiling.rows,
     "decide": decide.rows,
     "classify": classify.rows,  # The last: it silences logging.

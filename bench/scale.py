@@ -18,6 +18,7 @@ class Scale:
         kept: Jobs in the database that is read from.
         failures: Attempts that failed, while what is known of them is read.
         reads: Times that each address is read in a round.
+        letters: Dead letters that are replayed.
     """
 
     rounds: int
@@ -30,6 +31,7 @@ class Scale:
     kept: int
     failures: int
     reads: int
+    letters: int
 
 
 SHORT = Scale(
@@ -43,6 +45,7 @@ SHORT = Scale(
     kept=100_000,
     failures=50_000,
     reads=20,
+    letters=10_000,
 )
 FULL = Scale(
     rounds=5,
@@ -55,4 +58,5 @@ FULL = Scale(
     kept=1_000_000,
     failures=1_000_000,
     reads=100,
+    letters=100_000,
 )

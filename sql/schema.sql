@@ -776,7 +776,8 @@ BEGIN
             queueing_lock = f.queueing_lock, dependency = f.afresh_dependency,
             attempts = f.attempts + f.final_counted::integer, failure_type = f.failure_type,
             fingerprint = f.fingerprint, exception_type = f.exception_type, message = f.message,
-            remediation = f.remediation, reason = f.reason, died_at = f.ended_at, died_as = f.job_id,
+            remediation = CASE f.remediation WHEN 'AUTO_RETRY' THEN 'MANUAL_RETRY' ELSE f.remediation END,
+            reason = f.reason, died_at = f.ended_at, died_as = f.job_id,
             changed_at = now(), note = NULL
         FROM final f
         WHERE f.cause IS NOT NULL AND (l.id = f.afresh_letter OR l.job_id = f.job_id)
@@ -789,7 +790,9 @@ BEGIN
         )
         SELECT f.job_id, f.cause, f.task_name, f.from_queue, f.had_priority, f.args, f.had_lock, f.queueing_lock,
                f.afresh_dependency, f.attempts + f.final_counted::integer, f.failure_type, f.fingerprint,
-               f.exception_type, f.message, f.remediation, f.reason, f.ended_at, f.ended_at, f.job_id
+               f.exception_type, f.message,
+               CASE f.remediation WHEN 'AUTO_RETRY' THEN 'MANUAL_RETRY' ELSE f.remediation END,
+               f.reason, f.ended_at, f.ended_at, f.job_id
         FROM final f
         WHERE f.cause IS NOT NULL AND f.job_id NOT IN (SELECT r.job_id FROM reburied r)
         ORDER BY f.job_id

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import shutil
@@ -21,7 +22,7 @@ from app.retry.taxonomy import TAXONOMY
 from app.retry.words import duration
 
 from .api.process import running
-from .application import serving, settings_for
+from .application import run_waiting_jobs, serving, settings_for
 from .queue.workers import working
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
@@ -92,12 +93,53 @@ def calls(page: str) -> list[Call]:
     return [Call.of(line) for line in commands(page, "curl")]
 
 
+def shell_lines(page: str) -> list[str]:
+    """Each ``$ …`` in a page's console blocks; where curl gets an error, it ends with one."""
+    text = (GUIDE / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for each in blocks for line in re.findall(r"^\$ (.*)", each, re.MULTILINE)]
+    python = shlex.quote(sys.executable)
+    return [line.replace("curl -s", "curl -sf").replace("python -m", f"{python} -m") for line in lines]
+
+
+def shell(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run what a person would type."""
+    return subprocess.run(
+        ["/bin/sh", "-c", line],
+        cwd=GUIDE.parents[1],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("arguments", commands("failures.md", "python -m app"))
 def test_the_commands_about_failures(arguments: str):
     """The commands that the guide to failures shows do what they are shown for."""
     command = [sys.executable, "-m", "app", *shlex.split(arguments)]
     run = subprocess.run(command, cwd=GUIDE.parents[1], timeout=60, check=False)
     assert run.returncode == 0
+
+
+@pytest.mark.anyio
+async def test_the_commands_about_dead_letters(anyio_backend: str, database_url: str, tmp_path: Path):  # noqa: ARG001 - it makes the test async
+    """What the page for the night shows, by curl and at the command line, works as it stands, in its order."""
+    settings = {"DATABASE_URL": database_url, "TASK_MODULES": "tests.sample_tasks"}
+    async with serving(settings_for(database_url)) as (queue, client):
+        for number in range(5):
+            await client.post("/tasks/fail", json={"args": {"message": f"no luck {number}"}})
+        await run_waiting_jobs(queue)
+        with running(tmp_path / "log", **settings) as address:
+            environment = os.environ | settings | {"API": address}
+            async with working(queue, queues=["dead_letters"]):
+                for line in shell_lines("dead-letters.md"):
+                    run = await asyncio.to_thread(shell, line, environment)
+                    assert run.returncode == 0, f"{line}\n{run.stdout}{run.stderr}"
+        done = (await client.get("/dead-letters/bulk/2")).json()
+        assert (done["state"], done["acted"]) == ("done", 2)
 
 
 @pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.name)

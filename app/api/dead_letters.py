@@ -13,7 +13,7 @@ from ..queue.app import Afresh
 from ..queue.letters import AHEAD, Replayed, UnknownLetter, abandon_letter, replay_letter
 from ..queue.replay import Changes
 from ..redact import Masked
-from ..retry.failure import FailureType
+from ..retry.failure import FailureType, Remediation
 from ..retry.taxonomy import TAXONOMY
 from ..store.dead_letters import PROPERTIES, LetterFilter, find_chain, find_letter, find_oldest, sum_letters
 from ..store.dead_letters import list_letters as page_of_letters
@@ -241,7 +241,7 @@ async def show_letter(letter_id: LetterId, conn: ReadingConnection) -> Letter:
     story = [job | {"runs": [Attempt.model_validate(run) for run in runs[job["job_id"]]]} for job in jobs]
     about = {
         "meaning": meaning.sentence if meaning else None,
-        "remediations": list(meaning.actions) if meaning else [],
+        "remediations": _what_helps(row["remediation"], meaning.actions if meaning else ()),
         "jobs": story,
     }
     return Letter.model_validate(row | about)
@@ -303,6 +303,12 @@ def letter_filter(queue: Afresh, wanted: Any) -> LetterFilter:
         each.name for each in queue.catalog if wanted.dependency and each.depends_on == wanted.dependency
     )
     return LetterFilter(**given)
+
+
+def _what_helps(first: str | None, actions: Iterable[Remediation]) -> list[str]:
+    """First things first. A dead letter does not retry itself."""
+    others = [each for each in actions if each not in {first, Remediation.AUTO_RETRY}]
+    return [first, *others] if first else list(others)
 
 
 def _shares(rows: Iterable[Row]) -> list[Share]:

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -12,14 +13,16 @@ import typer
 from .refusals import refuse, told_in_one_line
 
 if TYPE_CHECKING:
+    import httpx
     from rich.console import Console
 
     from ..postgres.connect import Database
-    from .joke_server import JokeServer
+    from .misbehaviour import Misbehaviour
     from .supervise import Children, StopSignals
 
 QUEUE = "demo"
-"""Its worker takes its jobs and leaves the periodic ones: they are no part of the story."""
+QUEUES = f"{QUEUE},dead_letters"
+"""Its worker takes its jobs and what replays them, and leaves the periodic ones: they are no part of the story."""
 
 AT_MOST_SECONDS = 120.0
 """The story takes about 15 s; a slow machine is given its time."""
@@ -58,20 +61,21 @@ def demo(*, keep: Keep = False) -> None:
     """
     from ..postgres.migrate import migrate
     from .joke_server import JokeServer
-    from .misbehaviour import misbehave
+    from .misbehaviour import Misbehaviour
     from .show import console
     from .supervise import StopSignals
 
     out = console()
     with told_in_one_line(), ExitStack() as stack:
         stop = stack.enter_context(StopSignals())
-        jokes = stack.enter_context(JokeServer(behaviour=misbehave()))
+        behaviour = Misbehaviour()
+        jokes = stack.enter_context(JokeServer(behaviour=behaviour))
         os.environ.update(SETTINGS, API_BASE_URL=jokes.url)
         database = stack.enter_context(_own_database())
         with database.connect() as conn:
             migrate(conn)
         if not stop.asked:
-            _play(out, jokes, stop, stack, keep=keep)
+            _play(out, Joker(jokes.url, behaviour), stop, stack, keep=keep)
     if stop.asked:
         out.print("Stopped; the demo's database is deleted.")
         raise typer.Exit(0 if keep else 130)
@@ -92,7 +96,15 @@ def _own_database() -> "Iterator[Database]":
             yield database
 
 
-def _play(out: "Console", jokes: "JokeServer", stop: "StopSignals", stack: ExitStack, *, keep: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Joker:
+    """The joke API: where it is, and what it does."""
+
+    url: str
+    behaviour: "Misbehaviour"
+
+
+def _play(out: "Console", jokes: Joker, stop: "StopSignals", stack: ExitStack, *, keep: bool) -> None:
     from ..config import load_settings
     from .listener import address_of, bind
     from .supervise import ChildEnded, Children
@@ -105,11 +117,11 @@ def _play(out: "Console", jokes: "JokeServer", stop: "StopSignals", stack: ExitS
     try:
         with Children(stop, lambda _: None, log) as children:
             start_api(children, listener)
-            start_worker(children, load_settings(), "--queues", QUEUE, "--name", "demo")
+            start_worker(children, load_settings(), "--queues", QUEUES, "--name", "demo")
             if children.wait_until(lambda: answers(listener), within=READY_SECONDS):
                 out.print(f"Dashboard {url}/dashboard · API {url}/docs · while the demo runs")
                 out.print(f"Joke API  {jokes.url}, which misbehaves · retries after 1, 2 and 4 s\n")
-                ended = _watch(out, children, url)
+                ended = _watch(out, children, url, jokes)
             if ended and keep:
                 out.print(f"Still up: {url}/dashboard and {url}/docs · Ctrl-C stops it and deletes its database")
                 children.watch()
@@ -119,8 +131,8 @@ def _play(out: "Console", jokes: "JokeServer", stop: "StopSignals", stack: ExitS
         refuse(f"not every job ended within {AT_MOST_SECONDS:.0f} s: {_last_line(log)}", code=1)
 
 
-def _watch(out: "Console", children: "Children", url: str) -> bool:
-    """Submit the jobs, show them until they have ended, and tell what happened; return whether all ended."""
+def _watch(out: "Console", children: "Children", url: str, jokes: Joker) -> bool:
+    """Submit the jobs, show them until they have ended, bring the dead ones back; return whether all of that ended."""
     import httpx
 
     from . import story
@@ -138,6 +150,28 @@ def _watch(out: "Console", children: "Children", url: str) -> bool:
         if finished:
             out.print(story.ladder(client, lines))
             out.print(f"\n{story.summary(lines)}\n")
+            jokes.behaviour.mended = True
+            finished = _bring_back(out, children, client)
+    return finished
+
+
+def _bring_back(out: "Console", children: "Children", client: "httpx.Client") -> bool:
+    """Replay the dead letters in bulk, now that the joke API is mended; return whether that ended."""
+    from . import afterlife
+
+    bulk = afterlife.replay(client, QUEUE)
+    out.print(f"The joke API is mended: {bulk['total']} dead letters are replayed by one bulk action.")
+    with afterlife.shown(out, bulk) as tell:
+
+        def all_ended() -> bool:
+            now = afterlife.look(client, bulk)
+            tell(now)
+            return afterlife.is_over(now)
+
+        finished = children.wait_until(all_ended, within=AT_MOST_SECONDS, every=POLL_SECONDS)
+    if finished:
+        out.print(afterlife.letters(client, bulk))
+        out.print(f"\n{afterlife.summary(afterlife.look(client, bulk))}\n")
     return finished
 
 

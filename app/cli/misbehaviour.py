@@ -1,11 +1,11 @@
 """What the demo's joke API does to each joke, in words and in replies. No chance in it: each run tells one story."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import chain, repeat
 
-from .joke_server import OK, Behaviour, Reply, Visit
+from .joke_server import OK, Reply, Visit
 
 SLOW = 6.0
 """Seconds that a slow answer takes; the demo gives an attempt two."""
@@ -40,19 +40,21 @@ ACTS: dict[int, Act] = {
     8: Act("429 once: slow down for 4 s", (Reply(429, headers={"Retry-After": "4"}),)),
     9: Act("no JSON once", (Reply(body=b"<html>Oops</html>"),)),
     10: Act("404", then=Reply(404)),
-    11: Act("500", then=Reply(500)),
-    12: Act("503 for ever", then=DOWN),
+    11: Act("500 until it is mended", then=Reply(500)),
+    12: Act("503 until it is mended", then=DOWN),
 }
 
 
-def misbehave() -> Behaviour:
-    """Answer each joke as its act says. The requests for one joke come one after the other."""
-    scripts: dict[str, Iterator[Reply]] = {
-        f"/jokes/{number}": chain(act.replies, repeat(act.then)) for number, act in ACTS.items()
-    }
-    strangers: defaultdict[str, Iterator[Reply]] = defaultdict(lambda: repeat(OK))
+class Misbehaviour:
+    """Answers each joke as its act says, until it is mended. The requests for one joke come one after the other."""
 
-    def behave(visit: Visit) -> Reply:
-        return next(scripts.get(visit.path) or strangers[visit.path])
+    def __init__(self) -> None:
+        self.mended = False
+        self._scripts: dict[str, Iterator[Reply]] = {
+            f"/jokes/{number}": chain(act.replies, repeat(act.then)) for number, act in ACTS.items()
+        }
 
-    return behave
+    def __call__(self, visit: Visit) -> Reply:
+        """The next answer. A joke that does not exist is not there after mending either."""
+        reply = next(self._scripts.get(visit.path, repeat(OK)))
+        return OK if self.mended and reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR else reply

@@ -15,6 +15,8 @@ SQL = load("dead_letters")
 
 STATUSES = ("pending", "retrying", "resolved", "abandoned")
 
+CAUSES = ("retries_spent", "permanent", "unknown_task", "broken_strategy", "worker_lost", "waited_too_long")
+
 STRAYS_AT_ONCE = 1_000
 """Letters that one statement sets right."""
 

@@ -6,6 +6,7 @@ import uvloop
 from app.config import load_settings
 from app.queue.app import create
 from app.queue.task import task
+from app.tasks import dead_letters  # noqa: F401 - importing it declares the task that replays them.
 
 from .measure import main
 from .workload import TASKS

@@ -128,3 +128,11 @@ async def test_failure_groups(history: str, conn: AsyncConnection):
     assert line.endswith("|sample.fail||")
     await conn.execute("UPDATE afresh.attempt SET ended_at = ended_at - interval '2 h', started_at = '2020-01-01'")
     assert run_report(history, "failure_groups.sql", "--set=hours=1") == ""
+
+
+async def test_dead_letters(history: str):
+    """One line for each group of letters, with how many wait and what helps."""
+    (line,) = run_report(history, "dead_letters.sql").splitlines()
+    assert line.startswith("sample.fail|TRANSIENT_NETWORK|retries_spent|MANUAL_RETRY|")
+    assert "|1|0|0|0|" in line
+    assert line.endswith("tests.sample_tasks.RefusedError: no luck|1")

@@ -1,0 +1,109 @@
+"""What bringing many dead letters back costs: the worker's memory, and the speed of the jobs that run meanwhile."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import psycopg
+
+from . import load
+from .bench import Bench
+from .contenders import run
+from .row import Row, from_rounds, plain, ratio
+
+FEW = 1_000
+MEANWHILE_PER_SECOND = 5_000.0
+FASTEST = 10_000.0
+
+_SPEED = """
+SELECT count(DISTINCT e.job_id) FILTER (WHERE e.type = 'succeeded'),
+       extract(epoch FROM max(e.at) FILTER (WHERE e.type = 'succeeded') - min(e.at) FILTER (WHERE e.type = 'started'))
+FROM procrastinate_events e JOIN procrastinate_jobs j ON j.id = e.job_id
+WHERE e.job_id > %s AND j.task_name = 'noop' AND j.afresh_letter IS NULL AND e.type IN ('started', 'succeeded')
+"""
+_RESOLVED = "SELECT count(*) FILTER (WHERE status = 'resolved'), count(*) FROM afresh.dead_letter"
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    """Memory over that at few letters, and the speed kept while letters come back."""
+    count = bench.scale.letters
+    bench.server.template("few letters", ours=True, fill=partial(_fill, count=FEW))
+    bench.server.template("letters", ours=True, fill=partial(_fill, count=count))
+    few, many = _peak_mb(bench, "few letters"), _peak_mb(bench, "letters")
+    yield from_rounds(
+        f"worker memory while {plain(count)} dead letters are replayed, over that at few",
+        [many - few],
+        "MB",
+        required=20,
+        goal=2,
+        smaller_is_better=True,
+        note=f"{plain(few)} → {plain(many)} MB",
+    )
+    alone, beside = [], []
+    for _ in bench.rounds("letters"):
+        alone.append(_speed(bench, replaying=False))
+        beside.append(_speed(bench, replaying=True))
+    # The same worker runs the replayed jobs too, so some of the speed is theirs.
+    yield ratio("speed kept of other jobs while dead letters are replayed beside them", beside, alone, of="jobs/s")
+
+
+def _fill(conn: psycopg.Connection, count: int) -> None:
+    """Dead letters of jobs that are not kept any more."""
+    conn.execute(
+        """
+        INSERT INTO afresh.dead_letter (
+            job_id, cause, task_name, queue_name, priority, args, attempts, failure_type, fingerprint, message,
+            remediation, first_died_at, died_at, died_as
+        )
+        SELECT -n, 'retries_spent', 'noop', 'default', 5, '{}', 4, 'EXTERNAL_API_DOWN', 'f' || n % 10, 'down',
+               'CHECK_EXTERNAL', now(), now(), -n
+        FROM generate_series(1, %s) n
+        """,
+        [count],
+    )
+
+
+def _replay(conn: psycopg.Connection, per_second: float) -> None:
+    """A confirmed bulk action, as the API leaves it."""
+    conn.execute(
+        """
+        WITH job AS (
+            INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args)
+            SELECT 'dead_letters', 'app.tasks.dead_letters.run_bulk', 10,
+                   jsonb_build_object('bulk_id', coalesce(max(id), 0) + 1) FROM afresh.bulk
+            RETURNING id
+        )
+        INSERT INTO afresh.bulk (
+            action, filter, token_hash, upper_id, previewed, expires_at, actor, reason, rate_per_second, stop_share,
+            job_id, confirmed_at
+        )
+        SELECT 'replay', '{"task_name": "noop"}', sha256('measured'), max(l.id), count(*), now(), 'bench', 'measured',
+               %s, 1, min(job.id), now()
+        FROM afresh.dead_letter l, job
+        """,
+        [per_second],
+    )
+
+
+def _peak_mb(bench: Bench, template: str) -> float:
+    with bench.server.database(template) as conninfo, psycopg.connect(conninfo, autocommit=True) as conn:
+        _replay(conn, FASTEST)
+        measured = run("ours", "work", conninfo, concurrency=50)
+        resolved, letters = conn.execute(_RESOLVED).fetchone() or (0, 0)
+    if resolved != letters:
+        raise RuntimeError(f"{resolved} of {letters} dead letters are resolved")
+    return float(measured["peak_bytes"]) / 1e6
+
+
+def _speed(bench: Bench, *, replaying: bool) -> float:
+    """Jobs per second of those that are no replays."""
+    count = int(9_000 * bench.scale.seconds)
+    with bench.server.database("letters") as conninfo, psycopg.connect(conninfo, autocommit=True) as conn:
+        before = conn.execute("SELECT max(id) FROM procrastinate_jobs").fetchone()
+        load.ready(conn, count)
+        if replaying:
+            _replay(conn, MEANWHILE_PER_SECOND)
+        run("ours", "work", conninfo, concurrency=50)
+        ended, seconds = conn.execute(_SPEED, before).fetchone() or (0, 0)
+    if ended != count:
+        raise RuntimeError(f"{count} jobs were put in and {ended} ended")
+    return float(ended / seconds)
