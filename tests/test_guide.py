@@ -69,7 +69,7 @@ class Call:
     @classmethod
     def of(cls, arguments: str) -> "Call":
         """Read a line; what stands behind a blank and # is its comment."""
-        given, _, comment = arguments.partition(" # ")
+        given, _, comment = arguments.replace("$API", HERE).partition(" # ")
         said = re.match(r"\d{3}\b", comment)
         return cls(tuple(shlex.split(given)), said[0] if said else "200")
 
