@@ -227,9 +227,13 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._executor.ensure_settled(self._claimed.pop(run), context, fault)
         self._job_ids_to_abort.pop(context.job.id or 0, None)
         self._average += 0.1 * (max(1e-5, time.time() - context.start_timestamp) - self._average)
-        if self._ahead and not self.stopping:
-            self._start(self._ahead.popleft()[0])
+        self._start_ahead()
         self._new_job_event.set()
+
+    def _start_ahead(self) -> None:
+        """Start what was claimed ahead where there is room by now."""
+        while self._ahead and len(self._running_jobs) < self.concurrency and not self.stopping:
+            self._start(self._ahead.popleft()[0])
 
     def _release_stale(self) -> None:
         """Jobs that were to start within an instant and could not: others may have room for them."""
@@ -262,6 +266,7 @@ class AfreshWorker(procrastinate_worker.Worker):
             for each, _ in unknown:
                 self._executor.give_back(each)
         self._ahead.extendleft(reversed([each for each in ahead if each[0].job_id in kept]))
+        self._start_ahead()  # The last job that ran may have ended meanwhile, and found nothing to start.
 
     async def beat(self) -> None:
         """Say that this worker lives; pruned by others, it registers again.
