@@ -1,6 +1,6 @@
 """From a failure to what follows it.
 
-Pure and total: it draws once, from the `rng` it is given, and never raises over a failure, however odd.
+Pure and total: it draws from the `rng` it is given alone, and never raises over a failure, however odd.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ def decide(  # noqa: PLR0913  The whole case is in the arguments; nothing is loo
         tier: Who decides, with what policy or verdict.
         limits: What the job and its task allow.
         now: Aware; the decision's times are counted from it.
-        rng: Drawn from once. `rng_for` makes one that can be made again.
+        rng: All that is drawn comes from it. `rng_for` makes one that can be made again.
         max_wait: The longest a job waits for one reason without spending an attempt.
         around: The breaker and the budget of its dependency, history, load, peak hours; None: nothing of it acts.
     """
