@@ -22,6 +22,7 @@ from ..store.jobs import find_job, list_attempts
 from ..store.paging import Row
 from ..web.auth import VIEWER, Operator
 from ..web.errors import InvalidInput, JobGone
+from ..web.keyring import Caller
 from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_ID, PageOf, PageQuery
 from ..web.problem import responses
@@ -31,6 +32,7 @@ from .idempotency import REPLAYED, IdempotencyKey, body_hash
 from .job_query import LONGEST_TEXT
 from .jobs import Attempt, Redacted
 from .queues import Because
+from .submissions import deferrable
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"], route_class=StrictRoute)
 
@@ -265,6 +267,8 @@ async def replay(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a reque
     """
     route = f"POST /dead-letters/{letter_id}/replay"
     async with queue.connection() as conn:
+        if body.args is not None:
+            await _refuse_own_task(conn, queue, letter_id, caller)
         try:
             made = await replay_letter(
                 conn,
@@ -318,6 +322,13 @@ def _shares(rows: Iterable[Row]) -> list[Share]:
         found[row["name"]][row["status"]] = row["letters"]
     shares = [Share(name=name, total=sum(by.values()), statuses=by) for name, by in found.items()]
     return sorted(shares, key=lambda share: -share.total)
+
+
+async def _refuse_own_task(conn: AsyncConnection[Any], queue: Afresh, letter_id: int, caller: Caller) -> None:
+    """Other arguments for a task make it another request: it is refused to whoever could not make that."""
+    letter = await find_letter(conn, letter_id)
+    if letter is not None and queue.catalog.find(letter["task_name"]) is not None:
+        deferrable(queue, letter["task_name"], caller)
 
 
 def _claim(queue: Afresh, actor: str, key: str | None, route: str, body: BaseModel) -> Claim | None:

@@ -214,10 +214,12 @@ async def terms(conn: AsyncConnection[Any], bulk_id: int, job_id: int) -> Row:
     """Take an action over for the job that runs it now; return how it is to be run.
 
     Raises:
-        UnknownBulk: There is none of this id.
+        UnknownBulk: There is none of this id, or it was never confirmed.
     """
     async with conn.transaction():
         bulk = await _lock(conn, bulk_id)
+        if bulk["job_id"] is None:
+            raise UnknownBulk(bulk_id)
         await conn.execute(SQL["take_bulk"], {"bulk_id": bulk_id, "job_id": job_id})
     return bulk
 

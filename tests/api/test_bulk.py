@@ -235,3 +235,19 @@ async def test_another_worker_goes_on(queue: Afresh, client: httpx.AsyncClient, 
     assert (await look(client, made))["statuses"] == {"resolved": 700}
     cursor = await conn.execute("SELECT count(*), max(replays) FROM afresh.dead_letter")
     assert await cursor.fetchone() == (700, 1)
+
+
+async def test_an_action_whose_job_dies(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """When the job of an action dies, the action has failed; retrying that job lets it go on where it was."""
+    await addable(conn, 300)
+    await conn.execute("UPDATE afresh.dead_letter SET job_id = 1000000 WHERE id = 260")  # No job is older than itself.
+    made = await start(client)
+    await run_waiting_jobs(queue)
+    failed = await look(client, made)
+    assert failed["state"] == "failed"
+    assert failed["acted"] < 260
+    await conn.execute("UPDATE afresh.dead_letter SET job_id = -1000000 WHERE id = 260")
+    again = (await client.post(f"/jobs/{made['job_id']}/retry")).json()
+    await run_waiting_jobs(queue)
+    done = await look(client, made)
+    assert (done["state"], done["acted"], done["job_id"]) == ("done", 300, again["job_id"])

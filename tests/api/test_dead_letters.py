@@ -186,6 +186,14 @@ async def test_an_unknown_task(client: httpx.AsyncClient, conn: AsyncConnection)
     assert (response.status_code, response.json()["type"]) == (409, "urn:afresh:task-not-deployed")
 
 
+async def test_the_servers_own_tasks(client: httpx.AsyncClient, conn: AsyncConnection):
+    """A letter of a task that is not for clients is brought back as it was, and with no arguments of a client's."""
+    await insert(conn, task_name="sample.internal")
+    refused = await client.post("/dead-letters/1/replay", json={"args": {}})
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:afresh:not-over-http")
+    assert (await client.post("/dead-letters/1/replay")).status_code == 202
+
+
 FILTERS: list[tuple[Json, Json, str]] = [
     ({"status": "resolved"}, {"status": "resolved"}, "a status"),
     ({"task_name": "sample.greet"}, {"task": "greet"}, "a task by its slug"),
