@@ -52,7 +52,7 @@ CREATE TYPE afresh.outcome AS ENUM (
     'coalesced'
 );
 
-CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false, p_claim bigint DEFAULT NULL::bigint) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[])
+CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false, p_claim bigint DEFAULT NULL::bigint, p_shares jsonb DEFAULT '[]'::jsonb) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[])
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -70,13 +70,13 @@ DECLARE
 BEGIN
     LOOP
         SELECT o_ids, o_more, o_crowded INTO v_ids, v_more, v_crowded
-        FROM afresh.runnable(p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true);
+        FROM afresh.runnable(p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true, p_shares);
         EXIT WHEN cardinality(v_ids) >= p_limit OR NOT v_more OR v_window > 10000;
         v_window := 16 * v_window;
     END LOOP;
     IF v_crowded AND cardinality(v_ids) < p_limit THEN
         v_ids := v_ids || afresh.runnable_lock_heads(
-            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, v_ids);
+            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, p_shares, v_ids);
     END IF;
     IF cardinality(v_ids) = 0 THEN
         RETURN;
@@ -86,7 +86,7 @@ BEGIN
         WHERE id = ANY (v_ids);
     EXCEPTION WHEN unique_violation OR deadlock_detected THEN
         SELECT o_ids INTO v_ids
-        FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
+        FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false, p_shares);
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
     END;
@@ -509,18 +509,22 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[]) RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer)
+CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb DEFAULT '[]'::jsonb) RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer, share text, share_jobs integer, share_retries integer)
     LANGUAGE sql STABLE
     AS $$
-SELECT l.*
+SELECT l.*, s.name, s.jobs, s.retries
 FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM afresh.ready_lanes()
       UNION ALL
       SELECT * FROM afresh.due_lanes()) l
 LEFT JOIN unnest(p_tasks, p_dependencies) AS own (task_name, dependency) ON own.task_name = l.task_name
+LEFT JOIN jsonb_to_recordset(p_shares) AS s (name text, generation bigint, jobs integer, retries integer)
+       ON s.name = coalesce(nullif(l.dependency, ''), own.dependency)
 WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
   AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
   AND NOT EXISTS (SELECT FROM afresh.hold h
-                  WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency));
+                  WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency)
+                    AND (s.generation IS NULL OR h.generation IS DISTINCT FROM s.generation))
+  AND s.jobs IS DISTINCT FROM 0;
 $$;
 
 CREATE FUNCTION afresh.ready_lanes() RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean)
@@ -558,16 +562,17 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.runnable(p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean) RETURNS record
+CREATE FUNCTION afresh.runnable(p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean, p_shares jsonb, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean) RETURNS record
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
 BEGIN
 WITH open_lane AS (
-    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies) WHERE p_locks OR NOT locked
+    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares) WHERE p_locks OR NOT locked
 ),
 ready AS (
-    SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due
+    SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due,
+           l.share, l.share_jobs, l.share_retries
     FROM open_lane l
     CROSS JOIN LATERAL (
         SELECT j.id, (-j.priority) AS rank, j.lock
@@ -582,7 +587,8 @@ ready AS (
 ),
 due AS (
     SELECT j.id, l.rank, j.lock,
-           row_number() OVER (PARTITION BY l.rank ORDER BY j.scheduled_at, j.id) AS position, true AS due
+           row_number() OVER (PARTITION BY l.rank ORDER BY j.scheduled_at, j.id) AS position, true AS due,
+           l.share, l.share_jobs, l.share_retries
     FROM open_lane l
     CROSS JOIN LATERAL (
         SELECT j.id, j.scheduled_at, j.lock
@@ -596,14 +602,31 @@ due AS (
     ) j
     WHERE l.rank IS NOT NULL
 ),
-candidate AS (
-    SELECT c.id, row_number() OVER (ORDER BY c.rank, c.position, c.due <> p_due_first) AS turn
+unlocked AS (
+    SELECT c.*
     FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) c
     WHERE c.lock IS NULL OR (
         NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = c.lock AND r.status = 'doing')
         AND c.id = (SELECT f.id FROM procrastinate_jobs f WHERE f.lock = c.lock AND f.status = 'todo'
                     ORDER BY (-f.priority), f.id LIMIT 1)
     )
+),
+-- Of a share as many go to jobs with a time, retries nearly all of them, as are meant for them, and those that the
+-- jobs without a time leave; the others to these.
+shared AS (
+    SELECT s.id
+    FROM (SELECT u.id, u.due, u.share_jobs,
+                 row_number() OVER (PARTITION BY u.share, u.due ORDER BY u.rank, u.position) AS place,
+                 least(count(*) FILTER (WHERE u.due) OVER w,
+                       greatest(u.share_retries, u.share_jobs - count(*) FILTER (WHERE NOT u.due) OVER w)) AS for_due
+          FROM unlocked u WHERE u.share IS NOT NULL
+          WINDOW w AS (PARTITION BY u.share)) s
+    WHERE s.place <= CASE WHEN s.due THEN s.for_due ELSE s.share_jobs - s.for_due END
+),
+candidate AS (
+    SELECT c.id, row_number() OVER (ORDER BY c.rank, c.position, c.due <> p_due_first) AS turn
+    FROM unlocked c
+    WHERE c.share IS NULL OR c.id IN (SELECT id FROM shared)
     ORDER BY turn
     LIMIT p_window
 ),
@@ -627,7 +650,7 @@ INTO o_ids, o_more, o_crowded;
 END;
 $$;
 
-CREATE FUNCTION afresh.runnable_lock_heads(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_besides bigint[]) RETURNS bigint[]
+CREATE FUNCTION afresh.runnable_lock_heads(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb, p_besides bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -649,7 +672,7 @@ BEGIN
         WHERE h.seen < 256
     ),
     open_lane AS MATERIALIZED (
-        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies) WHERE locked
+        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares) WHERE locked AND share IS NULL
     ),
     runnable AS (
         SELECT j.id, j.priority
@@ -1133,6 +1156,69 @@ ALTER TABLE afresh.batch ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE afresh.breaker (
+    name text NOT NULL,
+    state text DEFAULT 'closed'::text NOT NULL,
+    generation bigint DEFAULT 0 NOT NULL,
+    changed_at timestamp with time zone,
+    cause text DEFAULT ''::text NOT NULL,
+    slots jsonb DEFAULT '[]'::jsonb NOT NULL,
+    suspect_since timestamp with time zone,
+    failure_type text,
+    hold_jobs bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    hold_since timestamp with time zone,
+    until timestamp with time zone,
+    break_seconds double precision DEFAULT 0 NOT NULL,
+    reopenings integer DEFAULT 0 NOT NULL,
+    probe_at timestamp with time zone,
+    probe_successes integer DEFAULT 0 NOT NULL,
+    permits jsonb DEFAULT '[]'::jsonb NOT NULL,
+    last_permit bigint DEFAULT 0 NOT NULL,
+    baseline double precision,
+    ceiling double precision,
+    rate double precision DEFAULT 0 NOT NULL,
+    tokens double precision DEFAULT 0 NOT NULL,
+    tokens_at timestamp with time zone,
+    handed bigint DEFAULT 0 NOT NULL,
+    step_at timestamp with time zone,
+    step_successes integer DEFAULT 0 NOT NULL,
+    step_failures integer DEFAULT 0 NOT NULL,
+    step_starved boolean DEFAULT false NOT NULL,
+    limited_at timestamp with time zone,
+    CONSTRAINT breaker_generation_check CHECK ((generation >= 0)),
+    CONSTRAINT breaker_name_check CHECK (((length(name) >= 1) AND (length(name) <= 255))),
+    CONSTRAINT breaker_state_check CHECK ((state = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text, 'ramping'::text, 'held'::text, 'isolated'::text])))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE afresh.breaker IS 'What is known of each dependency that ever failed; one without a row is closed.';
+
+CREATE TABLE afresh.breaker_event (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    generation bigint NOT NULL,
+    before text NOT NULL,
+    after text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    cause text NOT NULL
+);
+
+ALTER TABLE afresh.breaker_event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.breaker_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE afresh.breaker_probe (
+    job_id bigint NOT NULL,
+    name text NOT NULL,
+    permit bigint NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE afresh.bulk (
     id bigint NOT NULL,
     action afresh.bulk_action NOT NULL,
@@ -1353,8 +1439,11 @@ CREATE TABLE afresh.hold (
     name text NOT NULL,
     reason text NOT NULL,
     held_by text NOT NULL,
-    held_at timestamp with time zone DEFAULT now() NOT NULL
+    held_at timestamp with time zone DEFAULT now() NOT NULL,
+    generation bigint
 );
+
+COMMENT ON COLUMN afresh.hold.generation IS 'Of the breaker that holds the dependency back; null: somebody does.';
 
 CREATE TABLE afresh.idempotency (
     actor text NOT NULL,
@@ -1421,6 +1510,11 @@ CREATE TABLE afresh.result (
 
 COMMENT ON COLUMN afresh.result.note IS 'Why what the task returned is not stored: too large, or not JSON.';
 
+CREATE TABLE afresh.task_dependency (
+    task_name text NOT NULL,
+    dependency text NOT NULL
+);
+
 CREATE VIEW afresh.jobs AS
  SELECT j.id,
     j.task_name,
@@ -1441,7 +1535,7 @@ CREATE VIEW afresh.jobs AS
               WHERE ((h.kind = 'queue'::afresh.hold_kind) AND (h.name = (j.queue_name)::text)))) THEN 'queue_paused'::text
             WHEN (EXISTS ( SELECT
                FROM afresh.hold h
-              WHERE ((h.kind = 'dependency'::afresh.hold_kind) AND (h.name = j.afresh_dependency)))) THEN 'dependency'::text
+              WHERE ((h.kind = 'dependency'::afresh.hold_kind) AND (h.name = COALESCE(j.afresh_dependency, relies.dependency))))) THEN 'dependency'::text
             WHEN (EXISTS ( SELECT
                FROM public.procrastinate_jobs r_1
               WHERE ((r_1.lock = j.lock) AND ((r_1.status = 'doing'::public.procrastinate_job_status) OR ((r_1.status = 'todo'::public.procrastinate_job_status) AND ((r_1.priority > j.priority) OR ((r_1.priority = j.priority) AND (r_1.id < j.id)))))))) THEN 'lock'::text
@@ -1479,10 +1573,11 @@ CREATE VIEW afresh.jobs AS
     last.failure_type AS last_failure_type,
     last.reason AS last_reason,
     last.ended_at AS last_failed_at
-   FROM (((((((public.procrastinate_jobs j
+   FROM ((((((((public.procrastinate_jobs j
      LEFT JOIN afresh.job_option o ON ((o.job_id = j.id)))
      LEFT JOIN afresh.result r ON ((r.job_id = j.id)))
      LEFT JOIN afresh.rescue rs ON ((rs.job_id = j.id)))
+     LEFT JOIN afresh.task_dependency relies ON ((relies.task_name = (j.task_name)::text)))
      LEFT JOIN LATERAL ( SELECT e.at
            FROM public.procrastinate_events e
           WHERE ((e.job_id = j.id) AND (e.type = 'deferred'::public.procrastinate_job_event_type))
@@ -1580,6 +1675,15 @@ ALTER TABLE ONLY afresh.audit
 ALTER TABLE ONLY afresh.batch
     ADD CONSTRAINT batch_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY afresh.breaker_event
+    ADD CONSTRAINT breaker_event_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.breaker
+    ADD CONSTRAINT breaker_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY afresh.breaker_probe
+    ADD CONSTRAINT breaker_probe_pkey PRIMARY KEY (job_id, name);
+
 ALTER TABLE ONLY afresh.bulk
     ADD CONSTRAINT bulk_pkey PRIMARY KEY (id);
 
@@ -1634,6 +1738,9 @@ ALTER TABLE ONLY afresh.rescue
 ALTER TABLE ONLY afresh.result
     ADD CONSTRAINT result_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY afresh.task_dependency
+    ADD CONSTRAINT task_dependency_pkey PRIMARY KEY (task_name);
+
 CREATE UNIQUE INDEX api_key_name_idx ON afresh.api_key USING btree (name) WHERE (revoked_at IS NULL);
 
 CREATE INDEX attempt_ended_idx ON afresh.attempt USING btree (ended_at);
@@ -1643,6 +1750,8 @@ CREATE INDEX attempt_fingerprint_idx ON afresh.attempt USING btree (fingerprint,
 CREATE INDEX attempt_job_idx ON afresh.attempt USING btree (job_id, id);
 
 CREATE INDEX audit_at_idx ON afresh.audit USING btree (at DESC, id DESC);
+
+CREATE INDEX breaker_event_name_idx ON afresh.breaker_event USING btree (name, id);
 
 CREATE INDEX bulk_expires_idx ON afresh.bulk USING btree (expires_at) WHERE (job_id IS NULL);
 
@@ -1685,6 +1794,8 @@ CREATE INDEX job_option_metadata_idx ON afresh.job_option USING gin (metadata js
 CREATE INDEX job_option_replay_idx ON afresh.job_option USING btree (replay_of, job_id) WHERE (replay_of IS NOT NULL);
 
 CREATE INDEX progress_at_idx ON afresh.progress USING btree (at);
+
+CREATE INDEX task_dependency_dependency_idx ON afresh.task_dependency USING btree (dependency);
 
 CREATE TRIGGER count_letter AFTER INSERT OR DELETE OR UPDATE OF status, died_at, cause, task_name, failure_type, remediation ON afresh.dead_letter FOR EACH ROW EXECUTE FUNCTION afresh.count_letter();
 

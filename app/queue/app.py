@@ -23,6 +23,7 @@ from .catalog import Catalog
 from .claim import own_dependencies
 from .connector import AfreshConnector
 from .decide import engine
+from .dependencies import Dependencies
 from .job_manager import AfreshJobManager
 from .rescue import Silence
 from .task import Periodic, declarations
@@ -60,7 +61,8 @@ class Afresh(procrastinate.App):
         self.backpressure = Backpressure(self, settings.submission.max_queue_size)
         self.job_manager = AfreshJobManager(self.connector)
         self.hub = Hub(self)
-        self._own_dependencies: tuple[int, tuple[list[str], list[str]]] = (-1, ([], []))
+        self.dependencies = Dependencies(self)
+        self._own_dependencies: tuple[int, tuple[list[str], list[str]], dict[str, str]] = (-1, ([], []), {})
         declarations.adopt(self)
 
     def register(self, task: Task[Any, Any, Any], periodic: Periodic | None) -> None:
@@ -104,11 +106,17 @@ class Afresh(procrastinate.App):
 
     def own_dependencies(self) -> tuple[list[str], list[str]]:
         """The tasks that rely on something, and on what."""
-        known, pairs = self._own_dependencies
-        if known != len(self.tasks):
+        return self._know_dependencies()[1]
+
+    def dependency_of(self, task_name: str) -> str | None:
+        """What a task relies on."""
+        return self._know_dependencies()[2].get(task_name)
+
+    def _know_dependencies(self) -> tuple[int, tuple[list[str], list[str]], dict[str, str]]:
+        if self._own_dependencies[0] != len(self.tasks):
             pairs = own_dependencies(self.tasks)
-            self._own_dependencies = (len(self.tasks), pairs)
-        return pairs
+            self._own_dependencies = (len(self.tasks), pairs, dict(zip(*pairs, strict=True)))
+        return self._own_dependencies
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:

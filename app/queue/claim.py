@@ -14,12 +14,16 @@ from procrastinate.manager import JobManager
 
 from ..postgres.sqlfiles import load
 from .connector import AfreshConnector
+from .dependencies import Call
+from .gate import Gate, Pass
 from .task import options_of
 
 if TYPE_CHECKING:
     from .app import Afresh
 
 SQL = load("spine")
+
+_NOBODY: Mapping[str, Iterator[Pass]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Claimed:
         dependency: The job's own; None: what its task relies on.
         waited: Seconds snoozed so far, by reason.
         fingerprints: Of its earlier failures, oldest first.
+        call: As what it was let in; None: it relies on nothing.
     """
 
     job: jobs.Job
@@ -45,6 +50,7 @@ class Claimed:
     metadata: Mapping[str, Any] | None = None
     waited: Mapping[str, float] | None = None
     fingerprints: tuple[str, ...] = ()
+    call: Call | None = None
 
 
 class Claims:
@@ -56,6 +62,7 @@ class Claims:
         self._queues = queues
         self._numbers: Iterator[int] = count(1)
         self._due_first = False
+        self.gate = Gate(app, queues)
 
     async def take(self, limit: int) -> list[Claimed]:
         """Claim up to `limit` runnable jobs, in the order in which they should start.
@@ -70,10 +77,15 @@ class Claims:
         tasks, dependencies = self._app.own_dependencies()
         number = next(self._numbers)
         async with connector.connection() as conn:
+            shares = await self.gate.shares(conn, limit)
             cursor = await conn.execute(
-                SQL["claim_jobs"], (self.worker_id, limit, self._queues, tasks, dependencies, self._due_first, number)
+                SQL["claim_jobs"],
+                (self.worker_id, limit, self._queues, tasks, dependencies, self._due_first, number, shares.text),
             )
-            return [self._claimed(row, number) for row in await cursor.fetchall()]
+            passes = self.gate.passes(shares)
+            claimed = [self._claimed(row, number, passes) for row in await cursor.fetchall()]
+            await self.gate.settle_up(conn, shares, [each.call for each in claimed if each.call])
+            return claimed
 
     async def missed(self, known: list[int]) -> list[Claimed]:
         """Jobs that run under this worker's name and are not `known` to it: the answer to their claim was lost.
@@ -116,7 +128,7 @@ class Claims:
         job = await JobManager.fetch_job(self._app.job_manager, self._queues, self.worker_id)
         return [Claimed(job, next(self._numbers), job.id or 0)] if job else []
 
-    def _claimed(self, row: Sequence[Any], claim: int) -> Claimed:
+    def _claimed(self, row: Sequence[Any], claim: int, passes: Mapping[str, Iterator[Pass]] = _NOBODY) -> Claimed:
         job = jobs.Job(
             id=row[0],
             status="doing",
@@ -145,7 +157,15 @@ class Claims:
             metadata,
             waited,
             tuple(fingerprints or ()),
+            self._call(row, passes),
         )
+
+    def _call(self, row: Sequence[Any], passes: Mapping[str, Iterator[Pass]]) -> Call | None:
+        name = row[10] or self._app.dependency_of(row[2])
+        if name is None:
+            return None
+        given = passes.get(name)
+        return self._app.dependencies.call(name, row[0]) if given is None else Call(name, row[0], *next(given))
 
 
 def own_dependencies(tasks: Mapping[str, Any]) -> tuple[list[str], list[str]]:

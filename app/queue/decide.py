@@ -1,6 +1,6 @@
 """What follows a failure in this app: its rules, policies and limits, applied by the pure engine."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -12,6 +12,7 @@ from procrastinate.tasks import Task
 from ..config import RetrySettings, Settings
 from ..retry import explain
 from ..retry.backoff import Jitter
+from ..retry.circumstances import Circumstances
 from ..retry.classify import Context, classify, from_description
 from ..retry.decide import decide, rng_for, snooze
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
@@ -32,6 +33,7 @@ from ..retry.policy import (
 from ..retry.presets import NONE, default_policies, overridden
 from ..retry.rules import Rule, book
 from .call import AttemptTimedOut, delayed_by_thread
+from .guarded import DependencyUnavailable
 from .record import Run
 from .strategy import ExponentialBackoff, ask, policy_from
 from .task import options_of
@@ -41,6 +43,14 @@ LONGEST_SCHEDULE = 100
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=30)
 """Between two looks whether a task has been deployed."""
+
+
+Judge = Callable[[Failure], Circumstances | None]
+"""Tells what stands around a failure."""
+
+
+def _alone(_: Failure) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +112,10 @@ def policies_from(settings: RetrySettings) -> Mapping[FailureType, RetryPolicy]:
     return overridden(default_policies(jitter=Jitter(settings.jitter)), changes)
 
 
-def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[Failure, Decision]:
-    """Classify what a task raised and decide what follows."""
+def after_failure(
+    engine: Engine, run: Run, exception: BaseException, judge: Judge = _alone
+) -> tuple[Failure, Decision]:
+    """Classify what a task raised and decide what follows; `judge` says what it means for the dependency called."""
     job = run.claimed.job
     context = Context(
         task_name=job.task_name,
@@ -113,6 +125,7 @@ def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[F
         rules=(*book.rules, *engine.rules),
     )
     failure = classify(exception, context)
+    around = judge(failure)
     task = run.prepared.task if run.prepared else None
     tier = engine.by_type if task is None else engine.tier_of(task)
     if tier is None and task is not None and task.retry_strategy is not None:
@@ -126,6 +139,7 @@ def after_failure(engine: Engine, run: Run, exception: BaseException) -> tuple[F
         now=run.ended,
         rng=rng_for(run.claimed.job_id, job.attempts),
         max_wait=engine.settings.max_wait,
+        around=around,
     )
     if isinstance(exception, AttemptTimedOut) and isinstance(decision, Retry):
         decision = _not_beside_its_thread(decision, exception, run.ended)
@@ -228,6 +242,21 @@ def after_missing_task(engine: Engine, run: Run) -> tuple[Failure, Decision]:
     return _unknown_task(name), decision
 
 
+def after_refusal(engine: Engine, run: Run, refusal: DependencyUnavailable) -> tuple[Failure, Decision]:
+    """A job that was not let in by a dependency of its own choice waits, at no cost."""
+    failure = _unavailable(refusal)
+    because = Step("breaker", str(refusal), {"delay_seconds": refusal.delay.total_seconds()})
+    decision = snooze(
+        SnoozeReason.DEPENDENCY_OPEN,
+        refusal.delay,
+        because,
+        limits=_limits(run),
+        now=run.ended,
+        max_wait=engine.settings.max_wait,
+    )
+    return failure, decision
+
+
 def after_own_fault(error: BaseException) -> tuple[Failure, Decision]:
     """No decision could be drawn, by a fault of this code: the job is kept where an operator sees it."""
     failure = classify(error)
@@ -260,6 +289,20 @@ def _not_beside_its_thread(retry: Retry, timed_out: AttemptTimedOut, now: dateti
         {"delay_seconds": (at - now).total_seconds()},
     )
     return retry._replace(at=at, delay=at - now, explanation=(*retry.explanation, step))
+
+
+def _unavailable(refusal: DependencyUnavailable) -> Failure:
+    return Failure(
+        type=FailureType.EXTERNAL_API_DOWN,
+        confidence=1.0,
+        evidence=(Evidence("queue.dependency_unavailable", "DependencyUnavailable", 0, str(refusal)),),
+        remediation=Remediation.AUTO_RETRY,
+        sentence=f"The breaker of {refusal.name} lets nobody in; the job runs when it does.",
+        retryable=True,
+        fingerprint="dependency-unavailable-" + refusal.name[-100:],
+        exception_type=f"{DependencyUnavailable.__module__}.DependencyUnavailable",
+        message=str(refusal),
+    )
 
 
 def _unknown_task(name: str) -> Failure:

@@ -24,6 +24,8 @@ from ..retry.policy import DeadLetter, Decision, Retry, Snooze
 from . import decide, record
 from .call import AttemptTimedOut, Calls, Prepared
 from .claim import Claimed
+from .dependencies import Call
+from .guarded import Blame, Blamed, DependencyUnavailable
 from .progress import Reports
 from .settle import Settlement
 from .storable import encoded
@@ -47,6 +49,7 @@ class Raised:
     """The task raised, or ran out of time."""
 
     exception: BaseException
+    blamed: Blamed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Executor:
         outcome = await self._run(claimed, prepared, context, worker)
         ended = max(began, datetime.now(UTC))
         run = record.Run(claimed, attempt, began, ended, prepared)
+        self._tell_dependency(claimed.call, outcome)
         try:
             settlement = self._conclude(outcome, run)
         except BaseException as error:  # noqa: BLE001  Our own fault: without a settlement the job would run for ever.
@@ -102,6 +106,18 @@ class Executor:
         self._settle_once(settlement)
         if isinstance(outcome, Raised) and isinstance(outcome.exception, AttemptTimedOut):
             await self._calls.wait_for_thread(outcome.exception, claimed)
+
+    def _tell_dependency(self, call: Call | None, outcome: Outcome) -> None:
+        """What a failure says about a dependency is judged with it; everything else here."""
+        if call is None:
+            return
+        match outcome:
+            case Returned():
+                self._app.dependencies.worked(call)
+            case Raised(exception) if not isinstance(exception, DependencyUnavailable):
+                return
+            case _:
+                self._app.dependencies.unused(call)
 
     def expect(self, claimed: Claimed) -> None:
         """Note that a run begins, and so owes a settlement."""
@@ -124,6 +140,7 @@ class Executor:
         """Put a job back into its queue at no cost."""
         run = _unstarted(claimed)
         self.expect(claimed)
+        self._tell_dependency(claimed.call, Released())
         self._settle_once(run.settlement(record.released(run), telemetry.JobReleased(run.attempt)))
 
     def _settle_once(self, settlement: Settlement) -> None:
@@ -146,9 +163,9 @@ class Executor:
             return _ended_on_request(context)
         except asyncio.CancelledError as error:
             # Our own cancellations say why; a task that raises it by itself has failed like any other.
-            return _ended_on_request(context) if context.abort_reason() else Raised(error)
+            return _ended_on_request(context) if context.abort_reason() else Raised(error, running.blamed)
         except BaseException as error:  # noqa: BLE001  The job boundary: whatever a task raises ends that job alone.
-            return Raised(error)
+            return Raised(error, running.blamed)
         finally:
             _current.reset(token)
             running.ended = True
@@ -159,8 +176,10 @@ class Executor:
         match outcome:
             case Returned(value):
                 return _success(run, value)
-            case Raised(exception):
-                return self._failure(run, exception)
+            case Raised(DependencyUnavailable() as refusal):
+                return _followed(run, *decide.after_refusal(self._app.engine, run, refusal))
+            case Raised(exception, blamed):
+                return self._failure(run, exception, blamed)
             case Stopped():
                 event = telemetry.AttemptAborted(run.attempt, run.seconds)
                 return run.settlement(record.aborted(run), event)
@@ -171,8 +190,10 @@ class Executor:
             case _:
                 assert_never(outcome)
 
-    def _failure(self, run: record.Run, exception: BaseException) -> Settlement:
-        failure, decision = decide.after_failure(self._app.engine, run, exception)
+    def _failure(self, run: record.Run, exception: BaseException, blamed: Blamed | None) -> Settlement:
+        blame = Blame(self._app.dependencies, run.claimed.call, blamed, exception)
+        failure, decision = decide.after_failure(self._app.engine, run, exception, blame.judge)
+        blame.charge(failure, decision)
         return _followed(run, failure, decision, record.traceback_of(exception))
 
 

@@ -37,6 +37,8 @@ def side_loops(worker: "AfreshWorker") -> list[asyncio.Task[Any]]:
         "settler": worker.settler.run,
         "heartbeat": lambda: beat(worker),
         "rescue": lambda: rescue(worker),
+        "breakers": worker.app.dependencies.look,
+        "reports": worker.app.dependencies.report,
         "aborts": worker._poll_jobs_to_abort,  # noqa: SLF001  The worker's own loop; Procrastinate names it so.
         "periodic": worker._periodic_deferrer,  # noqa: SLF001  As above.
     }

@@ -16,8 +16,10 @@ import psycopg
 from ..retry import explain
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
 from ..retry.policy import DeadLetter, DeathCause, Snooze, SnoozeReason, Step
+from ..store import breakers
 from ..telemetry import Attempt, JobBuried, JobRescued, emit
 from .connector import AfreshConnector
+from .dependencies import Call
 from .settle import SQL, refused
 
 if TYPE_CHECKING:
@@ -124,6 +126,8 @@ async def _rescue_stalled(app: "Afresh") -> RescueReport:
                 failed.append((lost.job_id, str(error)))
                 continue
             if applied:
+                for name, permit in await breakers.find_probes(conn, lost.job_id):
+                    app.dependencies.unused(Call(name, lost.job_id, permit=permit))
                 (buried if "cause" in ending else rescued).append(lost.job_id)
                 for event in events:
                     emit(event)

@@ -24,6 +24,7 @@ from .strategy import ExponentialBackoff, preset
 
 if TYPE_CHECKING:
     from .app import Afresh
+    from .guarded import Blamed
     from .progress import Reports, Throttle
 
 __all__ = [
@@ -209,6 +210,7 @@ class RunningJob:
         attempt: From 1.
         claim: With the worker it names one run of the job, of which an attempt can have several.
         ended: The run is over; a thread may outlive it.
+        blamed: The last exception that left a guarded block.
     """
 
     app: "Afresh"
@@ -219,6 +221,7 @@ class RunningJob:
     reports: "Reports"
     throttle: "Throttle | None" = None
     ended: bool = False
+    blamed: "Blamed | None" = None
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("afresh_running_job", default=None)

@@ -65,6 +65,7 @@ class AfreshWorker(procrastinate_worker.Worker):
     async def _run_loop(self) -> None:
         """Work until stopped; then let go of everything in order."""
         self._begin()
+        await self._meet_dependencies()
         telemetry.emit(telemetry.WorkerStarted(self._label, tuple(self.queues or ()), self.concurrency))
         side = side_loops(self)
         with obeying(self.stop) if self.install_signal_handlers else contextlib.nullcontext():
@@ -89,6 +90,12 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._calls = Calls(self.app, self)
         self._executor = Executor(self.app, self._calls, self.settler.add, self.settler.report)
         self._new_job_event.clear()
+
+    async def _meet_dependencies(self) -> None:
+        """Know the breakers before the first claim, and say what the tasks here rely on."""
+        with contextlib.suppress(*TROUBLE):  # It is looked at every second anyway.
+            await self.app.dependencies.introduce()
+            await self.app.dependencies.refresh()
 
     @property
     def _label(self) -> str:
@@ -189,8 +196,9 @@ class AfreshWorker(procrastinate_worker.Worker):
         pause = self.fetch_job_polling_interval
         with contextlib.suppress(*TROUBLE):  # The interval alone does, until the database is back.
             due = await self.claims.next_due()
-            if due is not None:
-                pause = min(pause, max(0.0, due))
+            for seconds in (due, self.claims.gate.pause()):
+                if seconds is not None:
+                    pause = min(pause, max(0.0, seconds))
         await self._pause(pause)
 
     async def _pause(self, seconds: float) -> None:
@@ -266,6 +274,9 @@ class AfreshWorker(procrastinate_worker.Worker):
             for each, _ in unknown:
                 self._executor.give_back(each)
         self._ahead.extendleft(reversed([each for each in ahead if each[0].job_id in kept]))
+        for each, _ in ahead:
+            if each.call is not None and each.job_id not in kept and not unknown:
+                self.app.dependencies.unused(each.call)
         self._start_ahead()  # The last job that ran may have ended meanwhile, and found nothing to start.
 
     async def beat(self) -> None:
@@ -300,8 +311,18 @@ class AfreshWorker(procrastinate_worker.Worker):
     async def _handle_notification(self, *, channel: str, notification: Any) -> None:
         if notification["type"] == "held":  # A job claimed ahead may belong to what is held back now.
             await self.release_ahead()
+        elif notification["type"] == "breaker":
+            await self._see_breakers()
         else:
             await super()._handle_notification(channel=channel, notification=notification)
+
+    async def _see_breakers(self) -> None:
+        """A breaker moved, or has room for a probe: let go of what is shut, and look whether there is more to do."""
+        with contextlib.suppress(*TROUBLE):  # It is looked at every second anyway.
+            if await self.app.dependencies.refresh():
+                await self.release_ahead()
+        self.claims.gate.look_again()
+        self._new_job_event.set()
 
     def _handle_abort_jobs_requested(self, job_ids: Any) -> None:
         wanted = set(job_ids)
@@ -335,6 +356,8 @@ class AfreshWorker(procrastinate_worker.Worker):
         grace = self.shutdown_graceful_timeout
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.settler.drained(), None if grace is None else max(grace, LAST_WORDS))
+        with contextlib.suppress(*TROUBLE):  # A permit that is not given back runs out.
+            await self.app.dependencies.flush()
         unsettled = len(self.settler.unconfirmed)
         for task in side_tasks:
             task.cancel()

@@ -35,8 +35,19 @@ CREATE TABLE afresh.hold (
     reason text NOT NULL,
     held_by text NOT NULL,
     held_at timestamptz NOT NULL DEFAULT now(),
+    generation bigint,
     PRIMARY KEY (kind, name)
 );
+
+COMMENT ON COLUMN afresh.hold.generation IS 'Of the breaker that holds the dependency back; null: somebody does.';
+
+-- What each task relies on, as the workers that know it say. A claim is told by its worker; this is for who looks on.
+CREATE TABLE afresh.task_dependency (
+    task_name text PRIMARY KEY,
+    dependency text NOT NULL
+);
+
+CREATE INDEX task_dependency_dependency_idx ON afresh.task_dependency (dependency);
 
 -- The lanes in which jobs without a time wait.
 --
@@ -100,20 +111,32 @@ $$;
 
 -- The lanes that a worker serves and nothing holds back; rank is null where jobs have no time. What holds jobs back is
 -- said here and nowhere else.
-CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[]) RETURNS TABLE (
-    queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer
+--
+--   p_shares   array of objects, for dependencies of which only so many jobs may be taken:
+--              {"name": …, "generation": …, "jobs": …, "retries": …}. A hold does not count against a share of its
+--              generation; 0 jobs holds a dependency back that nothing else does.
+--   share      name of the dependency, where only a share of the lane may be taken, and jobs and retries of it
+CREATE FUNCTION afresh.open_lanes(
+    p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb DEFAULT '[]'
+) RETURNS TABLE (
+    queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer,
+    share text, share_jobs integer, share_retries integer
 )
 LANGUAGE sql STABLE
 AS $$
-SELECT l.*
+SELECT l.*, s.name, s.jobs, s.retries
 FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM afresh.ready_lanes()
       UNION ALL
       SELECT * FROM afresh.due_lanes()) l
 LEFT JOIN unnest(p_tasks, p_dependencies) AS own (task_name, dependency) ON own.task_name = l.task_name
+LEFT JOIN jsonb_to_recordset(p_shares) AS s (name text, generation bigint, jobs integer, retries integer)
+       ON s.name = coalesce(nullif(l.dependency, ''), own.dependency)
 WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
   AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
   AND NOT EXISTS (SELECT FROM afresh.hold h
-                  WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency));
+                  WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency)
+                    AND (s.generation IS NULL OR h.generation IS DISTINCT FROM s.generation))
+  AND s.jobs IS DISTINCT FROM 0;
 $$;
 
 -- The next runnable jobs in the order in which they should run, locked until the transaction ends.
@@ -123,17 +146,18 @@ $$;
 --   o_crowded   so many jobs with locks were looked at that those of other locks may lie behind them
 CREATE FUNCTION afresh.runnable(
     p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean,
-    p_locks boolean, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean
+    p_locks boolean, p_shares jsonb, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean
 )
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 BEGIN
 WITH open_lane AS (
-    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies) WHERE p_locks OR NOT locked
+    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares) WHERE p_locks OR NOT locked
 ),
 ready AS (
-    SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due
+    SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due,
+           l.share, l.share_jobs, l.share_retries
     FROM open_lane l
     CROSS JOIN LATERAL (
         SELECT j.id, (-j.priority) AS rank, j.lock
@@ -148,7 +172,8 @@ ready AS (
 ),
 due AS (
     SELECT j.id, l.rank, j.lock,
-           row_number() OVER (PARTITION BY l.rank ORDER BY j.scheduled_at, j.id) AS position, true AS due
+           row_number() OVER (PARTITION BY l.rank ORDER BY j.scheduled_at, j.id) AS position, true AS due,
+           l.share, l.share_jobs, l.share_retries
     FROM open_lane l
     CROSS JOIN LATERAL (
         SELECT j.id, j.scheduled_at, j.lock
@@ -162,14 +187,31 @@ due AS (
     ) j
     WHERE l.rank IS NOT NULL
 ),
-candidate AS (
-    SELECT c.id, row_number() OVER (ORDER BY c.rank, c.position, c.due <> p_due_first) AS turn
+unlocked AS (
+    SELECT c.*
     FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) c
     WHERE c.lock IS NULL OR (
         NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = c.lock AND r.status = 'doing')
         AND c.id = (SELECT f.id FROM procrastinate_jobs f WHERE f.lock = c.lock AND f.status = 'todo'
                     ORDER BY (-f.priority), f.id LIMIT 1)
     )
+),
+-- Of a share as many go to jobs with a time, retries nearly all of them, as are meant for them, and those that the
+-- jobs without a time leave; the others to these.
+shared AS (
+    SELECT s.id
+    FROM (SELECT u.id, u.due, u.share_jobs,
+                 row_number() OVER (PARTITION BY u.share, u.due ORDER BY u.rank, u.position) AS place,
+                 least(count(*) FILTER (WHERE u.due) OVER w,
+                       greatest(u.share_retries, u.share_jobs - count(*) FILTER (WHERE NOT u.due) OVER w)) AS for_due
+          FROM unlocked u WHERE u.share IS NOT NULL
+          WINDOW w AS (PARTITION BY u.share)) s
+    WHERE s.place <= CASE WHEN s.due THEN s.for_due ELSE s.share_jobs - s.for_due END
+),
+candidate AS (
+    SELECT c.id, row_number() OVER (ORDER BY c.rank, c.position, c.due <> p_due_first) AS turn
+    FROM unlocked c
+    WHERE c.share IS NULL OR c.id IN (SELECT id FROM shared)
     ORDER BY turn
     LIMIT p_window
 ),
@@ -193,9 +235,10 @@ INTO o_ids, o_more, o_crowded;
 END;
 $$;
 
--- Runnable jobs found by hopping from lock to lock, at most 256 locks a call.
+-- Runnable jobs found by hopping from lock to lock, at most 256 locks a call. Not those of dependencies of which only a
+-- share may be taken: what was looked at before counts against it.
 CREATE FUNCTION afresh.runnable_lock_heads(
-    p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_besides bigint[]
+    p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb, p_besides bigint[]
 ) RETURNS bigint[]
 LANGUAGE plpgsql
 AS $$
@@ -218,7 +261,7 @@ BEGIN
         WHERE h.seen < 256
     ),
     open_lane AS MATERIALIZED (
-        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies) WHERE locked
+        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares) WHERE locked AND share IS NULL
     ),
     runnable AS (
         SELECT j.id, j.priority
@@ -251,6 +294,7 @@ $$;
 --   p_tasks, p_dependencies
 --                   pairs: what each task relies on, for jobs whose own column is null
 --   p_claim         number of this claim within the worker, which the settlements of its jobs must name
+--   p_shares        of which dependencies only so many jobs may be taken, as `open_lanes` has it
 --   p_due_first     whose turn it is when a job without a time and a due one tie. Both kinds take turns within one
 --                   priority; a worker that claims one at a time alternates this, so that neither starves the other.
 --
@@ -273,7 +317,8 @@ CREATE FUNCTION afresh.claim(
     p_tasks text[] DEFAULT '{}',
     p_dependencies text[] DEFAULT '{}',
     p_due_first boolean DEFAULT false,
-    p_claim bigint DEFAULT NULL
+    p_claim bigint DEFAULT NULL,
+    p_shares jsonb DEFAULT '[]'
 ) RETURNS TABLE (
     id bigint,
     queue_name text,
@@ -312,13 +357,13 @@ DECLARE
 BEGIN
     LOOP
         SELECT o_ids, o_more, o_crowded INTO v_ids, v_more, v_crowded
-        FROM afresh.runnable(p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true);
+        FROM afresh.runnable(p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true, p_shares);
         EXIT WHEN cardinality(v_ids) >= p_limit OR NOT v_more OR v_window > 10000;
         v_window := 16 * v_window;
     END LOOP;
     IF v_crowded AND cardinality(v_ids) < p_limit THEN
         v_ids := v_ids || afresh.runnable_lock_heads(
-            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, v_ids);
+            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, p_shares, v_ids);
     END IF;
     IF cardinality(v_ids) = 0 THEN
         RETURN;
@@ -328,7 +373,7 @@ BEGIN
         WHERE id = ANY (v_ids);
     EXCEPTION WHEN unique_violation OR deadlock_detected THEN
         SELECT o_ids INTO v_ids
-        FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false);
+        FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false, p_shares);
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
     END;

@@ -82,7 +82,8 @@ SELECT j.id, j.task_name, j.queue_name, j.status::text AS status,
        CASE WHEN j.status <> 'todo' THEN NULL
             WHEN EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = j.queue_name) THEN 'queue_paused'
             WHEN EXISTS (SELECT FROM afresh.hold h
-                         WHERE h.kind = 'dependency' AND h.name = j.afresh_dependency) THEN 'dependency'
+                         WHERE h.kind = 'dependency' AND h.name = coalesce(j.afresh_dependency, relies.dependency))
+                 THEN 'dependency'
             WHEN EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND (
                              r.status = 'doing' OR r.status = 'todo'
                              AND (r.priority > j.priority OR r.priority = j.priority AND r.id < j.id))) THEN 'lock'
@@ -100,6 +101,7 @@ FROM procrastinate_jobs j
 LEFT JOIN afresh.job_option o ON o.job_id = j.id
 LEFT JOIN afresh.result r ON r.job_id = j.id
 LEFT JOIN afresh.rescue rs ON rs.job_id = j.id
+LEFT JOIN afresh.task_dependency relies ON relies.task_name = j.task_name
 LEFT JOIN LATERAL (
     SELECT e.at FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'deferred' ORDER BY e.id LIMIT 1
 ) created ON true

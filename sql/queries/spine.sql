@@ -2,7 +2,7 @@
 
 -- name: claim_jobs
 -- Take runnable jobs.
-SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s);
+SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s, %s::jsonb);
 
 -- name: find_missed
 -- Jobs that run under this worker's name without its knowledge, as a claim returns them, and the number of that claim.

@@ -83,6 +83,12 @@ def drawn(breaker: Breaker, want: int, now: datetime) -> Drawn:
     return Drawn(left, taken)
 
 
+def returned(breaker: Breaker, tokens: int) -> Breaker:
+    """The row with tokens put back that no call was made with."""
+    depth = max(1.0, breaker.rate * DEPTH_SECONDS)
+    return replace(breaker, tokens=min(depth, breaker.tokens + tokens), handed=max(0, breaker.handed - tokens))
+
+
 def next_token_at(breaker: Breaker) -> datetime | None:
     """When the bucket has a token again; None: it has one."""
     if breaker.tokens >= 1 or breaker.tokens_at is None or breaker.rate <= 0:

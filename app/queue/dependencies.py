@@ -1,0 +1,333 @@
+"""What one process knows and has to say of the dependencies that its jobs call: snapshot, outcomes, budgets.
+
+A decision reads memory, and a success writes a count there. The database hears of failures at once, and of the rest
+every half second for as long as a dependency is not well.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+
+from ..retry import budget
+from ..retry.breaker.counting import Report
+from ..retry.breaker.local import REPORT_SECONDS, Ring, Snapshot
+from ..retry.breaker.relevance import Relevance, relevance
+from ..retry.breaker.rules import DEFAULT_FAILURES, Rules, rules_from
+from ..retry.breaker.states import State
+from ..retry.circumstances import Circumstances
+from ..retry.draft import HINT_MAX_SECONDS
+from ..retry.failure import Failure, FailureType
+from ..retry.policy import Decision, Retry, Snooze, SnoozeReason
+from ..store import breakers
+from .connector import AfreshConnector
+from .settle import refused
+from .task import options_of
+
+if TYPE_CHECKING:
+    from .app import Afresh
+
+REFRESH_SECONDS = 1.0
+"""Between two looks at the breakers, if no notification comes."""
+
+MOST_UNSENT = 1_000
+"""Reports kept while the database is out of reach."""
+
+_COUNTED = frozenset({Relevance.COUNTED, Relevance.HOLDS})
+_REPORTED = frozenset({State.CLOSED, State.RAMPING})
+
+
+class Call(NamedTuple):
+    """A job, or a part of one, that calls a dependency.
+
+    Attributes:
+        generation: Of the breaker when it was let in.
+        permit: Of a probe.
+        token: It took one of a ramp's tokens.
+    """
+
+    name: str
+    job_id: int
+    generation: int = 0
+    permit: int | None = None
+    token: bool = False
+
+
+@dataclass(slots=True)
+class _Known:
+    """What this process keeps of one dependency."""
+
+    rules: Rules
+    budget: budget.Budget
+    ring: Ring = field(default_factory=Ring)
+    calls: int = 0
+    threshold: int = DEFAULT_FAILURES
+
+
+class _Probe(NamedTuple):
+    name: str
+    permit: int
+    outcome: Relevance
+
+
+class _Pause(NamedTuple):
+    name: str
+    generation: int
+    delay: timedelta
+
+
+class _Unused(NamedTuple):
+    name: str
+    generation: int
+    tokens: int
+
+
+class _Counted(NamedTuple):
+    name: str
+    said: Report
+
+
+_Word = _Probe | _Pause | _Unused | _Counted
+
+
+class Dependencies:
+    """The dependencies as one process sees them."""
+
+    def __init__(self, app: "Afresh") -> None:
+        self._app = app
+        self._known: dict[str, _Known] = {}
+        self._snapshot = Snapshot()
+        self._ahead_of_us = timedelta(0)
+        self._untold: set[str] = set()
+        self._streaks: set[str] = set()
+        self._flushing = asyncio.Lock()
+        self._unsent: deque[_Word] = deque(maxlen=MOST_UNSENT)
+        self._urgent = asyncio.Event()
+        self.rng = Random()  # noqa: S311  Spreads load; no secret.
+
+    # Reading
+
+    def now(self) -> datetime:
+        """The time by the database's clock, by which all workers count."""
+        return datetime.now(UTC) + self._ahead_of_us
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The breakers as last read."""
+        return self._snapshot
+
+    def call(self, name: str, job_id: int) -> Call:
+        """A call that is let in because nothing holds its dependency back."""
+        seen = self._snapshot.of(name)
+        return Call(name, job_id, 0 if seen is None else seen.generation)
+
+    def rules_of(self, name: str) -> Rules:
+        """By what the breaker of a dependency goes."""
+        return self._of(name).rules
+
+    def lease_of(self, name: str) -> timedelta:
+        """The longest run of a job that relies on a dependency, as far as its task says."""
+        engine = self._app.engine
+        limits = [engine.timeout_of(task) for task in self._app.tasks.values() if options_of(task).depends_on == name]
+        return max(limits, default=engine.settings.job_timeout)
+
+    def braked(self) -> list[str]:
+        """Dependencies of which nothing is to be claimed until the next second: here every call failed in this one."""
+        if self._streaks:
+            now, known = self.now(), self._known
+            self._streaks = {each for each in self._streaks if known[each].ring.braked(now, known[each].threshold)}
+        return list(self._streaks)
+
+    # Outcomes
+
+    def worked(self, call: Call) -> None:
+        """A call came back."""
+        known = self._of(call.name)
+        known.calls += 1
+        if call.permit is not None:
+            self._say(_Probe(call.name, call.permit, Relevance.WORKED))
+        elif self._is_current(call):
+            known.ring.success(self.now())
+
+    def judge(self, call: Call, failure: Failure) -> Circumstances:
+        """Count the failure of a call, and tell what stands around it."""
+        means = self._failed(call, failure)
+        known, now = self._of(call.name), self.now()
+        known.budget, known.calls = budget.earned(known.budget, known.calls, now), 0
+        return Circumstances(
+            dependency=call.name,
+            relevance=means,
+            breaker=self._snapshot.of(call.name),
+            generation=call.generation,
+            probe=call.permit is not None,
+            budget_seconds=budget.wait_seconds(known.budget, budget.cost(failure.type)),
+        )
+
+    def _failed(self, call: Call, failure: Failure) -> Relevance:
+        known = self._of(call.name)
+        known.calls += 1
+        means = relevance(failure, known.rules.trips)
+        if call.permit is not None:
+            self._say(_Probe(call.name, call.permit, means))
+        elif self._is_current(call):
+            self._count(call, failure, means, known)
+        if means is Relevance.PACED and failure.hint is not None and failure.hint.seconds > 0:
+            delay = timedelta(seconds=min(failure.hint.seconds, HINT_MAX_SECONDS))
+            self._say(_Pause(call.name, call.generation, delay))
+        return means
+
+    def unused(self, call: Call) -> None:
+        """A call was let in and never made: what it was given goes back."""
+        if call.permit is not None:
+            self._say(_Probe(call.name, call.permit, Relevance.SILENT))
+        elif call.token:
+            self._say(_Unused(call.name, call.generation, 1))
+
+    def put_back(self, name: str, generation: int, tokens: int) -> None:
+        """A ramp's tokens with which no job was claimed go back."""
+        self._say(_Unused(name, generation, tokens))
+
+    def _count(self, call: Call, failure: Failure, means: Relevance, known: _Known) -> None:
+        now = self.now()
+        match means:
+            case Relevance.WORKED:
+                known.ring.success(now)
+            case Relevance.COUNTED:
+                known.ring.failure(now, call.job_id, failure.type)
+                known.threshold = known.rules.trips[failure.type].failures
+            case Relevance.HOLDS:
+                known.ring.holding(call.job_id, failure.type)
+            case Relevance.PACED:
+                known.ring.paced()
+            case Relevance.SILENT:
+                return
+        if means in _COUNTED:
+            self._untold.add(call.name)
+            self._streaks.add(call.name)
+            if call.name not in self._snapshot.suspects:
+                self._urgent.set()
+
+    def _is_current(self, call: Call) -> bool:
+        """Whether it was let in under the breaker's present generation; what comes later says nothing."""
+        seen = self._snapshot.of(call.name)
+        return call.generation == (0 if seen is None else seen.generation)
+
+    def charge(self, call: Call, kind: FailureType, decision: Decision) -> None:
+        """Take what a retry costs from the budget, be it now or later."""
+        costs = isinstance(decision, Retry) or (isinstance(decision, Snooze) and decision.reason is SnoozeReason.BUDGET)
+        if costs:
+            known = self._of(call.name)
+            known.budget = budget.spent(known.budget, budget.cost(kind))
+
+    # Talking with the database
+
+    async def refresh(self) -> bool:
+        """Read the breakers; return whether one of them no longer lets its jobs in.
+
+        Raises:
+            psycopg.Error, TimeoutError: The database is out of reach.
+        """
+        connector = self._app.connector
+        if not isinstance(connector, AfreshConnector):
+            return False
+        async with connector.connection() as conn:
+            snapshot, at = await breakers.read_snapshot(conn)
+        self._ahead_of_us = at - datetime.now(UTC)
+        former, self._snapshot = self._snapshot, snapshot
+        for name, known in self._known.items():
+            if _generation(former, name) != _generation(snapshot, name):
+                known.ring.forget()
+        return bool(set(snapshot.gated()) - set(former.gated()))
+
+    async def flush(self) -> None:
+        """Say what is to be said; what could not be said is kept.
+
+        Raises:
+            psycopg.Error, TimeoutError: The database is out of reach.
+        """
+        connector = self._app.connector
+        self._gather()
+        if not self._unsent or not isinstance(connector, AfreshConnector):
+            return
+        async with self._flushing, connector.connection() as conn:
+            while self._unsent:
+                try:
+                    await self._tell(conn, self._unsent[0])
+                except psycopg.Error as error:
+                    if refused(error):  # It would be refused for ever, and all behind it would wait.
+                        self._unsent.popleft()
+                    raise
+                self._unsent.popleft()
+        await self.refresh()
+
+    async def report(self) -> None:
+        """Say what is to be said until cancelled: failures of the healthy and probes at once, the rest in groups."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), REPORT_SECONDS)
+            self._urgent.clear()
+            await self.flush()
+
+    async def look(self) -> None:
+        """Read the breakers every second until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def introduce(self) -> None:
+        """Say what the tasks here rely on.
+
+        Raises:
+            psycopg.Error, TimeoutError: The database is out of reach.
+        """
+        connector, own = self._app.connector, self._app.own_dependencies()
+        if own[0] and isinstance(connector, AfreshConnector):
+            async with connector.connection() as conn:
+                await breakers.tell_dependencies(conn, own)
+
+    def _gather(self) -> None:
+        """Turn what was counted into reports: of those who failed here, and of those whom others watch too."""
+        due = self._untold | self._snapshot.suspects | set(self._snapshot.gated())
+        now = self.now()
+        for name in due & self._known.keys():
+            seen = self._snapshot.of(name)
+            if seen is not None and seen.state not in _REPORTED:
+                continue
+            generation, since = (0, None) if seen is None else (seen.generation, seen.since)
+            said = self._known[name].ring.take(generation, since=since, now=now)
+            if not said.is_empty:
+                self._unsent.append(_Counted(name, said))
+            self._untold.discard(name)
+
+    def _say(self, word: _Word) -> None:
+        self._unsent.append(word)
+        self._urgent.set()
+
+    async def _tell(self, conn: breakers.Conn, word: _Word) -> None:
+        match word:
+            case _Probe(name, permit, outcome):
+                await breakers.probed(conn, name, permit, outcome, rules=self.rules_of(name), rng=self.rng)
+            case _Pause(name, generation, delay):
+                await breakers.paced(conn, name, delay, generation)
+            case _Unused(name, generation, tokens):
+                await breakers.give_back(conn, name, generation, tokens)
+            case _Counted(name, said):
+                await breakers.report(conn, name, said, self.rules_of(name), self.rng)
+
+    def _of(self, name: str) -> _Known:
+        known = self._known.get(name)
+        if known is None:
+            settings = self._app.settings
+            rules = rules_from(self._app.engine.by_type.policies, settings.breaker.overrides_of(name))
+            known = self._known[name] = _Known(rules, budget.Budget(per_call=settings.retry.budget))
+        return known
+
+
+def _generation(snapshot: Snapshot, name: str) -> int:
+    seen = snapshot.of(name)
+    return 0 if seen is None else seen.generation

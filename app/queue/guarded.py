@@ -1,0 +1,143 @@
+"""The same breaker inside a task, for dependencies that are only known while it runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..retry.breaker.states import State
+from ..retry.circumstances import Circumstances
+from ..retry.classify import Context, classify
+from ..retry.failure import Failure
+from ..retry.policy import Decision
+from ..retry.rules import book
+from ..store import breakers
+from .dependencies import Call, Dependencies
+from .gate import first_look
+from .task import RunningJob, current_job
+
+if TYPE_CHECKING:
+    from .app import Afresh
+
+LOOK_AGAIN = timedelta(seconds=60)
+"""After which a job comes back where its breaker has no end of its own."""
+
+SHORTEST_WAIT = timedelta(seconds=1)
+SPREAD_SECONDS = 5.0
+
+
+class DependencyUnavailable(Exception):  # noqa: N818  Reads as what happened.
+    """The breaker of a dependency lets nobody in. Raised out of a task it puts the job back at no cost.
+
+    Attributes:
+        name: The dependency.
+        delay: After which it is worth another look.
+    """
+
+    def __init__(self, name: str, state: str, delay: timedelta) -> None:
+        super().__init__(f"breaker of {name} is {state.replace('_', '-')}, look again in {delay.total_seconds():.0f} s")
+        self.name = name
+        self.delay = delay
+
+
+class Blamed(NamedTuple):
+    """What left a guarded block, the call that it ended, and what stands around that; None: nobody judged it there."""
+
+    exception: BaseException
+    call: Call
+    around: Circumstances | None
+
+
+@asynccontextmanager
+async def guarded(name: str) -> AsyncIterator[None]:
+    """Call a dependency by its name, such as a host, under its breaker.
+
+    What is raised inside counts against that dependency, in place of what the task relies on.
+
+    Raises:
+        DependencyUnavailable: Its breaker lets nobody in.
+        LookupError: Not called from a job.
+    """
+    running = current_job()
+    app = running.app
+    call = await _let_in(app, name, running.job_id)
+    try:
+        yield
+    except asyncio.CancelledError as error:  # Out of time, or asked to end: whoever knows which judges it.
+        running.blamed = Blamed(error, call, None)
+        raise
+    except BaseException as error:
+        running.blamed = Blamed(error, call, app.dependencies.judge(call, _classified(running, error)))
+        raise
+    else:
+        app.dependencies.worked(call)
+
+
+class Blame:
+    """Which of its calls a failed run is about: that of a guarded block, or the job's own."""
+
+    def __init__(
+        self, dependencies: Dependencies, own: Call | None, blamed: Blamed | None, raised: BaseException
+    ) -> None:
+        self._dependencies = dependencies
+        self._own = own
+        self._blamed = blamed if blamed is not None and blamed.exception in _chain(raised) else None
+
+    def judge(self, failure: Failure) -> Circumstances | None:
+        """Count the failure, and tell what stands around it."""
+        own, blamed = self._own, self._blamed
+        if blamed is None:
+            return None if own is None else self._dependencies.judge(own, failure)
+        if own is not None:
+            self._dependencies.unused(own)
+        return blamed.around or self._dependencies.judge(blamed.call, failure)
+
+    def charge(self, failure: Failure, decision: Decision) -> None:
+        """Take what a retry costs from the dependency's budget."""
+        call = self._own if self._blamed is None else self._blamed.call
+        if call is not None:
+            self._dependencies.charge(call, failure.type, decision)
+
+
+def _chain(exception: BaseException) -> list[BaseException]:
+    """An exception and what it was raised from or during."""
+    found: list[BaseException] = []
+    pending: list[BaseException | None] = [exception]
+    while pending:
+        each = pending.pop()
+        if each is not None and not any(each is known for known in found):
+            found.append(each)
+            pending += [each.__cause__, each.__context__]
+    return found
+
+
+def _classified(running: RunningJob, error: BaseException) -> Failure:
+    engine = running.app.engine
+    rules = (*book.rules, *engine.rules)
+    return classify(error, Context(task_name=running.task_name, retry_http_500=engine.settings.http_500, rules=rules))
+
+
+async def _let_in(app: "Afresh", name: str, job_id: int) -> Call:
+    dependencies = app.dependencies
+    seen, now = dependencies.snapshot.of(name), dependencies.now()
+    if seen is None or seen.state is State.CLOSED:
+        return dependencies.call(name, job_id)
+    look_at = first_look(seen, now)
+    if look_at is None or look_at > now:
+        raise DependencyUnavailable(name, seen.state, _delay(look_at, now, dependencies))
+    rules, lease = dependencies.rules_of(name), dependencies.lease_of(name)
+    async with app.connection() as conn:
+        admission = await breakers.admitted(conn, name, 1, rules=rules, job_timeout=lease, rng=dependencies.rng)
+        permit = next(iter(admission.permits), None)
+        if permit is not None:
+            await breakers.note_probes(conn, [(job_id, name, permit)])
+    breaker = admission.breaker
+    if not admission.jobs:
+        raise DependencyUnavailable(name, breaker.state, _delay(admission.retry_at, now, dependencies))
+    return Call(name, job_id, breaker.generation, permit, breaker.state is State.RAMPING)
+
+
+def _delay(look_at: datetime | None, now: datetime, dependencies: Dependencies) -> timedelta:
+    wait = LOOK_AGAIN if look_at is None else max(SHORTEST_WAIT, look_at - now)
+    return wait + timedelta(seconds=dependencies.rng.uniform(0, SPREAD_SECONDS))

@@ -1,0 +1,261 @@
+"""Breakers in the database: a row is locked, handed to one pure function, and stored with what that made of it.
+
+Each change is one short transaction. What claims must know of it, the hold, is written with it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, dict_row
+
+from ..postgres.sqlfiles import load
+from ..redact import redact_text
+from ..retry.breaker import ramp, transition
+from ..retry.breaker.admit import Admission, admit
+from ..retry.breaker.counting import Report
+from ..retry.breaker.local import Snapshot
+from ..retry.breaker.relevance import Relevance
+from ..retry.breaker.row import JSON_COLUMNS, as_row, from_row
+from ..retry.breaker.rules import Rules
+from ..retry.breaker.states import Breaker, Moved, State, Transition
+from .audit import record
+
+SQL = load("breakers")
+
+Conn = AsyncConnection[Any]
+Change = Callable[[Breaker, datetime], Moved]
+
+_BROKEN = frozenset({State.OPEN, State.HELD})
+
+
+async def report(conn: Conn, name: str, said: Report, rules: Rules, rng: Random) -> Transition | None:
+    """Count what a process saw; return the transition that this led to."""
+
+    def count(breaker: Breaker, now: datetime) -> Moved:
+        return transition.report(breaker, said, rules, now=now, rng=rng)
+
+    return await _change(conn, name, count)
+
+
+async def probed(  # noqa: PLR0913  Of which breaker, which probe, with what outcome, by what rules.
+    conn: Conn, name: str, permit: int, outcome: Relevance, *, rules: Rules, rng: Random
+) -> Transition | None:
+    """Take a probe's result and its permit back; there may be room for another one then."""
+
+    def take(breaker: Breaker, now: datetime) -> Moved:
+        return transition.probed(breaker, permit, outcome, rules, now=now, rng=rng)
+
+    async with conn.transaction():
+        await conn.execute(SQL["delete_probe"], {"name": name, "permit": permit})
+        moved = await _change(conn, name, take)
+        if moved is None:
+            await conn.execute(SQL["announce_room"])
+    return moved
+
+
+async def paced(conn: Conn, name: str, delay: timedelta, generation: int) -> Transition | None:
+    """Hold a dependency for as long as its rate limit asked."""
+    async with conn.transaction():
+        breaker, now = await _lock(conn, name)
+        before = breaker.state is State.CLOSED and generation == breaker.generation
+        throughput = await _throughput(conn, name, now) if before else None
+        moved = transition.paced(breaker, now + delay, generation=generation, throughput=throughput, now=now)
+        await _store(conn, breaker, moved.breaker, _some(moved.transition))
+    return moved.transition
+
+
+async def admitted(  # noqa: PLR0913  As `admit`.
+    conn: Conn, name: str, want: int, *, rules: Rules, job_timeout: timedelta, rng: Random
+) -> Admission:
+    """How many of `want` waiting jobs may be claimed; their tokens and permits are taken."""
+    async with conn.transaction():
+        breaker, now = await _lock(conn, name)
+        admission = admit(breaker, want, rules, now=now, job_timeout=job_timeout, rng=rng)
+        await _store(conn, breaker, admission.breaker, admission.transitions)
+    return admission
+
+
+async def give_back(conn: Conn, name: str, generation: int, tokens: int) -> None:
+    """Put a ramp's tokens back that no job was claimed with."""
+
+    def fill(breaker: Breaker, _: datetime) -> Moved:
+        stale = breaker.generation != generation or breaker.state is not State.RAMPING
+        return Moved(breaker if stale else ramp.returned(breaker, tokens))
+
+    await _change(conn, name, fill)
+
+
+async def note_probes(conn: Conn, probes: Sequence[tuple[int, str, int]]) -> None:
+    """Note which jobs run as probes: job, dependency and permit of each."""
+    job_ids, names, permits = (list(each) for each in zip(*probes, strict=True))
+    await conn.execute(SQL["insert_probes"], {"job_ids": job_ids, "names": names, "permits": permits})
+
+
+async def find_probes(conn: Conn, job_id: int) -> list[tuple[str, int]]:
+    """The dependencies that a job was to probe, each with its permit."""
+    return await (await conn.execute(SQL["find_probes"], {"job_id": job_id})).fetchall()
+
+
+async def _operate(  # noqa: PLR0913  Who, what, on what, and why.
+    conn: Conn, name: str, verb: str, change: Change, *, actor: str, reason: str
+) -> bool:
+    """Let an operator change a breaker, with a row in the audit; False if there is nothing to change."""
+    async with conn.transaction():
+        breaker, now = await _lock(conn, name)
+        moved = change(breaker, now)
+        if moved.breaker == breaker:
+            return False
+        await _store(conn, breaker, moved.breaker, _some(moved.transition))
+        if moved.transition is None:
+            await conn.execute(SQL["announce_room"])
+        await record(conn, actor=actor, action=f"dependency.{verb}", target=name, reason=reason)
+    return True
+
+
+async def isolate(conn: Conn, name: str, *, actor: str, reason: str) -> bool:
+    """Hold a dependency until it is reset; False if it is isolated already."""
+    cause = f"{actor}: {redact_text(reason)}"
+    return await _operate(
+        conn, name, "isolate", lambda each, now: transition.isolate(each, cause, now=now), actor=actor, reason=reason
+    )
+
+
+async def reset(conn: Conn, name: str, *, actor: str, reason: str) -> bool:
+    """Let a dependency's jobs out on the ramp; False if it is closed or on the ramp already."""
+    cause = f"{actor}: {redact_text(reason)}"
+    return await _operate(
+        conn, name, "reset", lambda each, now: transition.reset(each, cause, now=now), actor=actor, reason=reason
+    )
+
+
+async def probe_now(conn: Conn, name: str, *, actor: str, reason: str) -> bool:
+    """Have the next probe go at once; False if nothing is probed now."""
+    return await _operate(
+        conn, name, "probe", lambda each, now: transition.probe_now(each, now=now), actor=actor, reason=reason
+    )
+
+
+async def read_snapshot(conn: Conn) -> tuple[Snapshot, datetime]:
+    """What a worker must know of the breakers, and the time by the database's clock."""
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        rows = await (await cursor.execute(SQL["list_sick"])).fetchall()
+    return Snapshot(from_row(row) for row in rows if row["name"] is not None), rows[0]["at"]
+
+
+async def count_waiting(
+    conn: Conn, names: Sequence[str], *, queues: Sequence[str] | None, own: tuple[list[str], list[str]], most: int
+) -> dict[str, int]:
+    """Of these dependencies, those with jobs that could run now, and how many, at most `most`.
+
+    `own` says what tasks rely on, as two lists of one length.
+    """
+    given = {"names": list(names), "queues": queues, "tasks": own[0], "dependencies": own[1], "most": most}
+    return dict(await (await conn.execute(SQL["count_waiting"], given)).fetchall())
+
+
+async def tell_dependencies(conn: Conn, own: tuple[list[str], list[str]]) -> None:
+    """Say what tasks rely on."""
+    await conn.execute(SQL["tell_dependencies"], {"tasks": own[0], "dependencies": own[1]})
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A dependency as people see it. The last three: of what holds its jobs back."""
+
+    breaker: Breaker
+    reason: str | None
+    held_by: str | None
+    held_at: datetime | None
+
+
+async def list_dependencies(conn: Conn, *, names: Sequence[str] = (), name: str | None = None) -> list[Dependency]:
+    """Every dependency that has a breaker, or a task, or is one of `names`; or of all those only `name`."""
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        rows = await (await cursor.execute(SQL["list_breakers"], {"names": list(names), "name": name})).fetchall()
+    return [_dependency(row) for row in rows]
+
+
+def _dependency(row: Mapping[str, Any]) -> Dependency:
+    breaker = Breaker(name=row["known"]) if row["name"] is None else from_row(row)
+    return Dependency(breaker, row["hold_reason"], row["held_by"], row["held_at"])
+
+
+async def count_held(conn: Conn, name: str, *, own: tuple[list[str], list[str]], most: int) -> dict[str, int]:
+    """Jobs that could run now if the dependency let them, by task, each lane counted up to `most`."""
+    given = {"name": name, "tasks": own[0], "dependencies": own[1], "most": most}
+    return dict(await (await conn.execute(SQL["count_held"], given)).fetchall())
+
+
+@dataclass(frozen=True, slots=True)
+class PastTransition:
+    """A row of a breaker's history."""
+
+    name: str
+    generation: int
+    before: str
+    after: str
+    at: datetime
+    cause: str
+
+
+async def list_transitions(conn: Conn, name: str, *, limit: int) -> list[PastTransition]:
+    """The latest transitions of a breaker, newest first."""
+    async with conn.cursor(row_factory=class_row(PastTransition)) as cursor:
+        return await (await cursor.execute(SQL["list_transitions"], {"name": name, "limit": limit})).fetchall()
+
+
+async def _change(conn: Conn, name: str, change: Change) -> Transition | None:
+    async with conn.transaction():
+        breaker, now = await _lock(conn, name)
+        moved = change(breaker, now)
+        await _store(conn, breaker, moved.breaker, _some(moved.transition))
+    return moved.transition
+
+
+async def _lock(conn: Conn, name: str) -> tuple[Breaker, datetime]:
+    while True:
+        async with conn.cursor(row_factory=dict_row) as cursor:
+            row = await (await cursor.execute(SQL["lock_breaker"], {"name": name})).fetchone()
+        if row is not None:
+            return from_row(row), row["now"]
+        await conn.execute(SQL["insert_breaker"], {"name": name})
+
+
+async def _store(conn: Conn, before: Breaker, after: Breaker, transitions: Sequence[Transition]) -> None:
+    if any(each.after in _BROKEN for each in transitions) and after.baseline is None:
+        since = before.suspect_since or transitions[0].at
+        after = transition.measured(after, await _throughput(conn, after.name, since))
+    if after == before:
+        return
+    row = as_row(after)
+    await conn.execute(
+        SQL["store_breaker"], {**row, **{name: orjson.dumps(row[name]).decode() for name in JSON_COLUMNS}}
+    )
+    if transitions:
+        await conn.execute(SQL["release_dependency" if after.state is State.CLOSED else "hold_dependency"], row)
+    for each in transitions:
+        await conn.execute(
+            SQL["record_transition"],
+            {
+                "name": each.name,
+                "generation": each.generation,
+                "before": each.before,
+                "after": each.after,
+                "at": each.at,
+                "cause": each.cause,
+            },
+        )
+
+
+async def _throughput(conn: Conn, name: str, before: datetime) -> float:
+    row = await (await conn.execute(SQL["measure_throughput"], {"name": name, "before": before})).fetchone()
+    return float(row[0] or 0.0) if row else 0.0
+
+
+def _some(moved: Transition | None) -> tuple[Transition, ...]:
+    return () if moved is None else (moved,)

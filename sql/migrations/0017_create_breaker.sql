@@ -1,0 +1,64 @@
+-- Breakers: one row for each dependency that ever failed, changed by whoever sees reason to, under its lock, by the
+-- functions of app/retry/breaker; nothing is decided here. The columns are the fields of its `Breaker`.
+--
+-- What a claim must know stands in afresh.hold: a row for each dependency that does not simply let jobs in, written in
+-- the transaction that moves its breaker. So a transition is in force with the next claim of every worker; what is
+-- announced only makes them look sooner.
+--
+-- Lock order: one breaker at a time, before its hold and its probes; never one while holding jobs.
+
+CREATE TABLE afresh.breaker (
+    name text PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 255),
+    state text NOT NULL DEFAULT 'closed'
+        CHECK (state IN ('closed', 'open', 'half_open', 'ramping', 'held', 'isolated')),
+    generation bigint NOT NULL DEFAULT 0 CHECK (generation >= 0),
+    changed_at timestamptz,
+    cause text NOT NULL DEFAULT '',
+    slots jsonb NOT NULL DEFAULT '[]',
+    suspect_since timestamptz,
+    failure_type text,
+    hold_jobs bigint[] NOT NULL DEFAULT '{}',
+    hold_since timestamptz,
+    until timestamptz,
+    break_seconds double precision NOT NULL DEFAULT 0,
+    reopenings integer NOT NULL DEFAULT 0,
+    probe_at timestamptz,
+    probe_successes integer NOT NULL DEFAULT 0,
+    permits jsonb NOT NULL DEFAULT '[]',
+    last_permit bigint NOT NULL DEFAULT 0,
+    baseline double precision,
+    ceiling double precision,
+    rate double precision NOT NULL DEFAULT 0,
+    tokens double precision NOT NULL DEFAULT 0,
+    tokens_at timestamptz,
+    handed bigint NOT NULL DEFAULT 0,
+    step_at timestamptz,
+    step_successes integer NOT NULL DEFAULT 0,
+    step_failures integer NOT NULL DEFAULT 0,
+    step_starved boolean NOT NULL DEFAULT false,
+    limited_at timestamptz
+) WITH (fillfactor = 50);  -- Room for the next version of a row beside it: no index changes, so no index is written.
+
+COMMENT ON TABLE afresh.breaker IS 'What is known of each dependency that ever failed; one without a row is closed.';
+
+-- The history: what happened to a breaker, and why.
+CREATE TABLE afresh.breaker_event (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL,
+    generation bigint NOT NULL,
+    before text NOT NULL,
+    after text NOT NULL,
+    at timestamptz NOT NULL,
+    cause text NOT NULL
+);
+
+CREATE INDEX breaker_event_name_idx ON afresh.breaker_event (name, id);
+
+-- Which job runs as which probe, so that the rescue of a lost worker's job gives its permit back.
+CREATE TABLE afresh.breaker_probe (
+    job_id bigint NOT NULL,
+    name text NOT NULL,
+    permit bigint NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (job_id, name)
+);

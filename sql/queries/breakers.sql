@@ -1,0 +1,176 @@
+-- Breakers, their history and their probes.
+
+-- name: lock_breaker
+-- A breaker and the time, and nobody changes it until the transaction ends; no row: it never failed.
+SELECT b.*, clock_timestamp() AS now FROM afresh.breaker b WHERE b.name = %(name)s FOR UPDATE;
+
+-- name: insert_breaker
+-- Begin to keep a breaker.
+INSERT INTO afresh.breaker (name) VALUES (%(name)s) ON CONFLICT DO NOTHING;
+
+-- name: store_breaker
+-- Keep what was made of a breaker.
+UPDATE afresh.breaker
+SET state = %(state)s, generation = %(generation)s, changed_at = %(changed_at)s, cause = %(cause)s,
+    slots = %(slots)s::jsonb, suspect_since = %(suspect_since)s, failure_type = %(failure_type)s,
+    hold_jobs = %(hold_jobs)s, hold_since = %(hold_since)s, until = %(until)s, break_seconds = %(break_seconds)s,
+    reopenings = %(reopenings)s, probe_at = %(probe_at)s, probe_successes = %(probe_successes)s,
+    permits = %(permits)s::jsonb, last_permit = %(last_permit)s, baseline = %(baseline)s, ceiling = %(ceiling)s,
+    rate = %(rate)s, tokens = %(tokens)s, tokens_at = %(tokens_at)s, handed = %(handed)s, step_at = %(step_at)s,
+    step_successes = %(step_successes)s, step_failures = %(step_failures)s, step_starved = %(step_starved)s,
+    limited_at = %(limited_at)s
+WHERE name = %(name)s;
+
+-- name: record_transition
+-- Keep a transition in the history, and tell every worker.
+WITH event AS (
+    INSERT INTO afresh.breaker_event (name, generation, before, after, at, cause)
+    VALUES (%(name)s, %(generation)s, %(before)s, %(after)s, %(at)s, %(cause)s)
+)
+SELECT pg_notify('afresh_wake', '{"type": "breaker"}');
+
+-- name: hold_dependency
+-- Let claims take none of its jobs but what its breaker admits. What somebody else holds stays theirs.
+INSERT INTO afresh.hold (kind, name, reason, held_by, held_at, generation)
+VALUES ('dependency', %(name)s, %(cause)s, 'breaker', %(changed_at)s, %(generation)s)
+ON CONFLICT (kind, name) DO UPDATE
+SET reason = excluded.reason, held_at = excluded.held_at, generation = excluded.generation
+WHERE hold.held_by = 'breaker';
+
+-- name: release_dependency
+-- Let claims take its jobs.
+DELETE FROM afresh.hold WHERE kind = 'dependency' AND name = %(name)s AND held_by = 'breaker';
+
+-- name: announce_room
+-- Tell every worker that there may be room for another probe.
+SELECT pg_notify('afresh_wake', '{"type": "breaker"}');
+
+-- name: list_sick
+-- The time, and every breaker that a worker must know: not plainly healthy, or with a past.
+SELECT clock_timestamp() AS at, b.*
+FROM (SELECT) AS once
+LEFT JOIN afresh.breaker b ON b.state <> 'closed' OR b.generation > 0 OR b.slots <> '[]' OR b.hold_jobs <> '{}';
+
+-- name: count_waiting
+-- Of these dependencies, those with jobs that could run now, and how many, up to a limit. What is behind a busy lock
+-- counts too: to know better costs more than to be told so by the claim.
+WITH lane AS (
+    SELECT l.queue_name, l.task_name, l.dependency, l.locked, NULL::integer AS rank FROM afresh.ready_lanes() l
+    UNION ALL
+    SELECT d.queue_name, d.task_name, d.dependency, d.locked, d.rank FROM afresh.due_lanes() d
+)
+SELECT relied.name, least(sum(runnable.jobs), %(most)s)::integer AS jobs
+FROM lane l
+LEFT JOIN unnest(%(tasks)s::text[], %(dependencies)s::text[]) AS own (task_name, dependency)
+       ON own.task_name = l.task_name
+CROSS JOIN LATERAL (SELECT coalesce(nullif(l.dependency, ''), own.dependency) AS name) relied
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs FROM (
+        SELECT FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND l.rank IS NULL
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+        LIMIT %(most)s) undated
+    UNION ALL
+    SELECT count(*) FROM (
+        SELECT FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at <= now()
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+          AND (-j.priority) = l.rank
+        LIMIT %(most)s) due
+) runnable
+WHERE relied.name = ANY (%(names)s::text[])
+  AND (%(queues)s::text[] IS NULL OR l.queue_name = ANY (%(queues)s::text[]))
+  AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
+GROUP BY relied.name
+HAVING sum(runnable.jobs) > 0;
+
+-- name: insert_probes
+-- Note which jobs run as probes.
+INSERT INTO afresh.breaker_probe (job_id, name, permit)
+SELECT * FROM unnest(%(job_ids)s::bigint[], %(names)s::text[], %(permits)s::bigint[])
+ON CONFLICT (job_id, name) DO UPDATE SET permit = excluded.permit, since = now();
+
+-- name: delete_probe
+-- A probe has ended.
+DELETE FROM afresh.breaker_probe WHERE name = %(name)s AND permit = %(permit)s;
+
+-- name: find_probes
+-- The probes that a job ran as.
+SELECT name, permit FROM afresh.breaker_probe WHERE job_id = %(job_id)s;
+
+-- name: measure_throughput
+-- Successful jobs per second that relied on a dependency, in the minute before a time, of the latest 20 000 successes.
+WITH latest AS MATERIALIZED (
+    SELECT e.job_id, e.at FROM procrastinate_events e
+    WHERE e.type = 'succeeded' ORDER BY e.id DESC LIMIT 20000
+),
+span AS (
+    SELECT least(60.0, greatest(1.0, extract(epoch FROM %(before)s::timestamptz - min(at)))) AS seconds FROM latest
+)
+SELECT (count(*) / (SELECT seconds FROM span))::double precision
+FROM latest l
+CROSS JOIN LATERAL (
+    SELECT coalesce(afresh_dependency, (SELECT t.dependency FROM afresh.task_dependency t WHERE t.task_name = p.task_name))
+               AS name
+    FROM procrastinate_jobs p WHERE p.id = l.job_id LIMIT 1
+) j
+WHERE j.name = %(name)s AND l.at <= %(before)s::timestamptz AND l.at > %(before)s::timestamptz - interval '1 minute';
+
+-- name: tell_dependencies
+-- Say what tasks rely on.
+INSERT INTO afresh.task_dependency AS t (task_name, dependency)
+SELECT * FROM unnest(%(tasks)s::text[], %(dependencies)s::text[]) AS given (task_name, dependency) ORDER BY task_name
+ON CONFLICT (task_name) DO UPDATE SET dependency = excluded.dependency WHERE t.dependency <> excluded.dependency;
+
+-- name: list_breakers
+-- Every dependency that a breaker, a task or a hold names, or only the one asked for; waiting jobs up to a limit.
+WITH known AS (
+    SELECT name FROM afresh.breaker
+    UNION SELECT dependency FROM afresh.task_dependency
+    UNION SELECT unnest(%(names)s::text[])
+    UNION SELECT h.name FROM afresh.hold h WHERE h.kind = 'dependency'
+)
+SELECT k.name AS known, b.*, h.reason AS hold_reason, h.held_by, h.held_at
+FROM known k
+LEFT JOIN afresh.breaker b ON b.name = k.name
+LEFT JOIN afresh.hold h ON h.kind = 'dependency' AND h.name = k.name
+WHERE %(name)s::text IS NULL OR k.name = %(name)s::text
+ORDER BY k.name
+LIMIT 1000;
+
+-- name: count_held
+-- Waiting jobs that rely on a dependency, counted up to a limit, by task.
+WITH lane AS (
+    SELECT l.queue_name, l.task_name, l.dependency, l.locked FROM afresh.ready_lanes() l
+    UNION
+    SELECT d.queue_name, d.task_name, d.dependency, d.locked FROM afresh.due_lanes() d
+)
+SELECT l.task_name, sum(waiting.jobs)::bigint AS jobs
+FROM lane l
+LEFT JOIN unnest(%(tasks)s::text[], %(dependencies)s::text[]) AS own (task_name, dependency)
+       ON own.task_name = l.task_name
+LEFT JOIN afresh.task_dependency relies ON relies.task_name = l.task_name
+CROSS JOIN LATERAL (
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM procrastinate_jobs j
+                WHERE j.status = 'todo' AND j.scheduled_at IS NULL
+                  AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+                  AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+                LIMIT %(most)s) ready)
+         + (SELECT count(*) FROM (
+                SELECT FROM procrastinate_jobs j
+                WHERE j.status = 'todo' AND j.scheduled_at <= now()
+                  AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+                  AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+                LIMIT %(most)s) due) AS jobs
+) waiting
+WHERE coalesce(nullif(l.dependency, ''), own.dependency, relies.dependency) = %(name)s
+GROUP BY l.task_name
+ORDER BY l.task_name;
+
+-- name: list_transitions
+-- The history of a breaker, newest first.
+SELECT name, generation, before, after, at, cause
+FROM afresh.breaker_event WHERE name = %(name)s ORDER BY id DESC LIMIT %(limit)s;

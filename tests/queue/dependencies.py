@@ -1,0 +1,98 @@
+"""A dependency that is up or down at a test's word, the tasks that call it, and its breaker's row."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from app.queue.app import Afresh
+from app.queue.task import task
+from app.queue.worker import AfreshWorker
+from app.retry.breaker.counting import Counted, Report
+from app.retry.breaker.rules import rules_from
+from app.retry.failure import FailureType
+from app.retry.presets import default_policies
+from app.store import breakers
+
+from .jobs import rows, value
+from .workers import working
+
+NAME = "joke-api"
+RULES = rules_from(default_policies())
+REFUSED = FailureType.TRANSIENT_NETWORK
+
+
+class Service:
+    """What the jobs call: it answers, or refuses every connection."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.calls = 0
+
+    async def __call__(self) -> None:
+        self.calls += 1
+        if not self.up:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+
+def calling(service: Any, name: str = NAME, **options: Any) -> Any:
+    """A task that calls a service, on which it relies."""
+
+    async def call() -> None:
+        await service()
+
+    return task(name="tests.call", slug="call", depends_on=name, **options)(call)
+
+
+@asynccontextmanager
+async def several(*apps: Afresh, **options: Any) -> AsyncIterator[list[AfreshWorker]]:
+    """A worker for each app, as separate processes would have."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(working(app, **options)) for app in apps]
+
+
+async def state(conn: AsyncConnection[Any], name: str = NAME) -> str:
+    """The state of a breaker."""
+    found = await rows(conn, "SELECT state FROM afresh.breaker WHERE name = %s", name)
+    return str(found[0]["state"]) if found else "closed"
+
+
+async def open_breaker(conn: AsyncConnection[Any], name: str = NAME, *, kind: FailureType = REFUSED) -> None:
+    """Report an outage, as a worker would after five seconds of it."""
+    now = await value(conn, "SELECT clock_timestamp()")
+    second = int(now.timestamp())
+    said = Report(
+        generation=0,
+        at=now,
+        failures=tuple(Counted(second - 5 + ago, -ago - 1, kind) for ago in range(5)),
+        last_failure_at=now,
+    )
+    await breakers.report(conn, name, said, RULES, Random(1))
+    assert await state(conn, name) == "open"
+
+
+async def ramp(conn: AsyncConnection[Any], name: str = NAME, *, rate: float) -> None:
+    """Let an open breaker's jobs out, at so many a second."""
+    await breakers.reset(conn, name, actor="me", reason="it is up")
+    await conn.execute("UPDATE afresh.breaker SET rate = %s, tokens_at = now() WHERE name = %s", (rate, name))
+
+
+async def let_probes_go(conn: AsyncConnection[Any], name: str = NAME) -> None:
+    """End the break of an open breaker now."""
+    await conn.execute("UPDATE afresh.breaker SET until = now(), probe_at = now() WHERE name = %s", (name,))
+    await conn.execute("SELECT pg_notify('afresh_wake', '{\"type\": \"breaker\"}')")
+
+
+async def succeeded(conn: AsyncConnection[Any]) -> int:
+    """How many jobs have succeeded."""
+    return int(await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'"))
+
+
+async def transitions(conn: AsyncConnection[Any], name: str = NAME) -> list[str]:
+    """The states that a breaker came to, oldest first."""
+    return [
+        row["after"]
+        for row in await rows(conn, "SELECT after FROM afresh.breaker_event WHERE name = %s ORDER BY id", name)
+    ]

@@ -1,0 +1,292 @@
+"""A dependency that is down is not called: breakers over real workers."""
+
+import asyncio
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from app.queue.app import Afresh
+from app.store import breakers
+
+from ..eventually import eventually
+from .conftest import OpenApp
+from .dependencies import (
+    NAME,
+    Service,
+    calling,
+    let_probes_go,
+    open_breaker,
+    ramp,
+    several,
+    state,
+    succeeded,
+    transitions,
+)
+from .jobs import attempts, job, rows, value
+from .workers import Gate, working
+
+pytestmark = pytest.mark.anyio
+
+Connection = psycopg.AsyncConnection
+
+
+async def test_an_outage_ends_where_it_began(open_app: OpenApp, conn: Connection):
+    """A dependency that fails is not called any more, is probed, and gets its jobs back; every job then succeeds."""
+    service = Service()
+    service.up = False
+    call = calling(service)
+    first, second = await open_app(), await open_app()
+    await call.batch_defer_async(*[{} for _ in range(40)])
+    async with several(first, second, concurrency=2):
+        await eventually(lambda: is_(conn, "open"), 20)
+        service.up = True
+        await let_probes_go(conn)
+        await eventually(lambda: is_(conn, "ramping"), 20)
+        assert await transitions(conn) == ["open", "half_open", "ramping"]
+        await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'")
+        await conn.execute("UPDATE afresh.breaker SET rate = 100")
+        await eventually(lambda: all_succeeded(conn, 40), 30)
+
+
+async def test_an_opening_is_seen_by_every_worker_within_a_second(open_app: OpenApp, conn: Connection):
+    """Once a breaker is open no worker takes its jobs, and within a second every worker decides by it."""
+    service = Service()
+    call = calling(service)
+    apps = [await open_app() for _ in range(2)]
+    async with several(*apps):
+        await open_breaker(conn)
+        await call.batch_defer_async(*[{} for _ in range(20)])
+        await eventually(lambda: all(sees(app, "open") for app in apps), 1)
+        await conn.execute("SELECT pg_notify('afresh_wake', '')")
+        await eventually(lambda: idle(conn))
+    assert service.calls == 0
+
+
+async def test_an_opening_is_seen_by_a_worker_that_hears_nothing(open_app: OpenApp, conn: Connection):
+    """A worker without notifications sees it too: its claims are held back at once, its decisions a second later."""
+    service = Service()
+    call = calling(service)
+    app = await open_app()
+    async with working(app, listen_notify=False, fetch_job_polling_interval=0.05):
+        await open_breaker(conn)
+        await call.defer_async()
+        await eventually(lambda: sees(app, "open"), 2)
+    assert service.calls == 0
+
+
+async def test_probes_never_exceed_their_number(open_app: OpenApp, conn: Connection):
+    """However many workers and jobs there are, no more probes run at once than there are permits, over all of them."""
+    gate = Gate()
+    call = calling(gate)
+    apps = [await open_app() for _ in range(3)]
+    await open_breaker(conn)
+    await call.batch_defer_async(*[{} for _ in range(60)])
+    async with several(*apps, concurrency=10):
+        await let_probes_go(conn)
+        await eventually(lambda: gate.running == 1)
+        await asyncio.gather(*(ask(app, conn) for app in apps * 20))
+        assert gate.most == 1
+        await conn.execute("UPDATE afresh.breaker SET probe_successes = 2")
+        await conn.execute("SELECT pg_notify('afresh_wake', '{\"type\": \"breaker\"}')")
+        await eventually(lambda: gate.running == 3)
+        await asyncio.gather(*(ask(app, conn) for app in apps * 20))
+        assert gate.most == 3
+        await breakers.isolate(conn, NAME, actor="me", reason="the test is over")
+        gate.open.set()
+
+
+async def test_a_failed_probe_spends_no_attempt(open_app: OpenApp, conn: Connection):
+    """A probe that meets the outage gives its attempt back, and its job waits for the breaker."""
+    service = Service()
+    service.up = False
+    call = calling(service)
+    app = await open_app()
+    await open_breaker(conn)
+    job_id = await call.defer_async()
+    async with working(app):
+        await let_probes_go(conn)
+        await eventually(lambda: value(conn, "SELECT count(*) FROM afresh.attempt"))
+    (run,) = await attempts(conn, job_id)
+    assert (run["outcome"], run["counted"], run["decision"]) == ("snoozed", False, "snooze")
+    assert "breaker of joke-api" in run["reason"]
+    assert (await job(conn, job_id))["attempts"] == 0
+    assert service.calls == 1
+
+
+async def test_a_job_in_flight_at_the_trip_spends_no_attempt(open_app: OpenApp, conn: Connection):
+    """A job that was started before its breaker opened, and fails after, gets its attempt back."""
+    service, gate = Service(), Gate()
+    service.up = False
+
+    async def slowly() -> None:
+        await gate()
+        await service()
+
+    call = calling(slowly)
+    app = await open_app()
+    job_id = await call.defer_async()
+    async with working(app):
+        await eventually(lambda: gate.running)
+        await open_breaker(conn)
+        await eventually(lambda: sees(app, "open"))
+        gate.open.set()
+        await eventually(lambda: attempts(conn, job_id))
+    assert (await job(conn, job_id))["attempts"] == 0
+
+
+async def test_a_ramp_hands_out_its_rate(open_app: OpenApp, conn: Connection):
+    """On a ramp all workers together take as many jobs a second as it allows, whatever their room."""
+    service = Service()
+    call = calling(service)
+    apps = [await open_app() for _ in range(2)]
+    await open_breaker(conn)
+    await call.batch_defer_async(*[{} for _ in range(200)])
+    await ramp(conn, rate=20)
+    began = await value(conn, "SELECT clock_timestamp()")
+    async with several(*apps):
+        await eventually(lambda: service.calls >= 40, 10)
+        seconds = (await value(conn, "SELECT clock_timestamp()") - began).total_seconds()
+        handed = await value(conn, "SELECT handed FROM afresh.breaker")
+    assert 1.8 <= seconds <= 4.0
+    assert service.calls <= handed <= 20 * seconds + 2
+
+
+async def test_what_was_not_claimed_goes_back(queue_app: Afresh, conn: Connection):
+    """Of the tokens of a ramp those that no job was claimed with are there for the next worker."""
+    calling(Service())
+    await open_breaker(conn)
+    await ramp(conn, rate=100)
+    await conn.execute("UPDATE afresh.breaker SET tokens = 1, tokens_at = now() - interval '1 second'")
+    admission = await breakers.admitted(
+        conn,
+        NAME,
+        5,
+        rules=queue_app.dependencies.rules_of(NAME),
+        job_timeout=timedelta(1),
+        rng=queue_app.dependencies.rng,
+    )
+    await breakers.give_back(conn, NAME, admission.breaker.generation, admission.jobs)
+    (row,) = await rows(conn, "SELECT handed, tokens FROM afresh.breaker")
+    assert (admission.jobs, row["handed"]) == (5, 0)
+    assert row["tokens"] >= 5
+
+
+async def test_an_isolated_dependency_is_left_alone(open_app: OpenApp, conn: Connection):
+    """What an operator isolated is neither called nor probed, until it is reset; then its jobs run."""
+    service = Service()
+    call = calling(service)
+    app = await open_app()
+    async with working(app):
+        assert await breakers.isolate(conn, NAME, actor="me", reason="they asked for it")
+        await call.defer_async()
+        await conn.execute("SELECT pg_notify('afresh_wake', '')")
+        await eventually(lambda: sees(app, "isolated"), 1)
+        await eventually(lambda: idle(conn))
+        assert service.calls == 0
+        assert await breakers.reset(conn, NAME, actor="me", reason="they are done")
+        await eventually(lambda: service.calls == 1)
+        await eventually(lambda: all_succeeded(conn, 1))
+
+
+async def test_a_revoked_key_buries_no_more_than_it_takes_to_know(open_app: OpenApp, conn: Connection):
+    """After three jobs that were refused for their credentials the others wait for an operator instead of dying."""
+
+    async def refused() -> None:
+        raise PermissionError("401 Unauthorized: invalid API key")  # noqa: TRY003 - as libraries say it.
+
+    call = calling(refused)
+    app = await open_app()
+    await call.batch_defer_async(*[{} for _ in range(30)])
+    async with working(app, concurrency=1):
+        await eventually(lambda: is_(conn, "held"))
+        await eventually(lambda: idle(conn))
+        dead = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")
+        waiting = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
+    assert 3 <= dead <= 12
+    assert dead + waiting == 30
+
+
+async def test_a_rate_limit_holds_all_jobs_of_its_dependency(open_app: OpenApp, conn: Connection):
+    """One job that is told to come back in a minute speaks for all the others: nobody calls before."""
+    service = Limited()
+    call = calling(service)
+    apps = [await open_app() for _ in range(2)]
+    async with several(*apps):
+        await call.defer_async()
+        await eventually(lambda: is_(conn, "ramping"))
+        await call.batch_defer_async(*[{} for _ in range(10)])
+        await eventually(lambda: all(sees(app, "ramping") for app in apps), 1)
+        await eventually(lambda: idle(conn))
+    assert service.calls == 1
+    until = await value(conn, "SELECT extract(epoch FROM until - now()) FROM afresh.breaker")
+    assert 50 <= until <= 60
+
+
+async def test_waiting_for_says_dependency(open_app: OpenApp, conn: Connection):
+    """A job held back by its breaker says so, also where only its task names the dependency."""
+    call = calling(Service())
+    app = await open_app()
+    async with working(app):
+        await open_breaker(conn)
+        await call.defer_async()
+        assert await value(conn, "SELECT waiting_for FROM afresh.jobs") == "dependency"
+
+
+async def test_a_healthy_dependency_writes_nothing(open_app: OpenApp, conn: Connection):
+    """Successes of a dependency that never failed leave no trace in the tables of breakers."""
+    call = calling(Service())
+    app = await open_app()
+    await call.batch_defer_async(*[{} for _ in range(50)])
+    async with working(app):
+        await eventually(lambda: all_succeeded(conn, 50))
+    assert await rows(conn, "SELECT FROM afresh.breaker") == []
+
+
+class Limited(Service):
+    """A service that lets nobody in for a minute."""
+
+    async def __call__(self) -> None:
+        self.calls += 1
+        raise TooManyRequests
+
+
+class TooManyRequests(Exception):  # noqa: N818 - as clients call it.
+    """As HTTP clients raise it."""
+
+    class response:  # noqa: N801 - as HTTP clients have it.
+        """What was answered."""
+
+        status_code = 429
+        headers = {"retry-after": "60"}  # noqa: RUF012 - as above.
+
+
+async def ask(app: Afresh, conn: Connection) -> None:
+    """Ask for a probe as a worker would, and leave nothing behind if one is given."""
+    mine = app.dependencies
+    async with app.connection() as own:
+        admission = await breakers.admitted(
+            own, NAME, 10, rules=mine.rules_of(NAME), job_timeout=timedelta(minutes=1), rng=mine.rng
+        )
+    assert admission.jobs == 0
+
+
+def sees(app: Afresh, expected: str) -> bool:
+    """Whether a worker knows that a breaker is in this state."""
+    seen = app.dependencies.snapshot.of(NAME)
+    return seen is not None and seen.state == expected
+
+
+async def is_(conn: Connection, expected: str) -> bool:
+    """Whether the breaker is in this state."""
+    return await state(conn) == expected
+
+
+async def idle(conn: Connection) -> bool:
+    """Whether nothing runs."""
+    return bool(await value(conn, "SELECT count(*) = 0 FROM procrastinate_jobs WHERE status = 'doing'"))
+
+
+async def all_succeeded(conn: Connection, expected: int) -> bool:
+    """Whether so many jobs succeeded."""
+    return await succeeded(conn) == expected
