@@ -67,6 +67,19 @@ class _Known:
     ring: Ring = field(default_factory=Ring)
     calls: int = 0
     threshold: int = DEFAULT_FAILURES
+    refusals: tuple[int, int] = (0, 0)
+
+    def refused(self, now: datetime) -> None:
+        """Count a job that was not let in: the second, and how many in it."""
+        second = int(now.timestamp())
+        self.refusals = (second, self.refusals[1] + 1 if self.refusals[0] == second else 1)
+
+    def braked(self, now: datetime) -> bool:
+        """Whether nothing is to be claimed until the next second: in this one every call failed."""
+        second, count = self.refusals
+        worked = self.ring.last_success_at
+        refused = count >= self.threshold and second == int(now.timestamp())
+        return self.ring.braked(now, self.threshold) or (refused and (worked is None or worked.timestamp() < second))
 
 
 class _Probe(NamedTuple):
@@ -140,7 +153,7 @@ class Dependencies:
         """Dependencies of which nothing is to be claimed until the next second: here every call failed in this one."""
         if self._streaks:
             now, known = self.now(), self._known
-            self._streaks = {each for each in self._streaks if known[each].ring.braked(now, known[each].threshold)}
+            self._streaks = {each for each in self._streaks if known[each].braked(now)}
         return list(self._streaks)
 
     # Outcomes
@@ -199,14 +212,15 @@ class Dependencies:
                 known.ring.success(now)
             case Relevance.COUNTED:
                 known.ring.failure(now, call.job_id, failure.type)
-                known.threshold = known.rules.trips[failure.type].failures
             case Relevance.HOLDS:
                 known.ring.holding(call.job_id, failure.type)
+                known.refused(now)
             case Relevance.PACED:
                 known.ring.paced()
             case Relevance.SILENT:
                 return
         if means in _COUNTED:
+            known.threshold = known.rules.trips[failure.type].failures
             self._untold.add(call.name)
             self._streaks.add(call.name)
             if call.name not in self._snapshot.suspects:

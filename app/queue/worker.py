@@ -235,7 +235,10 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._executor.ensure_settled(self._claimed.pop(run), context, fault)
         self._job_ids_to_abort.pop(context.job.id or 0, None)
         self._average += 0.1 * (max(1e-5, time.time() - context.start_timestamp) - self._average)
-        self._start_ahead()
+        if self._ahead and self.app.dependencies.braked():
+            self._let_go()
+        else:
+            self._start_ahead()
         self._new_job_event.set()
 
     def _start_ahead(self) -> None:
@@ -246,8 +249,11 @@ class AfreshWorker(procrastinate_worker.Worker):
     def _release_stale(self) -> None:
         """Jobs that were to start within an instant and could not: others may have room for them."""
         late = time.monotonic() - STALE_AHEAD / 2
-        idle = self._releasing is None or self._releasing.done()
-        if idle and self._ahead and self._ahead[0][1] <= late and not self.stopping:
+        if self._ahead and self._ahead[0][1] <= late and not self.stopping:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._releasing is None or self._releasing.done():
             self._average = max(self._average, 2 * LOOK_AHEAD * self.concurrency)  # Nothing ahead until jobs end.
             self._releasing = asyncio.create_task(self.release_ahead())
 
