@@ -5,7 +5,20 @@ from pathlib import Path
 
 import typer
 
-from .cli import classify, database, dead_letters, demo, jobs, keys, policies, processes, queues, simulate, system
+from .cli import (
+    classify,
+    database,
+    dead_letters,
+    demo,
+    dependencies,
+    jobs,
+    keys,
+    policies,
+    processes,
+    queues,
+    simulate,
+    system,
+)
 
 cli = typer.Typer(
     name="afresh",
@@ -24,6 +37,7 @@ cli.command()(demo.demo)
 cli.add_typer(jobs.group, name="jobs")
 cli.add_typer(dead_letters.group, name="dead-letters")
 cli.add_typer(queues.group, name="queues")
+cli.add_typer(dependencies.group, name="dependencies")
 cli.add_typer(keys.group, name="keys")
 cli.command()(classify.classify)
 cli.command()(policies.policies)

@@ -121,6 +121,8 @@ def _classified(running: RunningJob, error: BaseException) -> Failure:
 async def _let_in(app: "Afresh", name: str, job_id: int) -> Call:
     dependencies = app.dependencies
     seen, now = dependencies.snapshot.of(name), dependencies.now()
+    if name in dependencies.braked():
+        raise DependencyUnavailable(name, "suspect", _delay(now, now, dependencies))
     if seen is None or seen.state is State.CLOSED:
         return dependencies.call(name, job_id)
     look_at = first_look(seen, now)

@@ -93,6 +93,17 @@ class UnknownGroup(RequestRefused):
         super().__init__(f"no failure has the fingerprint {fingerprint!r}")
 
 
+class UnknownDependency(RequestRefused):
+    """Neither a task nor a breaker names it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"nothing is known of a dependency {name!r}")
+
+
+class NothingToChange(RequestRefused):
+    """A breaker is not in a state for this."""
+
+
 class NotMarked(RequestRefused):
     """Nobody said about the group what is to be taken back."""
 

@@ -35,6 +35,7 @@ from .errors import (
     KeyNeeded,
     MalformedBody,
     NoResult,
+    NothingToChange,
     NotJson,
     NotMarked,
     NotOverHttp,
@@ -42,6 +43,7 @@ from .errors import (
     RoleNeeded,
     TooManyWrongKeys,
     UnknownBatch,
+    UnknownDependency,
     UnknownGroup,
     UnknownQueue,
     WrongKey,
@@ -128,6 +130,8 @@ TABLE: Mapping[type[Exception], Kind] = {
     UnknownBatch: Kind("unknown-batch", 404, "No such batch"),
     UnknownGroup: Kind("unknown-group", 404, "No such failure group"),
     NotMarked: Kind("not-marked", 409, "There is nothing to take back"),
+    UnknownDependency: Kind("unknown-dependency", 404, "No such dependency"),
+    NothingToChange: Kind("nothing-to-change", 409, "The breaker is not in a state for this"),
     UnknownQueue: Kind("unknown-queue", 404, "No such queue"),
     WrongState: Kind(
         "wrong-state", 409, "The job is not in a state for this", members=lambda error: {"state": error.state}

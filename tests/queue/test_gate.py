@@ -85,12 +85,12 @@ async def test_probes_never_exceed_their_number(open_app: OpenApp, conn: Connect
     async with several(*apps, concurrency=10):
         await let_probes_go(conn)
         await eventually(lambda: gate.running == 1)
-        await asyncio.gather(*(ask(app, conn) for app in apps * 20))
+        await asyncio.gather(*(ask(app) for app in apps * 20))
         assert gate.most == 1
         await conn.execute("UPDATE afresh.breaker SET probe_successes = 2")
         await conn.execute("SELECT pg_notify('afresh_wake', '{\"type\": \"breaker\"}')")
         await eventually(lambda: gate.running == 3)
-        await asyncio.gather(*(ask(app, conn) for app in apps * 20))
+        await asyncio.gather(*(ask(app) for app in apps * 20))
         assert gate.most == 3
         await breakers.isolate(conn, NAME, actor="me", reason="the test is over")
         gate.open.set()
@@ -261,7 +261,7 @@ class TooManyRequests(Exception):  # noqa: N818 - as clients call it.
         headers = {"retry-after": "60"}  # noqa: RUF012 - as above.
 
 
-async def ask(app: Afresh, conn: Connection) -> None:
+async def ask(app: Afresh) -> None:
     """Ask for a probe as a worker would, and leave nothing behind if one is given."""
     mine = app.dependencies
     async with app.connection() as own:

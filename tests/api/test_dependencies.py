@@ -1,0 +1,65 @@
+"""Dependencies: what is known of them, and what operators say about them."""
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from ..queue.dependencies import open_breaker
+
+pytestmark = pytest.mark.anyio
+
+WHY = {"reason": "provider maintenance"}
+
+
+async def test_one_that_never_failed(client: httpx.AsyncClient):
+    """What a task names is listed as closed, with its tasks; what nothing names is not found."""
+    listed = {each["name"]: each for each in (await client.get("/dependencies")).json()}
+    assert (listed["joke-api"]["state"], listed["joke-api"]["generation"]) == ("closed", 0)
+    assert "app.tasks.jokes.fetch_and_cache_joke" in listed["joke-api"]["tasks"]
+    assert (await client.get("/dependencies/nobody")).status_code == 404
+
+
+async def test_an_outage_is_told(client: httpx.AsyncClient, conn: AsyncConnection):
+    """An open breaker says why, until when, what happened to it, and how many jobs wait."""
+    await open_breaker(conn)
+    for _ in range(3):
+        assert (await client.post("/tasks/fetch-joke")).status_code == 202
+    story = (await client.get("/dependencies/joke-api")).json()
+    assert (story["state"], story["failure_type"]) == ("open", "TRANSIENT_NETWORK")
+    assert story["until"] is not None
+    assert story["waiting"] == {"app.tasks.jokes.fetch_and_cache_joke": 3}
+    assert [(each["before"], each["after"]) for each in story["history"]] == [("closed", "open")]
+    assert story["cause"].startswith("5 of 5 calls failed")
+
+
+async def test_isolation_and_its_end(client: httpx.AsyncClient, conn: AsyncConnection):
+    """A dependency is isolated with a reason and reset; twice is refused; the audit has both."""
+    isolated = await client.post("/dependencies/joke-api/isolate", json=WHY)
+    assert (isolated.status_code, isolated.json()["state"]) == (200, "isolated")
+    assert (await client.post("/dependencies/joke-api/isolate", json=WHY)).status_code == 409
+    assert (await client.post("/dependencies/joke-api/probe", json=WHY)).status_code == 409
+    reset = await client.post("/dependencies/joke-api/reset", json=WHY)
+    assert (reset.status_code, reset.json()["state"]) == (200, "ramping")
+    assert (await client.post("/dependencies/joke-api/reset", json=WHY)).status_code == 409
+    audit = await (await conn.execute("SELECT action, target, reason FROM afresh.audit ORDER BY id")).fetchall()
+    assert audit == [
+        ("dependency.isolate", "joke-api", "provider maintenance"),
+        ("dependency.reset", "joke-api", "provider maintenance"),
+    ]
+
+
+async def test_a_probe_at_once(client: httpx.AsyncClient, conn: AsyncConnection):
+    """An operator has the next probe of an open breaker go now instead of at its time."""
+    await open_breaker(conn)
+    await conn.execute("UPDATE afresh.breaker SET probe_at = now() + interval '1 hour'")
+    assert (await client.post("/dependencies/joke-api/probe", json=WHY)).status_code == 200
+    row = await (await conn.execute("SELECT probe_at <= clock_timestamp() FROM afresh.breaker")).fetchone()
+    assert row == (True,)
+
+
+async def test_a_dependency_of_one_job(client: httpx.AsyncClient):
+    """A job may name what it relies on at its submission, and then waits for that."""
+    await client.post("/dependencies/api.example.com/isolate", json=WHY)
+    job = (await client.post("/tasks/add", json={"args": {"a": 1}, "dependency": "api.example.com"})).json()
+    shown = (await client.get(f"/jobs/{job['job_id']}")).json()
+    assert (shown["dependency"], shown["waiting_for"]) == ("api.example.com", "dependency")

@@ -1,0 +1,130 @@
+"""Dependencies that a task only knows while it runs."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.queue.guarded import DependencyUnavailable, guarded
+from app.queue.task import task
+from app.store import breakers
+
+from ..eventually import eventually
+from .conftest import OpenApp
+from .dependencies import Service, calling, let_probes_go, open_breaker, state
+from .jobs import attempts, job, rows, status, value
+from .workers import working
+
+pytestmark = pytest.mark.anyio
+
+Connection = psycopg.AsyncConnection
+HOST = "api.example.com"
+
+
+def through_guard(service: Service) -> Any:
+    """A task that calls a service under the breaker of its host."""
+
+    async def call() -> None:
+        async with guarded(HOST):
+            await service()
+
+    return task(name="tests.guarded", slug="guarded")(call)
+
+
+async def test_an_open_one_costs_no_attempt(open_app: OpenApp, conn: Connection):
+    """A job whose task meets an open breaker waits without having called, and without spending an attempt."""
+    service = Service()
+    call = through_guard(service)
+    app = await open_app()
+    await open_breaker(conn, HOST)
+    job_id = await call.defer_async()
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+    (run,) = await attempts(conn, job_id)
+    assert (run["outcome"], run["decision"], service.calls) == ("snoozed", "snooze", 0)
+    assert run["reason"].startswith(f"breaker of {HOST} is open")
+    assert ((await job(conn, job_id))["attempts"], await status(conn, job_id)) == (0, "todo")
+
+
+async def test_its_failures_open_it(open_app: OpenApp, conn: Connection):
+    """What is raised inside counts against the guarded dependency, not against what the task relies on."""
+    service = Service()
+    service.up = False
+
+    async def call() -> None:
+        async with guarded(HOST):
+            await service()
+
+    both = task(name="tests.both", slug="both", depends_on="joke-api")(call)
+    app = await open_app()
+    await both.batch_defer_async(*[{} for _ in range(40)])
+    async with working(app, concurrency=2):
+        await eventually(lambda: is_open(conn), 20)
+    assert await state(conn, "joke-api") == "closed"
+
+
+async def test_it_probes(open_app: OpenApp, conn: Connection):
+    """When its break is over, one job at a time gets through, and tells whether it works."""
+    service = Service()
+    call = through_guard(service)
+    app = await open_app()
+    await open_breaker(conn, HOST)
+    await let_probes_go(conn, HOST)
+    await call.defer_async()
+    async with working(app):
+        await eventually(lambda: value(conn, "SELECT probe_successes FROM afresh.breaker"))
+    assert (service.calls, await rows(conn, "SELECT FROM afresh.breaker_probe")) == (1, [])
+
+
+async def test_a_task_may_go_on_without_it(open_app: OpenApp, conn: Connection):
+    """A task that expects the refusal can do something else, and succeeds."""
+
+    async def call() -> str:
+        try:
+            async with guarded(HOST):
+                return "called"
+        except DependencyUnavailable:
+            return "cached"
+
+    patient = task(name="tests.patient", slug="patient")(call)
+    app = await open_app()
+    await breakers.isolate(conn, HOST, actor="me", reason="why not")
+    job_id = await patient.defer_async()
+    async with working(app):
+        await eventually(lambda: succeeded(conn, job_id))
+    assert await value(conn, "SELECT result FROM afresh.result") == "cached"
+
+
+async def test_outside_of_a_job():
+    """Without a job there is nobody to hold back."""
+    with pytest.raises(LookupError):
+        async with guarded(HOST):
+            pass
+
+
+async def test_a_job_of_a_task_with_a_guard_inside_still_probes_its_own(open_app: OpenApp, conn: Connection):
+    """A guarded call in a probe does not swallow what the probe says about the job's own dependency."""
+    service = Service()
+
+    async def guarded_too() -> None:
+        async with guarded(HOST):
+            await service()
+
+    call = calling(guarded_too)
+    app = await open_app()
+    await open_breaker(conn)
+    await let_probes_go(conn)
+    await call.defer_async()
+    async with working(app):
+        await eventually(lambda: value(conn, "SELECT probe_successes FROM afresh.breaker WHERE name = 'joke-api'"))
+    assert await state(conn) == "half_open"
+
+
+async def is_open(conn: Connection) -> bool:
+    """Whether the host's breaker is open."""
+    return await state(conn, HOST) == "open"
+
+
+async def succeeded(conn: Connection, job_id: int) -> bool:
+    """Whether the job succeeded."""
+    return await status(conn, job_id) == "succeeded"

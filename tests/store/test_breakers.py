@@ -1,0 +1,114 @@
+"""Breakers as rows: nothing of them is lost, and their changes are atomic."""
+
+import asyncio
+from datetime import timedelta
+from random import Random
+
+import psycopg
+import pytest
+
+from app.retry.breaker import ramp
+from app.retry.breaker.relevance import Relevance
+from app.retry.breaker.row import COLUMNS
+from app.store import breakers
+
+from ..queue.dependencies import NAME, RULES, let_probes_go, open_breaker, state, transitions
+from ..queue.jobs import rows, value
+
+pytestmark = pytest.mark.anyio
+
+Connection = psycopg.AsyncConnection
+
+
+async def test_every_field_has_its_column(conn: Connection):
+    """The table's columns are the fields of a breaker, and each of them is stored."""
+    found = await rows(
+        conn,
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'afresh' AND table_name = 'breaker'",
+    )
+    assert {each["column_name"] for each in found} == set(COLUMNS)
+    assert {name for name in COLUMNS if f"{name} = %({name})s" in breakers.SQL["store_breaker"]} == set(COLUMNS)
+
+
+async def test_one_permit_under_many_askers(conn: Connection, database_url: str):
+    """However many ask at the same moment, a break that ends hands out one permit."""
+    await open_breaker(conn)
+    await let_probes_go(conn)
+
+    async def ask() -> int:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as own:
+            admission = await breakers.admitted(
+                own, NAME, 10, rules=RULES, job_timeout=timedelta(minutes=1), rng=Random(1)
+            )
+            return admission.jobs
+
+    assert sorted(await asyncio.gather(*(ask() for _ in range(24)))) == [0] * 23 + [1]
+
+
+async def test_a_hold_stands_and_falls_with_the_breaker(conn: Connection):
+    """A breaker that lets nobody in has its hold for the claims, and a closed one has none."""
+    await open_breaker(conn)
+    (found,) = await rows(conn, "SELECT name, held_by, generation FROM afresh.hold")
+    assert found == {"name": NAME, "held_by": "breaker", "generation": 1}
+    await breakers.reset(conn, NAME, actor="me", reason="up")
+    await conn.execute("UPDATE afresh.breaker SET limited_at = now() - interval '2 minutes', step_at = now()")
+    await breakers.admitted(conn, NAME, 1, rules=RULES, job_timeout=timedelta(minutes=1), rng=Random(1))
+    assert await state(conn) == "closed"
+    assert await rows(conn, "SELECT FROM afresh.hold") == []
+    assert await transitions(conn) == ["open", "ramping", "closed"]
+
+
+async def test_a_persons_hold_outlives_the_breaker(conn: Connection):
+    """What somebody holds back by hand stays held when the breaker closes."""
+    await conn.execute(
+        "INSERT INTO afresh.hold (kind, name, reason, held_by) VALUES ('dependency', %s, 'r', 'me')", (NAME,)
+    )
+    await breakers.isolate(conn, NAME, actor="me", reason="why")
+    await breakers.reset(conn, NAME, actor="me", reason="why")
+    (found,) = await rows(conn, "SELECT held_by, generation FROM afresh.hold")
+    assert found == {"held_by": "me", "generation": None}
+
+
+async def test_a_trip_counts_what_was_usual(conn: Connection):
+    """At the trip the throughput before is counted: jobs that relied on it and succeeded in the minute before."""
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (task_name, queue_name, status, afresh_dependency)"
+        " SELECT 't', 'q', 'succeeded', CASE WHEN n <= 120 THEN %s END FROM generate_series(1, 200) n",
+        (NAME,),
+    )
+    await conn.execute(
+        "INSERT INTO procrastinate_events (job_id, type, at)"
+        " SELECT id, 'succeeded', now() - interval '30 seconds' FROM procrastinate_jobs"
+    )
+    await open_breaker(conn)
+    baseline = await value(conn, "SELECT baseline FROM afresh.breaker")
+    assert 120 / 60 <= baseline <= 120 / 20
+
+
+async def test_a_probe_gives_its_permit_back_once(conn: Connection):
+    """A permit that is not out any more says nothing, and changes nothing."""
+    await open_breaker(conn)
+    await let_probes_go(conn)
+    given = await breakers.admitted(conn, NAME, 1, rules=RULES, job_timeout=timedelta(minutes=1), rng=Random(1))
+    (permit,) = given.permits
+    for _ in range(3):
+        await breakers.probed(conn, NAME, permit, Relevance.WORKED, rules=RULES, rng=Random(1))
+    assert await value(conn, "SELECT probe_successes FROM afresh.breaker") == 1
+
+
+async def test_tokens_of_many_askers_are_the_ramps(conn: Connection, database_url: str):
+    """Askers at the same moment share the bucket: together they get what it holds."""
+    await open_breaker(conn)
+    await breakers.reset(conn, NAME, actor="me", reason="up")
+    await conn.execute("UPDATE afresh.breaker SET rate = 200, tokens_at = now() - interval '1 second'")
+
+    async def ask() -> int:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as own:
+            given = await breakers.admitted(own, NAME, 4, rules=RULES, job_timeout=timedelta(1), rng=Random(1))
+            return given.jobs
+
+    began = await value(conn, "SELECT clock_timestamp()")
+    together = sum(await asyncio.gather(*(ask() for _ in range(10))))
+    seconds = (await value(conn, "SELECT clock_timestamp()") - began).total_seconds()
+    depth = 200 * ramp.DEPTH_SECONDS
+    assert depth <= together <= depth + 200 * seconds + 1
