@@ -62,3 +62,50 @@ CREATE TABLE afresh.breaker_probe (
     since timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (job_id, name)
 );
+
+-- Of these dependencies, those with jobs that could run now, and how many, at most p_most; other arguments as those of
+-- afresh.claim. Asked before a breaker is, so that no permit and no token is taken for jobs that are not there.
+-- What is behind a busy lock counts too: to know better costs as much as the claim, which then gives back.
+CREATE FUNCTION afresh.count_waiting(
+    p_names text[], p_queues text[], p_tasks text[], p_dependencies text[], p_most integer
+) RETURNS TABLE (name text, jobs integer)
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+RETURN QUERY
+SELECT relied.name, least(sum(runnable.jobs), p_most)::integer
+FROM (SELECT r.queue_name, r.task_name, r.dependency, r.locked, NULL::integer AS rank FROM afresh.ready_lanes() r
+      UNION ALL
+      SELECT * FROM afresh.due_lanes()) l
+LEFT JOIN unnest(p_tasks, p_dependencies) AS own (task_name, dependency) ON own.task_name = l.task_name
+CROSS JOIN LATERAL (SELECT coalesce(nullif(l.dependency, ''), own.dependency) AS name) relied
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs FROM (
+        SELECT FROM procrastinate_jobs j
+        WHERE l.rank IS NULL AND j.status = 'todo' AND j.scheduled_at IS NULL
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+        LIMIT p_most
+    ) undated
+    UNION ALL
+    SELECT count(*) FROM (
+        SELECT FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at <= now()
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+          AND (-j.priority) = l.rank
+        LIMIT p_most
+    ) due
+) runnable
+WHERE relied.name = ANY (p_names)
+  AND (p_queues IS NULL OR l.queue_name = ANY (p_queues))
+  AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
+GROUP BY relied.name
+HAVING sum(runnable.jobs) > 0;
+END;
+$$;

@@ -52,39 +52,8 @@ FROM (SELECT) AS once
 LEFT JOIN afresh.breaker b ON b.state <> 'closed' OR b.generation > 0 OR b.slots <> '[]' OR b.hold_jobs <> '{}';
 
 -- name: count_waiting
--- Of these dependencies, those with jobs that could run now, and how many, up to a limit. What is behind a busy lock
--- counts too: to know better costs more than to be told so by the claim.
-WITH lane AS (
-    SELECT l.queue_name, l.task_name, l.dependency, l.locked, NULL::integer AS rank FROM afresh.ready_lanes() l
-    UNION ALL
-    SELECT d.queue_name, d.task_name, d.dependency, d.locked, d.rank FROM afresh.due_lanes() d
-)
-SELECT relied.name, least(sum(runnable.jobs), %(most)s)::integer AS jobs
-FROM lane l
-LEFT JOIN unnest(%(tasks)s::text[], %(dependencies)s::text[]) AS own (task_name, dependency)
-       ON own.task_name = l.task_name
-CROSS JOIN LATERAL (SELECT coalesce(nullif(l.dependency, ''), own.dependency) AS name) relied
-CROSS JOIN LATERAL (
-    SELECT count(*) AS jobs FROM (
-        SELECT FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at IS NULL AND l.rank IS NULL
-          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
-          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
-        LIMIT %(most)s) undated
-    UNION ALL
-    SELECT count(*) FROM (
-        SELECT FROM procrastinate_jobs j
-        WHERE j.status = 'todo' AND j.scheduled_at <= now()
-          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
-          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
-          AND (-j.priority) = l.rank
-        LIMIT %(most)s) due
-) runnable
-WHERE relied.name = ANY (%(names)s::text[])
-  AND (%(queues)s::text[] IS NULL OR l.queue_name = ANY (%(queues)s::text[]))
-  AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
-GROUP BY relied.name
-HAVING sum(runnable.jobs) > 0;
+-- Of these dependencies, those with jobs that could run now, and how many, up to a limit.
+SELECT * FROM afresh.count_waiting(%(names)s, %(queues)s, %(tasks)s, %(dependencies)s, %(most)s);
 
 -- name: insert_probes
 -- Note which jobs run as probes.
@@ -101,10 +70,10 @@ DELETE FROM afresh.breaker_probe WHERE name = %(name)s AND permit = %(permit)s;
 SELECT name, permit FROM afresh.breaker_probe WHERE job_id = %(job_id)s;
 
 -- name: measure_throughput
--- Successful jobs per second that relied on a dependency, in the minute before a time, of the latest 20 000 successes.
+-- Successful jobs per second that relied on a dependency in the minute before a time, as far as the latest events go.
 WITH latest AS MATERIALIZED (
     SELECT e.job_id, e.at FROM procrastinate_events e
-    WHERE e.type = 'succeeded' ORDER BY e.id DESC LIMIT 20000
+    WHERE e.type = 'succeeded' AND e.id > (SELECT max(id) - 100000 FROM procrastinate_events)
 ),
 span AS (
     SELECT least(60.0, greatest(1.0, extract(epoch FROM %(before)s::timestamptz - min(at)))) AS seconds FROM latest

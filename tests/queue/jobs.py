@@ -74,13 +74,17 @@ async def claim(  # noqa: PLR0913 - each is an argument of the function
     own: Mapping[str, str] | None = None,
     due_first: bool = False,
     number: int = 1,
+    shares: Sequence[Row] = (),
 ) -> list[Row]:
-    """Claim jobs; `own` says what each task relies on by itself, `number` which claim of its worker this is."""
+    """Claim jobs; `own` says what each task relies on by itself, `number` which claim of its worker this is.
+
+    `shares` are as `afresh.open_lanes` has them.
+    """
     own = own or {}
     claimant = worker or await register(conn)
     return await rows(
         conn,
-        "SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s)",
+        "SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s, %s::jsonb)",
         claimant,
         limit,
         None if queues is None else list(queues),
@@ -88,6 +92,7 @@ async def claim(  # noqa: PLR0913 - each is an argument of the function
         list(own.values()),
         due_first,
         number,
+        orjson.dumps(shares).decode(),
     )
 
 

@@ -136,6 +136,42 @@ async def test_a_queue_hold_is_no_dependency_hold(conn: Connection):
     assert await claimed_ids(conn) == ids
 
 
+async def test_a_share_of_a_held_dependency(conn: Connection):
+    """Of a dependency that is held back a claim takes the share it was given, over all its lanes, and all of others."""
+    for task in ("a", "b"):
+        await add(conn, 5, task=task, dependency="down")
+    await add(conn, 5, task="needs")
+    other = await add(conn, 5)
+    await hold(conn, "dependency", "down")
+    await conn.execute("UPDATE afresh.hold SET generation = 7")
+    share = {"name": "down", "generation": 7, "jobs": 4, "retries": 0}
+    taken = await claimed_ids(conn, 50, own={"needs": "down"}, shares=[share])
+    assert len(taken) == 4 + 5
+    assert set(other) <= set(taken)
+    stale = share | {"generation": 6}
+    assert await claimed_ids(conn, 50, own={"needs": "down"}, shares=[stale]) == []
+
+
+@pytest.mark.parametrize(("new", "due", "expected"), [(9, 9, (4, 1)), (9, 0, (5, 0)), (0, 9, (0, 5)), (3, 9, (3, 2))])
+async def test_new_jobs_and_retries_share_a_share(conn: Connection, new: int, due: int, expected: tuple[int, int]):
+    """Of five tokens one is for a retry, whatever the priorities; what one kind leaves the other takes."""
+    await add(conn, new, dependency="down")
+    retries = set(await add(conn, due, dependency="down", due_in=-1, priority=5))
+    await hold(conn, "dependency", "down")
+    await conn.execute("UPDATE afresh.hold SET generation = 1")
+    share = {"name": "down", "generation": 1, "jobs": 5, "retries": 1}
+    taken = set(await claimed_ids(conn, 50, shares=[share]))
+    assert (len(taken - retries), len(taken & retries)) == expected
+
+
+async def test_a_share_of_nothing_holds_back(conn: Connection):
+    """A worker that brakes for a dependency takes none of its jobs, though nothing else holds them back."""
+    await add(conn, dependency="shaky")
+    other = await add(conn)
+    share = {"name": "shaky", "generation": None, "jobs": 0, "retries": 0}
+    assert await claimed_ids(conn, shares=[share]) == other
+
+
 async def test_released_jobs_are_runnable_at_once(conn: Connection):
     """When a hold is lifted the next claim takes the jobs."""
     ids = await add(conn, 2)

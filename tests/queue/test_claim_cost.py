@@ -29,6 +29,13 @@ FRONTS = {
         INSERT INTO procrastinate_jobs (task_name, queue_name, priority)
         SELECT 't', 'paused', 9 FROM generate_series(1, 50000) n
     """,
+    "open": """
+        INSERT INTO afresh.hold (kind, name, reason, held_by, generation)
+        VALUES ('dependency', 'down', 'why', 'breaker', 1);
+        INSERT INTO procrastinate_jobs (task_name, queue_name, priority, afresh_dependency, scheduled_at)
+        SELECT 't', 'q', 9, 'down', CASE WHEN n % 2 = 0 THEN now() - interval '1 hour' END
+        FROM generate_series(1, 50000) n
+    """,
     "one lock": """
         INSERT INTO procrastinate_jobs (task_name, queue_name, priority, lock, status)
         SELECT 't', 'q', 9, 'busy', CASE n WHEN 1 THEN 'doing' ELSE 'todo' END::procrastinate_job_status
@@ -154,6 +161,26 @@ def test_a_young_database(server: Server, template: str, usual: int, front: str)
         assert cost(conn)[1] == 0
         load(server, conn.info.dbname, front)
         assert warm_cost(conn) < min(ENOUGH, 1.5 * usual)
+
+
+@pytest.mark.parametrize("conn", ["open"], indirect=True)
+def test_asking_for_a_share_costs_nothing(conn: psycopg.Connection[Any]):
+    """To know that jobs of an open dependency wait, and to take three of them, costs no more for 50 000 of them."""
+    counting = "SELECT * FROM afresh.count_waiting('{down}', NULL, '{}', '{}', 50)"
+    conn.execute(counting)
+    row = conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + counting).fetchone()
+    assert row
+    assert row[0][0]["Plan"]["Shared Hit Blocks"] < ENOUGH_FOR_NOTHING
+    share = '[{"name": "down", "generation": 1, "jobs": 3, "retries": 1}]'
+    taking = "SELECT * FROM afresh.claim(NULL, 50, '{nobody,q}', p_shares => %s)"
+    assert len(conn.execute(taking, [share]).fetchall()) == LIMIT
+    row = conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + taking, [share]).fetchone()
+    assert row
+    assert row[0][0]["Plan"]["Shared Hit Blocks"] < ENOUGH
+    (taken,) = conn.execute(
+        "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND afresh_dependency = 'down'"
+    ).fetchone() or (0,)
+    assert taken == 2 * 3
 
 
 @pytest.mark.parametrize("conn", ["future"], indirect=True)
