@@ -13,9 +13,8 @@ from ..web.paging import BIGGEST_ID
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .dead_letters import letter_filter
-from .fields import Cause, LetterStatus, Moment, QueueName, Text, Time
+from .fields import Cause, LetterStatus, Moment, QueueName, SearchText, Text, Time
 from .job_actions import Reason
-from .job_query import LONGEST_TEXT
 
 REFUSALS = (400, 403, 413, 415, 422, 503)
 
@@ -44,7 +43,7 @@ class BulkFilter(BaseModel):
     bulk: int | None = Field(None, ge=1, le=BIGGEST_ID, strict=True, description="Touched last by this bulk action.")
     died_from: Moment | None = Field(None, description="Died at this time or later; ISO 8601 with an offset.")
     died_to: Moment | None = Field(None, description="Died before.")
-    text: Text | None = Field(None, max_length=LONGEST_TEXT, description="As in the list.")
+    text: SearchText | None = Field(None, description="As in the list.")
 
 
 class PreviewBody(BaseModel):

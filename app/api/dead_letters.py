@@ -27,9 +27,8 @@ from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_ID, PageOf, PageQuery
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import Cause, Duration, LetterStatus, Moment, Priority, QueueName, State, Text, Time
+from .fields import Cause, Duration, LetterStatus, Moment, Priority, QueueName, SearchText, State, Text, Time
 from .idempotency import REPLAYED, IdempotencyKey, body_hash
-from .job_query import LONGEST_TEXT
 from .jobs import Attempt, Redacted
 from .queues import Because
 from .submissions import deferrable
@@ -140,9 +139,8 @@ class LetterQuery(PageQuery):
     bulk: int | None = Field(None, ge=1, le=BIGGEST_ID, description="The bulk action that was the last to touch them.")
     died_from: Moment | None = Field(None, description="Died at this time or later; ISO 8601 with an offset.")
     died_to: Moment | None = Field(None, description="Died before.")
-    text: Text | None = Field(
+    text: SearchText | None = Field(
         None,
-        max_length=LONGEST_TEXT,
         description="Occurs in the name of the task or queue, in the exception or the note, in upper or lower case. "
         "Arguments are not searched.",
     )

@@ -20,8 +20,7 @@ from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_ID, PageOf, PageQuery
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import Duration, Moment, QueueName, Text, Time
-from .job_query import LONGEST_TEXT
+from .fields import Duration, Moment, QueueName, SearchText, Text, Time
 from .queues import Because
 
 router = APIRouter(prefix="/failures/groups", tags=["failures"], route_class=StrictRoute)
@@ -42,9 +41,8 @@ class GroupQuery(PageQuery):
     seen_to: Moment | None = Field(None, description="Seen last before.")
     new_from: Moment | None = Field(None, description="Seen first at this time or later.")
     new_to: Moment | None = Field(None, description="Seen first before.")
-    text: Text | None = Field(
+    text: SearchText | None = Field(
         None,
-        max_length=LONGEST_TEXT,
         description="Occurs in the message or the class of the newest failure, or in the name of a task, in upper or "
         "lower case.",
     )
@@ -198,13 +196,15 @@ async def list_groups(wanted: Annotated[GroupQuery, Query()], conn: ReadingConne
     return shown
 
 
-@router.get("/{fingerprint}", dependencies=[VIEWER], summary="Show a failure group", responses=responses(404, 422, 503))
+@router.get(
+    "/{fingerprint:path}", dependencies=[VIEWER], summary="Show a failure group", responses=responses(404, 422, 503)
+)
 async def show_group(fingerprint: Fingerprint, conn: ReadingConnection, queue: Queue) -> GroupDetail:
     """Return one group with a sample traceback, its newest failures and how many of its dead letters wait."""
     return await _show(conn, fingerprint, queue)
 
 
-@router.post("/{fingerprint}/resolve", summary="Take a group for resolved", responses=CHANGES)
+@router.post("/{fingerprint:path}/resolve", summary="Take a group for resolved", responses=CHANGES)
 async def resolve_group(
     fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
 ) -> GroupDetail:
@@ -215,7 +215,7 @@ async def resolve_group(
         return await _show(conn, fingerprint, queue)
 
 
-@router.post("/{fingerprint}/reopen", summary="Take a group for open again", responses=CHANGES)
+@router.post("/{fingerprint:path}/reopen", summary="Take a group for open again", responses=CHANGES)
 async def reopen_group(
     fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
 ) -> GroupDetail:
@@ -226,7 +226,7 @@ async def reopen_group(
         return await _show(conn, fingerprint, queue)
 
 
-@router.post("/{fingerprint}/mute", summary="Mute a group", responses=CHANGES)
+@router.post("/{fingerprint:path}/mute", summary="Mute a group", responses=CHANGES)
 async def mute_group(
     fingerprint: Fingerprint, body: Annotated[Mute, Body()], caller: Operator, queue: Queue
 ) -> GroupDetail:
@@ -238,7 +238,7 @@ async def mute_group(
         return await _show(conn, fingerprint, queue)
 
 
-@router.post("/{fingerprint}/unmute", summary="Let a group be heard again", responses=CHANGES)
+@router.post("/{fingerprint:path}/unmute", summary="Let a group be heard again", responses=CHANGES)
 async def unmute_group(
     fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
 ) -> GroupDetail:

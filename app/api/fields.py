@@ -11,6 +11,8 @@ from ..web.paging import BIGGEST_ID
 
 PRIORITIES = {"low": 3, "normal": 5, "high": 8, "critical": 10}
 MAX_METADATA_BYTES = 16_384
+LONGEST_TEXT = 200
+"""Characters of what is searched for."""
 
 
 def _named_priority(value: object) -> object:
@@ -86,6 +88,7 @@ Time = Annotated[
 """A time that we give: ISO 8601 in UTC."""
 Text = Annotated[str, Strict(), Field(min_length=1, max_length=255), AfterValidator(_storable)]
 QueueName = Annotated[str, Strict(), Field(min_length=1, max_length=128), AfterValidator(_storable)]
+SearchText = Annotated[str, Strict(), Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_storable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 JobId = Annotated[int, Field(ge=1, le=BIGGEST_ID)]
 State = Literal["ready", "scheduled", "retrying", "running", "succeeded", "failed", "cancelled", "aborted"]

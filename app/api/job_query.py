@@ -14,9 +14,8 @@ from ..store.paging import SEARCHED
 from ..web.errors import InvalidInput
 from ..web.paging import BIGGEST_ID, PageQuery
 from ..web.reading import queue_of
-from .fields import Moment, QueueName, State, Status, Text
+from .fields import Moment, QueueName, SearchText, State, Status, Text
 
-LONGEST_TEXT = 200
 MOST_METADATA = 8
 _METADATA = "metadata."
 
@@ -48,9 +47,8 @@ class JobFilterQuery(PageQuery):
     scheduled_to: Moment | None = None
     ended_from: Moment | None = None
     ended_to: Moment | None = None
-    text: Text | None = Field(
+    text: SearchText | None = Field(
         None,
-        max_length=LONGEST_TEXT,
         description="Occurs in the name of the task or queue, a lock, the correlation id, or the message or class of "
         "a failure, in upper or lower case. Arguments are not searched.",
     )

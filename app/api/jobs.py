@@ -13,7 +13,7 @@ from ..store.jobs import count_jobs as total_of_jobs
 from ..store.jobs import list_jobs as page_of_jobs
 from ..web.auth import VIEWER
 from ..web.limits import StrictRoute
-from ..web.paging import PageOf
+from ..web.paging import IsExact, PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .fields import JobId, State, Time
@@ -89,8 +89,8 @@ class JobPage(PageOf[JobSummary]):
 class JobCount(BaseModel):
     """How many jobs there are."""
 
-    total: int = Field(description="All that the filter lets through.", examples=[150])
-    total_is_exact: bool = Field(description="False: an estimate, for there are very many.")
+    total: int = Field(description="How many the filter lets through.", examples=[150])
+    total_is_exact: IsExact
 
 
 class Attempt(BaseModel):

@@ -44,14 +44,20 @@ class TypePolicy(BaseModel):
     policy: Policy
 
 
+DecidedBy = Annotated[
+    str,
+    Field(
+        description="`failure type`, `policy` (the one shown), or the name of a strategy that is not ours.",
+        examples=["policy"],
+    ),
+]
+
+
 class TaskPolicy(BaseModel):
     """Who decides about the failures of a task."""
 
     task: str = Field(examples=["app.tasks.jokes.fetch_and_cache_joke"])
-    decided_by: str = Field(
-        description="`failure type`, `policy` (the one shown), or the name of a strategy that is not ours.",
-        examples=["policy"],
-    )
+    decided_by: DecidedBy
     policy: Policy | None
 
 
@@ -115,7 +121,7 @@ async def list_policies(queue: Queue) -> Policies:
                 meaning=TAXONOMY[kind].sentence,
                 retryable=TAXONOMY[kind].retryable,
                 remediations=list(TAXONOMY[kind].actions),
-                policy=_policy(engine.policy_of(kind)),
+                policy=shape(engine.policy_of(kind)),
             )
             for kind in engine.by_type.policies
         ],
@@ -130,7 +136,8 @@ async def classify(queue: Queue, body: Annotated[Description, Body()]) -> Classi
     return _classification(failure, [each.delay for each in decisions if not isinstance(each, DeadLetter)])
 
 
-def _policy(policy: RetryPolicy) -> Policy:
+def shape(policy: RetryPolicy) -> Policy:
+    """What clients read about a policy."""
     return Policy(
         name=policy.name,
         max_retries=policy.max_retries,
@@ -144,7 +151,7 @@ def _policy(policy: RetryPolicy) -> Policy:
 
 
 def _task(ruling: decide.Ruling) -> TaskPolicy:
-    policy = _policy(ruling.policy) if ruling.policy else None
+    policy = shape(ruling.policy) if ruling.policy else None
     return TaskPolicy(task=ruling.task, decided_by=ruling.decided_by, policy=policy)
 
 

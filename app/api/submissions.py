@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..config import SubmissionSettings
 from ..config.values import TaskType
@@ -14,6 +14,7 @@ from ..queue.app import Afresh
 from ..queue.backpressure import QueueFull
 from ..queue.catalog import TaskInfo
 from ..queue.submit import Submission, repeated, submit, submit_once
+from ..redact import MASK
 from ..store.idempotency import Claim, Claimed
 from ..store.jobs import find_job
 from ..store.keys import Role
@@ -31,6 +32,20 @@ TASK_TYPES: Mapping[str, TaskType] = {
 """Priority and queue of the kinds of work that everybody has."""
 
 TaskName = Annotated[str, Path(description="Its slug, or its full dotted name.", examples=["fetch-joke"])]
+
+
+def _masked(value: Any, path: str = "") -> str | None:
+    """Where a value is nothing but a mask: copied from a job as it is shown, it would be given to the task as it is."""
+    match value:
+        case str():
+            return path if value == MASK else None
+        case dict():
+            children = ((f"{path}.{key}" if path else key, child) for key, child in value.items())
+        case list():
+            children = ((f"{path}.{index}", child) for index, child in enumerate(value))
+        case _:
+            return None
+    return next(filter(None, (_masked(child, where) for where, child in children)), None)
 
 
 class SubmitBody(BaseModel):
@@ -56,8 +71,16 @@ class SubmitBody(BaseModel):
     dependency: Text | None = Field(None, description="What it relies on, in place of what its task relies on.")
     metadata: Metadata | None = Field(None, description="Anything to find it by; at most 16 KB.")
     correlation_id: Text | None = Field(None, description="Goes with it into every log line.")
+    dependency: Text | None = Field(None, description="What it relies on, in place of what its task relies on.")
     lock: Text | None = Field(None, description="Of the jobs with one lock, one runs at a time.")
     queueing_lock: Text | None = Field(None, description="Of the jobs with one queueing lock, one waits at a time.")
+
+    @field_validator("args", "metadata")
+    @classmethod
+    def _nothing_masked(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if masked := _masked(value):
+            raise ValueError(f"{masked} is masked, as it was shown; give its value")
+        return value
 
     @model_validator(mode="after")
     def _one_time(self) -> "SubmitBody":
@@ -132,6 +155,7 @@ def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
         max_retries=body.max_retries,
         timeout=body.timeout,
         task_type=body.task_type,
+        dependency=body.dependency,
         correlation_id=body.correlation_id or terms.correlation_id,
         dependency=body.dependency,
         metadata=body.metadata or None,

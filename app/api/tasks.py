@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Response
 from pydantic import BaseModel, Field
 
+from ..queue import decide
+from ..queue.app import Afresh
 from ..queue.catalog import TaskInfo
 from ..web.auth import VIEWER, Operator
 from ..web.limits import StrictRoute
@@ -13,6 +15,7 @@ from ..web.problem import responses
 from ..web.reading import Queue
 from .fields import Text
 from .idempotency import KEY_HELP, MADE, REPLAYED, IdempotencyKey, claim_of
+from .retry import DecidedBy, Policy, shape
 from .submissions import SubmitBody, Submitted, TaskName, Terms, deferrable, hand_in, submission_of
 
 router = APIRouter(tags=["tasks"], route_class=StrictRoute)
@@ -32,6 +35,8 @@ class Task(BaseModel):
     depends_on: str | None = Field(description="The dependency whose trouble it shares.", examples=["joke-api"])
     timeout_seconds: float | None = Field(description="Longest run of one attempt; null: JOB_TIMEOUT.", examples=[30.0])
     max_attempts: int | None = Field(description="Null: as the policy of the failure's type says.", examples=[6])
+    decided_by: DecidedBy
+    policy: Policy | None = Field(description="How often it is retried, and after which waits, if that is its own.")
     http: bool = Field(description="Whether it can be deferred over HTTP.")
     arguments: dict[str, Any] = Field(description="JSON schema of `args`.")
 
@@ -39,7 +44,7 @@ class Task(BaseModel):
 @router.get("/tasks", dependencies=[VIEWER], summary="List the tasks")
 async def list_tasks(queue: Queue) -> list[Task]:
     """Return every task, in order of its name."""
-    return [_task(info) for info in queue.catalog]
+    return [_task(queue, info) for info in queue.catalog]
 
 
 @router.get(
@@ -47,7 +52,7 @@ async def list_tasks(queue: Queue) -> list[Task]:
 )
 async def show_task(task: TaskName, queue: Queue) -> Task:
     """Return one task."""
-    return _task(queue.catalog.resolve(task))
+    return _task(queue, queue.catalog.resolve(task))
 
 
 @router.post(
@@ -80,7 +85,8 @@ async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a r
     return answer.submitted
 
 
-def _task(info: TaskInfo) -> Task:
+def _task(queue: Afresh, info: TaskInfo) -> Task:
+    ruling = decide.ruling(queue.engine, queue.tasks[info.name])
     return Task(
         name=info.name,
         slug=info.slug,
@@ -91,6 +97,8 @@ def _task(info: TaskInfo) -> Task:
         depends_on=info.depends_on,
         timeout_seconds=info.timeout.total_seconds() if info.timeout else None,
         max_attempts=None if info.max_retries is None else info.max_retries + 1,
+        decided_by=ruling.decided_by,
+        policy=shape(ruling.policy) if ruling.policy else None,
         http=info.http,
         arguments=info.arguments,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import select
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -160,10 +161,20 @@ class AfreshConnector(PsycopgConnector):
     async def lend(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A connection for as long as a task or a request needs it, in autocommit.
 
-        From a pool of its own: tasks that keep all connections must not silence the heartbeat of their worker.
+        From a pool of its own: tasks that keep all connections must not silence the heartbeat of their worker. Those
+        that the server has ended while they rested, as a restart does to all of them, are not handed out.
         """
-        async with (self._lent or self.pool).connection() as conn:
-            yield conn
+        pool = self._lent or self.pool
+        conn = await pool.getconn()
+        while _was_ended(conn):
+            await conn.close()
+            await pool.putconn(conn)  # It makes another in its place.
+            conn = await pool.getconn()
+        try:
+            async with conn:
+                yield conn
+        finally:
+            await pool.putconn(conn)
 
     @wrap_exceptions()  # type: ignore[untyped-decorator]  # Procrastinate's is not annotated.
     async def fetch(self, query: Any, parameters: dict[str, Any], connection: Any | None = None) -> list[Any]:
@@ -201,6 +212,15 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _was_ended(conn: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server has closed a connection that rested: then there is something to read. Costs no round trip."""
+    if conn.closed:
+        return True
+    waiting = select.poll()  # Unlike select, it takes descriptors beyond 1024: many clients may be connected.
+    waiting.register(conn.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 async def _pass_on(conn: psycopg.AsyncConnection[Any], on_notification: Notify) -> None:

@@ -1,17 +1,26 @@
 """The words in which a client asks for a part of a list, and the form in which every list answers."""
 
 from collections.abc import Callable
-from typing import Generic, Self, TypeVar
+from typing import Annotated, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..store.paging import Page, Row
+from ..store.paging import COUNTED_EXACTLY, Page, Row
 from .errors import InvalidInput
 
 BIGGEST_ID = 2**63 - 1
 BIGGEST_INTEGER = 2**31 - 1
 
 Item = TypeVar("Item")
+
+IsExact = Annotated[
+    bool,
+    Field(
+        description=f"False: there are more than {COUNTED_EXACTLY:,}, and `total` is an estimate; or no index serves a "
+        "filter, and `total` is what was found so far: there may be more."
+    ),
+]
+"""How far the `total` beside it is to be believed."""
 
 
 class PageQuery(BaseModel):
@@ -41,8 +50,8 @@ class PageOf(BaseModel, Generic[Item]):
     """Some of many, newest first."""
 
     items: list[Item]
-    total: int = Field(description="All that the filter lets through.", examples=[150])
-    total_is_exact: bool = Field(description="False: an estimate, for there are very many.")
+    total: int = Field(description="How many the filter lets through, on all pages.", examples=[150])
+    total_is_exact: IsExact
     next_cursor: str | None = Field(
         description="As `cursor`, it brings the next page; null at the end.", examples=["51"]
     )

@@ -142,6 +142,18 @@ async def test_a_text_too_long(client: httpx.AsyncClient):
     assert problem["errors"] == [{"field": "lock", "message": "String should have at most 255 characters"}]
 
 
+@pytest.mark.parametrize("where", ["args", "metadata"])
+async def test_masked_values(client: httpx.AsyncClient, where: str):
+    """What was masked when it was shown is no value: copied from there, it is refused by name."""
+    body = {where: {"logins": [{"name": "zoe"}, {"name": "max", "password": "[redacted]"}]}}
+    response = await client.post("/tasks/accept-anything", json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == where
+    assert response.json()["errors"][0]["message"].startswith("logins.1.password is masked")
+    batch = await client.post("/tasks/accept-anything/batch", json={"jobs": [{}, body]})
+    assert (batch.status_code, batch.json()["errors"][0]["field"]) == (422, f"jobs.1.{where}")
+
+
 async def test_two_times(client: httpx.AsyncClient):
     """A job cannot run both at a time and after a while."""
     body = {"run_at": "2030-01-01T00:00:00Z", "run_in": "5m"}

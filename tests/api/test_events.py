@@ -133,6 +133,15 @@ async def test_refusals(address: str, conn: Connection):
     assert (foreign.status_code, foreign.json()["errors"][0]["field"]) == (422, "Last-Event-ID")
 
 
+async def test_head(address: str, conn: Connection):
+    """HEAD is answered with the headers of the stream and ends there; the connection is free for what comes next."""
+    (job_id,) = await add(conn)
+    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=10) as client:
+        head = await client.head(f"/jobs/{job_id}/events")
+        assert (head.status_code, head.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+        assert (await client.get("/monitoring/live")).status_code == 200
+
+
 async def test_restart_of_postgres(address: str, conn: Connection, db: Any, server: Server):
     """A restart of Postgres cuts no client off, and loses nothing."""
     if server.embedded is None:

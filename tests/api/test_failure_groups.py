@@ -1,6 +1,7 @@
 """Failure groups over HTTP: found, counted, resolved, muted."""
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -121,6 +122,16 @@ async def test_muted_until_a_time(queue: Afresh, client: httpx.AsyncClient, conn
         ("failure_group.unmute", None),
         ("failure_group.mute", "2099-01-01T00:00:00+00:00"),
     ]
+
+
+async def test_a_fingerprint_like_a_path(client: httpx.AsyncClient, conn: AsyncConnection):
+    """Whatever stands in a fingerprint, its group has an address, and can be resolved there."""
+    odd = "a/b resolve/../?%2F"
+    await fail(conn, fingerprint=odd)
+    path = f"/failures/groups/{quote(odd, safe='')}"
+    assert (await client.get(path)).json()["fingerprint"] == odd
+    assert (await client.post(f"{path}/resolve", json=WHY)).json()["status"] == "resolved"
+    assert (await client.post(f"{path}/reopen", json=WHY)).json()["fingerprint"] == odd
 
 
 @pytest.mark.parametrize("verb", ["resolve", "mute"])

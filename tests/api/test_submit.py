@@ -66,6 +66,7 @@ async def test_everything_is_stored(client: httpx.AsyncClient, conn: AsyncConnec
         "task_type": "maths",
         "metadata": {"order": {"id": 12}},
         "correlation_id": "req-1",
+        "dependency": "mail-host",
         "lock": "one",
         "queueing_lock": "two",
     }
@@ -82,6 +83,7 @@ async def test_everything_is_stored(client: httpx.AsyncClient, conn: AsyncConnec
         "task_type": "maths",
         "metadata": {"order": {"id": 12}},
         "correlation_id": "req-1",
+        "afresh_dependency": "mail-host",
         "lock": "one",
         "queueing_lock": "two",
     }.items() <= row.items()
@@ -148,6 +150,7 @@ async def test_queueing_lock(client: httpx.AsyncClient):
 async def test_arguments_are_kept_as_sent(client: httpx.AsyncClient, conn: AsyncConnection):
     """A task receives what was sent: no default is filled in, and text stays as it is."""
     args = {"text": "Zoë 🦀 'quoted' \\ \n", "number": 9007199254740993, "none": None, "nested": {"list": [1.5, True]}}
+    args["report"] = "somebody wrote [redacted] here"
     answer = (await client.post("/tasks/accept-anything", json={"args": args})).json()
     assert (await stored_job(conn, answer["job_id"]))["args"] == args
 
@@ -161,3 +164,12 @@ async def test_tasks(client: httpx.AsyncClient):
     assert shown["arguments"]["properties"]["name"] == {"maxLength": 20, "title": "Name", "type": "string"}
     assert listed["app.tasks.jokes.fetch_and_cache_joke"]["max_attempts"] == 6
     assert not listed["app.tasks.maintenance.retry_stalled_jobs"]["http"]
+
+
+async def test_policies_of_tasks(client: httpx.AsyncClient):
+    """A task says who decides about its failures, and shows the policy that is its own; the rest it relies on, too."""
+    joke = (await client.get("/tasks/fetch-joke")).json()
+    assert (joke["decided_by"], joke["depends_on"], joke["policy"]["max_retries"]) == ("policy", "joke-api", 5)
+    assert len(joke["policy"]["delays_seconds"]) == 5
+    greet = (await client.get("/tasks/greet")).json()
+    assert (greet["decided_by"], greet["policy"]) == ("failure type", None)
