@@ -13,6 +13,7 @@ from .evidence import (
     hints,
     http,
     names,
+    own_word,
     packages,
     python,
     smtp,
@@ -144,7 +145,7 @@ def judge(look: Look) -> Verdict | None:
         if verdict is not None:
             return _demoted(look, verdict)
     if by_class is None or by_class.strength is Strength.GENERIC:
-        return (cloud.read_symbolic(look) if look.tells else None) or _by_words(look) or by_class
+        return own_word.added((cloud.read_symbolic(look) if look.tells else None) or _by_words(look) or by_class, look)
     by_class = texts.refined(by_class, look)
     hint = hints.from_attributes(look) if look.tells and by_class.type is _T.TRANSIENT_RATE_LIMIT else None
     return _demoted(look, hints.applied(by_class, hint, wanted=None))
