@@ -11,6 +11,7 @@ from procrastinate import middleware
 from procrastinate.job_context import JobContext
 from procrastinate.tasks import Task
 
+from ..retry.markers import OverLimit
 from ..retry.policy import Fixed
 from .claim import Claimed
 from .connector import AfreshConnector
@@ -28,7 +29,7 @@ THREAD_GRACE = timedelta(seconds=60)
 """A thread that outlived its limit cannot be killed; its job's retry waits for it, but not longer than this."""
 
 
-class AttemptTimedOut(TimeoutError):  # noqa: N818  Reads as what happened.
+class AttemptTimedOut(OverLimit):
     """The attempt was still running at its time limit.
 
     Attributes:
@@ -55,6 +56,7 @@ class Prepared:
     is_async: bool
     timeout: timedelta
     max_retries: int | None
+    track_metrics: bool
     middlewares: tuple[Any, ...]
 
 
@@ -91,6 +93,7 @@ class Calls:
             is_async=is_async,
             timeout=self._app.engine.timeout_of(task),
             max_retries=tier.policy.max_retries if isinstance(tier, Fixed) else None,
+            track_metrics=tier.policy.track_metrics if isinstance(tier, Fixed) else True,
             middlewares=(*wide, *task.task_middleware),
         )
 
@@ -117,7 +120,7 @@ class Calls:
         try:
             async with timer:
                 return await self._awaited(prepared, claimed, context, worker)
-        except TimeoutError as error:
+        except Exception as error:  # Whatever the task makes of being cancelled at its limit.
             if timer.expired():
                 raise AttemptTimedOut(limit) from error
             raise

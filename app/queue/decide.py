@@ -141,7 +141,7 @@ def after_failure(
         max_wait=engine.settings.max_wait,
         around=around,
     )
-    if isinstance(exception, AttemptTimedOut) and isinstance(decision, Retry):
+    if isinstance(exception, AttemptTimedOut) and not isinstance(decision, DeadLetter):
         decision = _not_beside_its_thread(decision, exception, run.ended)
     return failure, decision
 
@@ -279,16 +279,16 @@ def _limits(run: Run) -> JobLimits:
     )
 
 
-def _not_beside_its_thread(retry: Retry, timed_out: AttemptTimedOut, now: datetime) -> Retry:
-    at = delayed_by_thread(retry.at, timed_out, now)
-    if at == retry.at:
-        return retry
+def _not_beside_its_thread(decision: Retry | Snooze, timed_out: AttemptTimedOut, now: datetime) -> Retry | Snooze:
+    at = delayed_by_thread(decision.at, timed_out, now)
+    if at == decision.at:
+        return decision
     step = Step(
         "thread",
         "its thread still runs and cannot be stopped → at most 60 s, or until it ends",
         {"delay_seconds": (at - now).total_seconds()},
     )
-    return retry._replace(at=at, delay=at - now, explanation=(*retry.explanation, step))
+    return decision._replace(at=at, delay=at - now, explanation=(*decision.explanation, step))
 
 
 def _unavailable(refusal: DependencyUnavailable) -> Failure:

@@ -242,4 +242,5 @@ def _attempt(claimed: Claimed, prepared: Prepared | None) -> telemetry.Attempt:
         claimed.job.queue,
         claimed.task_type or (prepared.options.task_type if prepared else None),
         claimed.correlation_id,
+        prepared.track_metrics if prepared else True,
     )

@@ -13,6 +13,7 @@ from .evidence import (
     hints,
     http,
     names,
+    own_word,
     packages,
     python,
     smtp,
@@ -20,9 +21,9 @@ from .evidence import (
     system,
     texts,
 )
-from .failure import FailureType
+from .failure import Effect, FailureType
 from .look import Look, exceptions_in
-from .markers import Permanent, RetryLater
+from .markers import OverLimit, Permanent, RetryLater
 from .rules import Rule, first_verdict
 from .verdict import Strength, Verdict
 
@@ -77,6 +78,11 @@ _RANK = (
 )  # fmt: skip
 _UNKNOWN = Verdict(type=_T.UNKNOWN, rule="unknown", detail="no rule matched", strength=Strength.GENERIC, confidence=0.2)
 
+_OVER_LIMIT = Verdict(
+    type=_T.TRANSIENT_TIMEOUT, rule="marker.OverLimit", detail="it was still running at its time limit",
+    effect=Effect.UNKNOWN,
+)  # fmt: skip
+
 
 class Finding(NamedTuple):
     """A verdict and the link it was read from."""
@@ -118,7 +124,7 @@ def _marked(link: Look) -> Verdict | None:
             type=exc.type, rule="marker.RetryLater", detail=type(exc).__name__, confidence=1.0, retryable=True,
             reason="requested", hint=wait,
         )  # fmt: skip
-    return None
+    return _OVER_LIMIT if isinstance(exc, OverLimit) and not link.implicit else None
 
 
 def _judged(links: list[Look], rules: tuple[Rule, ...]) -> list[Finding]:
@@ -144,7 +150,7 @@ def judge(look: Look) -> Verdict | None:
         if verdict is not None:
             return _demoted(look, verdict)
     if by_class is None or by_class.strength is Strength.GENERIC:
-        return (cloud.read_symbolic(look) if look.tells else None) or _by_words(look) or by_class
+        return own_word.added((cloud.read_symbolic(look) if look.tells else None) or _by_words(look) or by_class, look)
     by_class = texts.refined(by_class, look)
     hint = hints.from_attributes(look) if look.tells and by_class.type is _T.TRANSIENT_RATE_LIMIT else None
     return _demoted(look, hints.applied(by_class, hint, wanted=None))

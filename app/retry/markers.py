@@ -1,4 +1,4 @@
-"""Exceptions with which a task says itself what follows. They win over every reading of the failure."""
+"""Exceptions with which a task, or who runs it, says what happened. They win over every reading of the failure."""
 
 from datetime import timedelta
 
@@ -48,3 +48,7 @@ class Permanent(Exception):  # noqa: N818 - it is raised to decide, whatever the
     ) -> None:
         super().__init__(message)
         self.type = type
+
+
+class OverLimit(TimeoutError):  # noqa: N818 - it is what happened, whatever the code made of being stopped
+    """Code was still running at its time limit. Raised by whoever runs it, from what it raised when it was stopped."""

@@ -12,6 +12,7 @@ from procrastinate.retry import BaseRetryStrategy, RetryDecision, RetryStrategy
 from app.config import RetrySettings, WorkerSettings
 from app.queue.app import Afresh
 from app.queue.task import ExponentialBackoff, task
+from app.telemetry import AttemptStarted, Event
 
 from .conftest import OpenApp
 from .jobs import add, attempts, dead_letters, job, status
@@ -184,6 +185,20 @@ async def test_a_wrong_policy_is_told_where_it_is_written():
         ExponentialBackoff.from_env(max_retries=-1)
     with pytest.raises(TypeError):
         ExponentialBackoff.preset("api", retries=3)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+async def test_a_policy_says_whether_it_is_counted(queue_app: Afresh, events: list[Event], *, counted: bool):
+    """track_metrics of a task's policy is told with each of its attempts."""
+
+    @task(name="t", retry=ExponentialBackoff.preset("standard", track_metrics=counted))
+    async def succeeds() -> None:
+        pass
+
+    await succeeds.defer_async()
+    await work_off(queue_app)
+    (started,) = (event for event in events if isinstance(event, AttemptStarted))
+    assert started.attempt.track_metrics is counted
 
 
 async def test_the_options_of_a_job_rule(queue_app: Afresh, conn: Connection):

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -11,7 +11,10 @@ import pytest
 
 from app.config import RetrySettings
 from app.queue.app import Afresh
+from app.queue.call import AttemptTimedOut
+from app.queue.decide import _not_beside_its_thread
 from app.queue.task import ExponentialBackoff, task
+from app.retry.policy import Snooze, SnoozeReason
 
 from ..eventually import eventually
 from .conftest import OpenApp
@@ -21,6 +24,7 @@ from .workers import work_off, working
 pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 async def test_an_async_task_over_its_limit_is_cancelled(queue_app: Afresh, conn: Connection):
@@ -40,6 +44,24 @@ async def test_an_async_task_over_its_limit_is_cancelled(queue_app: Afresh, conn
     (row,) = await attempts(conn, job_id)
     assert (row["failure_type"], cancelled) == ("TRANSIENT_TIMEOUT", [True])
     assert row["message"] == "the attempt was still running after 0.03 s"
+
+
+@pytest.mark.parametrize("made_of_it", [PermissionError(13, "no"), ValueError("half a file")])
+async def test_what_a_task_makes_of_its_cancellation(queue_app: Afresh, conn: Connection, made_of_it: Exception):
+    """A task that turns its cancellation at the limit into another error has run out of time all the same."""
+
+    @task(name="slow", timeout=timedelta(milliseconds=30))
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as cancelled:
+            raise made_of_it from cancelled
+
+    job_id = await slow.defer_async()
+    await work_off(queue_app)
+    (row,) = await attempts(conn, job_id)
+    assert (row["failure_type"], row["decision"]) == ("TRANSIENT_TIMEOUT", "retry")
+    assert type(made_of_it).__name__ in row["traceback"]
 
 
 async def test_limits_by_name(open_app: OpenApp, conn: Connection):
@@ -150,6 +172,15 @@ async def test_a_thread_that_ends_just_after_its_limit_delays_nothing(queue_app:
         worker._executor._settle = settle_and_let_go
         job_id = await stuck_task.defer_async()
         await eventually(lambda: _is(conn, job_id, "succeeded"), within=3)
+
+
+async def test_a_snooze_waits_for_its_thread_too():
+    """A timed-out job that waits without cost, as for a breaker, does not run beside its thread either."""
+    timed_out = AttemptTimedOut(timedelta(seconds=1), asyncio.get_running_loop().create_future())
+    soon = Snooze(NOW + timedelta(seconds=5), timedelta(seconds=5), SnoozeReason.DEPENDENCY_OPEN, ())
+    later = _not_beside_its_thread(soon, timed_out, NOW)
+    assert later.at - NOW == later.delay == timedelta(seconds=60)
+    assert [step.name for step in later.explanation] == ["thread"]
 
 
 async def test_a_lock_waits_for_the_thread(queue_app: Afresh, conn: Connection):

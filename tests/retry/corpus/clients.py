@@ -35,13 +35,19 @@ _STATUSES: tuple[tuple[int, T, bool], ...] = (
     (520, T.EXTERNAL_API_DOWN, True), (529, T.EXTERNAL_API_DOWN, True),
 )  # fmt: skip
 
+_PATIENCE = 30.0
+"""Seconds for what is answered, refused or cut off: on a loaded machine that takes its time."""
+
+_QUICK = 0.03
+"""Seconds for those who never answer."""
+
 
 def _httpx(world: World, status: int, **query: str) -> None:
-    httpx.get(f"{world.http}/status/{status}?{urlencode(query)}").raise_for_status()
+    _httpx_get(f"{world.http}/status/{status}?{urlencode(query)}").raise_for_status()
 
 
 def _requests(world: World, status: int, **query: str) -> None:
-    requests.get(f"{world.http}/status/{status}?{urlencode(query)}", timeout=2).raise_for_status()
+    _requests_get(f"{world.http}/status/{status}?{urlencode(query)}").raise_for_status()
 
 
 async def _aiohttp(world: World, status: int, **query: str) -> None:
@@ -73,16 +79,17 @@ def _refused(client: Callable[[str], Any]) -> Callable[[World], Any]:
     return lambda world: client(f"http://127.0.0.1:{world.closed}/")
 
 
-def _silent(client: Callable[[str], Any]) -> Callable[[World], Any]:
-    return lambda world: client(f"http://127.0.0.1:{world.silent}/")
+def _silent(client: Callable[[str, float], Any]) -> Callable[[World], Any]:
+    return lambda world: client(f"http://127.0.0.1:{world.silent}/", _QUICK)
 
 
 def _at(path: str, client: Callable[[str], Any]) -> Callable[[World], Any]:
     return lambda world: client(f"{world.http}{path}")
 
 
-async def _aio_get(url: str) -> None:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.2)) as session, session.get(url) as answer:
+async def _aio_get(url: str, seconds: float = _PATIENCE) -> None:
+    limit = aiohttp.ClientTimeout(total=seconds)
+    async with aiohttp.ClientSession(timeout=limit) as session, session.get(url) as answer:
         await answer.read()
 
 
@@ -91,44 +98,44 @@ async def _aio_json(url: str) -> None:
         await answer.json()
 
 
-def _httpx_quick(url: str) -> Any:
-    return httpx.get(url, timeout=0.03)
+def _httpx_get(url: str, seconds: float = _PATIENCE) -> Any:
+    return httpx.get(url, timeout=seconds)
 
 
-def _requests_quick(url: str) -> Any:
-    return requests.get(url, timeout=0.03)
+def _requests_get(url: str, seconds: float = _PATIENCE) -> Any:
+    return requests.get(url, timeout=seconds)
 
 
-def _urllib3_quick(url: str) -> Any:
-    return urllib3.PoolManager().request("GET", url, timeout=0.03, retries=False)
+def _urllib3_get(url: str, seconds: float = _PATIENCE) -> Any:
+    return urllib3.PoolManager().request("GET", url, timeout=seconds, retries=False)
 
 
-def _urllib3_retrying(url: str) -> Any:
-    return urllib3.PoolManager().request("GET", url, timeout=0.03, retries=1)
+def _urllib3_retrying(url: str, seconds: float = _PATIENCE) -> Any:
+    return urllib3.PoolManager().request("GET", url, timeout=seconds, retries=1)
 
 
 _ROAD: tuple[tuple[T, str, str, Callable[[World], Any]], ...] = (
-    (T.TRANSIENT_NETWORK, "refused", "httpx", _refused(httpx.get)),
-    (T.TRANSIENT_NETWORK, "refused", "requests", _refused(_requests_quick)),
-    (T.TRANSIENT_NETWORK, "refused", "urllib3", _refused(_urllib3_quick)),
+    (T.TRANSIENT_NETWORK, "refused", "httpx", _refused(_httpx_get)),
+    (T.TRANSIENT_NETWORK, "refused", "requests", _refused(_requests_get)),
+    (T.TRANSIENT_NETWORK, "refused", "urllib3", _refused(_urllib3_get)),
     (T.TRANSIENT_NETWORK, "refused inside MaxRetryError", "urllib3", _refused(_urllib3_retrying)),
     (T.TRANSIENT_NETWORK, "refused", "aiohttp", _refused(_aio_get)),
-    (T.TRANSIENT_TIMEOUT, "no answer in time", "httpx", _silent(_httpx_quick)),
-    (T.TRANSIENT_TIMEOUT, "no answer in time", "requests", _silent(_requests_quick)),
-    (T.TRANSIENT_TIMEOUT, "no answer in time", "urllib3", _silent(_urllib3_quick)),
+    (T.TRANSIENT_TIMEOUT, "no answer in time", "httpx", _silent(_httpx_get)),
+    (T.TRANSIENT_TIMEOUT, "no answer in time", "requests", _silent(_requests_get)),
+    (T.TRANSIENT_TIMEOUT, "no answer in time", "urllib3", _silent(_urllib3_get)),
     (T.TRANSIENT_TIMEOUT, "no answer in time inside MaxRetryError", "urllib3", _silent(_urllib3_retrying)),
     (T.TRANSIENT_TIMEOUT, "no answer in time", "aiohttp", _silent(_aio_get)),
-    (T.TRANSIENT_NETWORK, "hung up", "httpx", _at("/drop", httpx.get)),
-    (T.TRANSIENT_NETWORK, "hung up", "requests", _at("/drop", _requests_quick)),
+    (T.TRANSIENT_NETWORK, "hung up", "httpx", _at("/drop", _httpx_get)),
+    (T.TRANSIENT_NETWORK, "hung up", "requests", _at("/drop", _requests_get)),
     (T.TRANSIENT_NETWORK, "hung up", "aiohttp", _at("/drop", _aio_get)),
-    (T.TRANSIENT_NETWORK, "truncated", "httpx", _at("/short", httpx.get)),
-    (T.TRANSIENT_NETWORK, "truncated", "requests", _at("/short", _requests_quick)),
+    (T.TRANSIENT_NETWORK, "truncated", "httpx", _at("/short", _httpx_get)),
+    (T.TRANSIENT_NETWORK, "truncated", "requests", _at("/short", _requests_get)),
     (T.TRANSIENT_NETWORK, "truncated", "aiohttp", _at("/short", _aio_get)),
-    (T.EXTERNAL_API_DOWN, "an error page instead of JSON", "httpx", _at("/html", lambda u: httpx.get(u).json())),
+    (T.EXTERNAL_API_DOWN, "an error page instead of JSON", "httpx", _at("/html", lambda u: _httpx_get(u).json())),
     (T.EXTERNAL_API_DOWN, "an error page instead of JSON", "requests", _at("/html",
-     lambda u: _requests_quick(u).json())),
+     lambda u: _requests_get(u).json())),
     (T.EXTERNAL_API_DOWN, "an error page instead of JSON", "aiohttp", _at("/html", _aio_json)),
-    (T.CONFIG_MISSING_SETTING, "a redirect to itself: the address is wrong", "requests", _at("/loop", _requests_quick)),
+    (T.CONFIG_MISSING_SETTING, "a redirect to itself: the address is wrong", "requests", _at("/loop", _requests_get)),
     (T.CONFIG_MISSING_SETTING, "a redirect to itself: the address is wrong", "httpx",
      _at("/loop", lambda u: httpx.get(u, follow_redirects=True))),
     (T.TRANSIENT_NETWORK, "no such host", "httpx", lambda _: httpx.get("http://nowhere.invalid/")),
