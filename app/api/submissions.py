@@ -68,7 +68,6 @@ class SubmitBody(BaseModel):
         description=f"A kind of work; {', '.join(TASK_TYPES)}, and those of the setting TASK_TYPES, bring a queue and "
         "a priority of their own.",
     )
-    dependency: Text | None = Field(None, description="What it relies on, in place of what its task relies on.")
     metadata: Metadata | None = Field(None, description="Anything to find it by; at most 16 KB.")
     correlation_id: Text | None = Field(None, description="Goes with it into every log line.")
     dependency: Text | None = Field(None, description="What it relies on, in place of what its task relies on.")
@@ -157,7 +156,6 @@ def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
         task_type=body.task_type,
         dependency=body.dependency,
         correlation_id=body.correlation_id or terms.correlation_id,
-        dependency=body.dependency,
         metadata=body.metadata or None,
         submitted_by=None if terms.caller == LOCAL else terms.caller.name,
     )
