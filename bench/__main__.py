@@ -10,7 +10,21 @@ from fnmatch import fnmatch
 
 from rich.console import Console
 
-from . import ceiling, classify, decide, deferral, failures, http, letters, memory, pickup, reads, report, speed
+from . import (
+    breakers,
+    ceiling,
+    classify,
+    decide,
+    deferral,
+    failures,
+    http,
+    letters,
+    memory,
+    pickup,
+    reads,
+    report,
+    speed,
+)
 from .bench import Bench
 from .row import Row
 from .scale import FULL, SHORT
@@ -27,6 +41,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "letters": letters.rows,
     "ceiling": ceiling.rows,
     "decide": decide.rows,
+    "breakers": breakers.rows,
     "classify": classify.rows,  # The last: it silences logging.
 }
 """What is measured, in the order of the table."""

@@ -48,7 +48,11 @@ def of_open_dependency(conn: psycopg.Connection, count: int) -> None:
         " SELECT 'default', 'noop', 'down' FROM generate_series(1, %s)",
         [count],
     )
-    conn.execute("INSERT INTO afresh.hold VALUES ('dependency', 'down', 'measured', 'bench')")
+    conn.execute(
+        "INSERT INTO afresh.breaker (name, state, generation, changed_at, until, probe_at, permits)"
+        " SELECT 'down', 'open', 1, now(), at, at, '[]' FROM (SELECT now() + interval '1 day') AS later (at)"
+    )
+    conn.execute("INSERT INTO afresh.hold VALUES ('dependency', 'down', 'measured', 'breaker', now(), 1)")
 
 
 def failures(conn: psycopg.Connection, count: int) -> None:

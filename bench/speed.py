@@ -47,6 +47,7 @@ OURS_10 = Case("ours c10", "ours", 10, 9_000, "ours")
 PLAIN_1 = Case("plain c1", "plain", 1, 600, "plain")
 OURS_1 = Case("ours c1", "ours", 1, 5_000, "ours")
 FAILING = Case("failing", "ours", 50, 4_000, "ours", "fail")
+RELYING = Case("relying", "ours", 50, 12_000, "ours", "relying")
 DEPENDENCY = Case("dependency", "ours", 50, 12_000, "dependency")
 PAUSED = Case("paused", "ours", 50, 12_000, "paused")
 
@@ -54,7 +55,7 @@ PAUSED = Case("paused", "ours", 50, 12_000, "paused")
 def rows(bench: Bench) -> Iterator[Row]:
     """Speed at three concurrencies, what crowds leave of it, failures, and CPU."""
     ahead = [Case(f"ahead {count}", "ours", 50, 12_000, f"ahead_{count}") for count in bench.scale.ahead]
-    cases = [PLAIN_50, OURS_50, FAILING, DEPENDENCY, PAUSED, *ahead, PLAIN_10, OURS_10, PLAIN_1, OURS_1]
+    cases = [PLAIN_50, OURS_50, RELYING, FAILING, DEPENDENCY, PAUSED, *ahead, PLAIN_10, OURS_10, PLAIN_1, OURS_1]
     _make_templates(bench)
     speed: dict[str, list[float]] = defaultdict(list)
     cpu: dict[str, list[float]] = defaultdict(list)
@@ -76,6 +77,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield against(OURS_1, PLAIN_1, 1.2, 1.6)
     for count, case in zip(bench.scale.ahead, ahead, strict=True):
         yield kept(f"speed kept with {plain(count)} jobs scheduled ahead", case)
+    yield kept("speed kept with a breaker and a budget to every job", RELYING, 0.95, 1.0)
     yield kept(f"speed kept behind {plain(bench.scale.held)} jobs of an open dependency", DEPENDENCY)
     yield kept(f"speed kept behind {plain(bench.scale.held)} jobs of a paused queue", PAUSED)
     yield kept("failing jobs/s, against successful ones", FAILING, 0.5, 0.7)

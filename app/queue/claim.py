@@ -122,7 +122,11 @@ class Claims:
         ids, claims = [each.job_id for each in claimed], [each.claim for each in claimed]
         async with connector.connection() as conn:
             cursor = await conn.execute(SQL["release_jobs"], {"ids": ids, "claims": claims, "worker": self.worker_id})
-            return {row[0] for row in await cursor.fetchall()}
+            kept = {row[0] for row in await cursor.fetchall()}
+        for each in claimed:
+            if each.call is not None and each.job_id not in kept:
+                self._app.dependencies.unused(each.call)
+        return kept
 
     async def _take_one(self) -> list[Claimed]:
         job = await JobManager.fetch_job(self._app.job_manager, self._queues, self.worker_id)

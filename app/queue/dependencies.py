@@ -111,10 +111,10 @@ _Word = _Probe | _Pause | _Unused | _Counted
 class Dependencies:
     """The dependencies as one process sees them."""
 
-    def __init__(self, app: "Afresh") -> None:
+    def __init__(self, app: "Afresh", snapshot: Snapshot | None = None) -> None:
         self._app = app
         self._known: dict[str, _Known] = {}
-        self._snapshot = Snapshot()
+        self._snapshot = snapshot or Snapshot()
         self._ahead_of_us = timedelta(0)
         self._untold: set[str] = set()
         self._streaks: set[str] = set()

@@ -280,9 +280,6 @@ class AfreshWorker(procrastinate_worker.Worker):
             for each, _ in unknown:
                 self._executor.give_back(each)
         self._ahead.extendleft(reversed([each for each in ahead if each[0].job_id in kept]))
-        for each, _ in ahead:
-            if each.call is not None and each.job_id not in kept and not unknown:
-                self.app.dependencies.unused(each.call)
         self._start_ahead()  # The last job that ran may have ended meanwhile, and found nothing to start.
 
     async def beat(self) -> None:

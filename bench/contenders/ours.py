@@ -9,13 +9,14 @@ from app.queue.task import task
 from app.tasks import dead_letters  # noqa: F401 - importing it declares the task that replays them.
 
 from .measure import main
-from .workload import TASKS
+from .workload import TASKS, noop
 
 
 def make() -> procrastinate.App:
     """The app. It has the workload's tasks and no others: what is periodic would run at its own times."""
     for name, function in TASKS.items():
         task(name=name)(function)
+    task(name="relying", slug="relying", depends_on="healthy")(noop)
     app = create(load_settings())
     app.import_paths = []
     return app
