@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -23,6 +24,8 @@ NAME = "joke-api"
 RULES = rules_from(default_policies())
 REFUSED = FailureType.TRANSIENT_NETWORK
 
+_numbers = count(1)
+
 
 class Service:
     """What the jobs call: it answers, or refuses every connection."""
@@ -43,7 +46,8 @@ def calling(service: Any, name: str = NAME, **options: Any) -> Any:
     async def call() -> None:
         await service()
 
-    return task(name="tests.call", slug="call", depends_on=name, **options)(call)
+    number = next(_numbers)  # A name is registered once, wherever else in this process the app is used.
+    return task(name=f"tests.call_{number}", slug=f"call-{number}", depends_on=name, **options)(call)
 
 
 @asynccontextmanager
