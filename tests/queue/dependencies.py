@@ -46,8 +46,13 @@ def calling(service: Any, name: str = NAME, **options: Any) -> Any:
     async def call() -> None:
         await service()
 
-    number = next(_numbers)  # A name is registered once, wherever else in this process the app is used.
-    return task(name=f"tests.call_{number}", slug=f"call-{number}", depends_on=name, **options)(call)
+    return registered(call, depends_on=name, **options)
+
+
+def registered(call: Any, **options: Any) -> Any:
+    """A task of a name that no other test has: wherever else in this process the app is used, it is there once."""
+    number = next(_numbers)
+    return task(name=f"tests.call_{number}", slug=f"call-{number}", **options)(call)
 
 
 @asynccontextmanager

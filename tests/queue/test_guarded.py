@@ -6,12 +6,11 @@ import psycopg
 import pytest
 
 from app.queue.guarded import DependencyUnavailable, guarded
-from app.queue.task import task
 from app.store import breakers
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import Service, calling, let_probes_go, open_breaker, state
+from .dependencies import Service, calling, let_probes_go, open_breaker, registered, state
 from .jobs import attempts, job, rows, status, value
 from .workers import working
 
@@ -28,7 +27,7 @@ def through_guard(service: Service) -> Any:
         async with guarded(HOST):
             await service()
 
-    return task(name="tests.guarded", slug="guarded")(call)
+    return registered(call)
 
 
 async def test_an_open_one_costs_no_attempt(open_app: OpenApp, conn: Connection):
@@ -55,7 +54,7 @@ async def test_its_failures_open_it(open_app: OpenApp, conn: Connection):
         async with guarded(HOST):
             await service()
 
-    both = task(name="tests.both", slug="both", depends_on="joke-api")(call)
+    both = registered(call, depends_on="joke-api")
     app = await open_app()
     await both.batch_defer_async(*[{} for _ in range(40)])
     async with working(app, concurrency=2):
@@ -86,7 +85,7 @@ async def test_a_task_may_go_on_without_it(open_app: OpenApp, conn: Connection):
         except DependencyUnavailable:
             return "cached"
 
-    patient = task(name="tests.patient", slug="patient")(call)
+    patient = registered(call)
     app = await open_app()
     await breakers.isolate(conn, HOST, actor="me", reason="why not")
     job_id = await patient.defer_async()
