@@ -5,11 +5,13 @@ Durable as in production: a benchmark with fsync off measures another program.
 
 import itertools
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -84,7 +86,11 @@ class BenchServer:
 
 @contextmanager
 def running_server() -> Iterator[BenchServer]:
-    """The server for one run of the benchmark; its data are thrown away at the end."""
+    """The server for one run of the benchmark; its data are thrown away at the end, also where SIGTERM is the end.
+
+    To be used in the main thread.
+    """
+    before = signal.signal(signal.SIGTERM, _leave)
     folder = Path(tempfile.mkdtemp(prefix="afresh-bench-"))
     folder.chmod(0o711)  # The account that serves root's Postgres has to reach its own folder below.
     try:
@@ -93,3 +99,8 @@ def running_server() -> Iterator[BenchServer]:
             yield BenchServer(server.conninfo())
     finally:
         shutil.rmtree(folder)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, _: Any) -> None:
+    sys.exit(128 + number)

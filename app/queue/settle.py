@@ -136,6 +136,8 @@ class Settler:
             group = list(self._flying.values())
             try:
                 await self._write(group)
+            except psycopg.errors.DeadlockDetected:  # Whoever it met is past it now.
+                self._put_back()
             except (psycopg.Error, TimeoutError) as error:
                 pause = min(LONGEST_PAUSE, 2 * pause or 0.05)
                 self._keep(error)

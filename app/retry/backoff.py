@@ -5,9 +5,9 @@ A jitter is a range, not a draw; the draw is made once, by `decide`, where it is
 """
 
 from enum import StrEnum
-from random import Random
 from typing import NamedTuple, assert_never
 
+from .draws import Chance
 from .words import duration
 
 
@@ -100,7 +100,7 @@ class Spread(NamedTuple):
 
 
 def spread(  # noqa: PLR0913  Numbers, so that this file knows no policy.
-    jitter: Jitter, seconds: float, *, retry: int, initial: float, cap: float, rng: Random
+    jitter: Jitter, seconds: float, *, retry: int, initial: float, cap: float, rng: Chance
 ) -> Spread:
     """Over what range a wait of `seconds` is spread; inside [0, cap] where `seconds` is.
 
@@ -124,7 +124,7 @@ def spread(  # noqa: PLR0913  Numbers, so that this file knows no policy.
             assert_never(jitter)
 
 
-def _wait_before(first: float, cap: float, retry: int, rng: Random) -> float:
+def _wait_before(first: float, cap: float, retry: int, rng: Chance) -> float:
     wait = first
     for _ in range(min(retry - 1, CHAIN_LINKS)):
         wait = rng.uniform(first, min(cap, 3 * wait))

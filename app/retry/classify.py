@@ -8,6 +8,7 @@ from .failure import Evidence, Failure, FailureType, Remediation
 from .fingerprint import fingerprint
 from .frames import frames_of, user_frames
 from .look import Look, Surroundings, facts_of_name, storable
+from .recall import Sighting
 from .rules import Rule
 from .taxonomy import REFINEMENTS, TAXONOMY
 from .verdict import Verdict
@@ -42,7 +43,9 @@ def classify(exc: BaseException, context: Context = _NOTHING) -> Failure:
     """What this exception means. Never raises, whatever the exception does."""
     try:
         around = Surroundings(context.task_name, context.now, context.retry_http_500)
-        return _classify(Look(exc, around=around), context)
+        look = Look(exc, around=around)
+        sighting = Sighting(look, context.rules, context.task_name, context.previous, context.retry_http_500)
+        return sighting.recall() or sighting.remember(_classify(look, context))
     except BaseException:  # noqa: BLE001 - total by promise: a failure must be recorded, however hostile or deep it is.
         return _gave_up(exc)
 

@@ -5,12 +5,12 @@ Pure and total: it draws from the `rng` it is given alone, and never raises over
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from random import Random
 from typing import assert_never
 
 from . import adapt
 from .circumstances import Circumstances
 from .draft import BY_TYPE, FIXED, Draft, Limit, bounds, past_deadline, waited_too_long
+from .draws import Chance, Draws
 from .failure import Failure, FailureType, Remediation
 from .policy import (
     ByType,
@@ -46,7 +46,7 @@ def decide(  # noqa: PLR0913  The whole case is in the arguments; nothing is loo
     tier: Tier,
     limits: JobLimits,
     now: datetime,
-    rng: Random,
+    rng: Chance,
     max_wait: timedelta = MAX_WAIT,
     around: Circumstances | None = None,
 ) -> Decision:
@@ -122,9 +122,9 @@ def snooze(  # noqa: PLR0913  As `decide`.
     return Snooze(at, delay, reason, (because, _SNOOZED))
 
 
-def rng_for(job_id: int, attempts: int) -> Random:
+def rng_for(job_id: int, attempts: int) -> Draws:
     """Randomness that belongs to one attempt of one job: a decision can be drawn again and come out the same."""
-    return Random(job_id << 24 ^ attempts)  # noqa: S311  Spreads load; guards no secret.
+    return Draws(job_id << 24 ^ attempts)
 
 
 def _foreign(failure: Failure, tier: Foreign, now: datetime) -> Decision:

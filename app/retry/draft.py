@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from math import ceil
-from random import Random
 from typing import NamedTuple
 
 from .backoff import Jitter, Spread, spread
 from .circumstances import Circumstances
+from .draws import Chance
 from .failure import Effect, Failure, FailureType
 from .policy import DeathCause, JobLimits, RetryPolicy, SnoozeReason, Step
 from .words import duration, ordinal
@@ -54,7 +54,7 @@ class Draft:
     limit: Limit
     limits: JobLimits
     now: datetime
-    rng: Random
+    rng: Chance
     max_wait: timedelta
     exempt: str | None = None
     waiting: SnoozeReason | None = None

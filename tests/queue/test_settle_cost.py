@@ -25,24 +25,33 @@ RUNNABLE = """
     INSERT INTO procrastinate_jobs (task_name, queue_name, lock)
     SELECT 't', 'q', 'l' || n FROM generate_series(1, 200) n
 """
+LETTERS = """
+    INSERT INTO afresh.dead_letter (job_id, cause, task_name, queue_name, priority, args, attempts, fingerprint,
+                                    first_died_at, died_at, died_as)
+    SELECT 1000000 + n, 'permanent', 't', 'q', 0, '{}', 1, 'f' || n, now(), now(), 1000000 + n
+    FROM generate_series(1, 20000) n
+"""
 DEFER = "INSERT INTO procrastinate_jobs (task_name, queue_name, lock) VALUES ('t', 'q', %s)"
 
 COUNT = 50
 ENOUGH = 60 * COUNT
 """Buffers for a settlement of 50: indexes, events and, of a failure, its record. Usual are 25 a job, of failures 53."""
+ENOUGH_FOR_DEATHS = 110 * COUNT
+"""Of failures that bury their jobs, half of them replays. Usual are 76 a job; one index walked over is 130 more."""
 
 
-@pytest.fixture(params=["never analyzed", "analyzed while empty"])
+@pytest.fixture(params=["never analyzed", "analyzed while empty", "vacuumed while empty"])
 def conn(request: pytest.FixtureRequest, server: Server, template: str) -> Iterator[Connection]:
     """A session that planned its statements while the database was empty; then it filled up."""
     name = f"afresh_settle_{os.getpid()}"
     with psycopg.connect(server.create(name, template=template), autocommit=True) as conn:
         if request.param != "never analyzed":
-            conn.execute("ANALYZE")
+            conn.execute("VACUUM (ANALYZE)" if "vacuum" in request.param else "ANALYZE")
         for _ in range(6):
             use(conn)
         with psycopg.connect(server.filler(name), autocommit=True) as filler:
             filler.execute(HISTORY)
+            filler.execute(LETTERS)
             filler.execute(RUNNABLE)
         yield conn
     server.drop(name)
@@ -51,11 +60,12 @@ def conn(request: pytest.FixtureRequest, server: Server, template: str) -> Itera
 def use(conn: Connection) -> None:
     """Defer, claim and settle, and leave nothing behind but plans."""
     with conn.transaction(force_rollback=True):
-        conn.execute(DEFER, [None])
-        conn.execute(DEFER, [None])
-        first, second = claimed(conn)
+        for _ in range(3):
+            conn.execute(DEFER, [None])
+        first, second, third = claimed(conn)
         successes(conn, [first])
         failures(conn, [second])
+        deaths(conn, [third])
 
 
 def claimed(conn: Connection) -> list[int]:
@@ -86,7 +96,7 @@ def successes(conn: Connection, ids: list[int]) -> int:
     return buffers(conn, call, [worker(conn), ids, [0] * len(ids), [1] * len(ids)])
 
 
-def failures(conn: Connection, ids: list[int]) -> int:
+def failures(conn: Connection, ids: list[int], **changes: Any) -> int:
     """Buffers for a settlement of failures that are tried again."""
     endings = [
         {
@@ -94,11 +104,17 @@ def failures(conn: Connection, ids: list[int]) -> int:
             "started_at": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T00:00:01Z", "decision": "retry",
             "next_run_at": "2100-01-01T00:00:00Z", "delay": 1.0, "failure_type": "UNKNOWN", "fingerprint": "f",
             "exception_type": "E", "message": "m", "explanation": [], "reason": "r",
-        }
+        } | changes
         for job_id in ids
     ]  # fmt: skip
     call = "SELECT * FROM afresh.settle_endings(%s, %s::jsonb)"
     return buffers(conn, call, [worker(conn), orjson.dumps(endings).decode()])
+
+
+def deaths(conn: Connection, ids: list[int]) -> int:
+    """Buffers for a settlement of failures that bury their jobs."""
+    ended = {"decision": "dead_letter", "status": "failed", "cause": "permanent", "next_run_at": None, "delay": None}
+    return failures(conn, ids, **ended)
 
 
 @pytest.mark.parametrize("settle", [successes, failures])
@@ -108,6 +124,16 @@ def test_old_plans_stay_good(conn: Connection, settle: Any):
     ids = claimed(conn)
     assert len(ids) == COUNT
     assert settle(conn, ids) < ENOUGH
+
+
+def test_deaths_walk_over_no_letters(conn: Connection):
+    """Jobs that die look for their letters by number, and among 20 000 find them at once; so do replays."""
+    deaths(conn, claimed(conn))
+    ids = claimed(conn)
+    conn.execute(
+        "UPDATE procrastinate_jobs SET afresh_letter = %s - id WHERE id = ANY (%s)", [1000 + max(ids), ids[:25]]
+    )
+    assert deaths(conn, ids) < ENOUGH_FOR_DEATHS
 
 
 @pytest.mark.parametrize("conn", ["never analyzed"], indirect=True)

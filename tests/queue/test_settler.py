@@ -15,6 +15,7 @@ from app.queue.storable import LARGEST_RESULT, encoded
 from app.telemetry import Attempt, AttemptAborted, AttemptSucceeded, Event, JobCoalesced, OwnershipLost
 
 from ..eventually import eventually
+from ..servers import Server
 from .jobs import add, attempts, claim, dead_letters, job, register, rows, settle_successes, status, value
 from .test_settle import buried, ending
 
@@ -202,6 +203,23 @@ async def test_a_backend_killed_in_between_costs_nothing(queue_app: Afresh, conn
     assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE attempts = 1") == 200
     assert await value(conn, "SELECT count(*) FROM afresh.attempt") == 100
     assert sum(isinstance(event, AttemptSucceeded) for event in events) == 200
+
+
+async def test_a_deadlock_is_no_outage(queue_app: Afresh, conn: Connection, server: Server, events: list[Event]):
+    """A settlement that met somebody head on is written again at once; nobody is told that the database is lost."""
+    ids, worker = await claimed(conn, 2)
+    # Who may set how long it waits before it looks for a deadlock: the settlement looks first, and is the one to end.
+    patient = await psycopg.AsyncConnection.connect(server.filler(conn.info.dbname))
+    async with patient as other, writing(queue_app, worker) as settler:
+        await other.execute("SET deadlock_timeout = '5s'")
+        await other.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", [ids[1]])
+        for job_id in ids:
+            settler.add(settlement(job_id, ending(job_id)))
+        await eventually(lambda: _someone_waits(conn))
+        await other.execute("UPDATE procrastinate_jobs SET priority = 7 WHERE id = %s", [ids[0]])
+        await other.commit()
+    assert [await status(conn, each) for each in ids] == ["todo", "todo"]
+    assert [type(each) for each in events] == [AttemptSucceeded] * 2
 
 
 async def test_a_lost_job_is_told_as_lost(queue_app: Afresh, conn: Connection, events: list[Event]):

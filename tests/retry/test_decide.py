@@ -1,3 +1,4 @@
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any
@@ -318,14 +319,24 @@ def test_any_time_a_foreign_strategy_names(at: datetime, seconds: float):
 
 def test_drawn_again_it_is_the_same():
     """The same job and attempt draw the same decision; another job draws another."""
-    waits = [wait(decided(a_failure(), by_type(), seed=rng_for(job, 1).getrandbits(64))) for job in (7, 7, 8)]
+    waits = [wait(decided(a_failure(), by_type(), seed=hash(rng_for(job, 1).uniform(0, 1)))) for job in (7, 7, 8)]
     assert waits[0] == waits[1] != waits[2]
 
 
 def test_seeds_do_not_meet():
     """Jobs beside each other, and attempts of one job, draw apart."""
-    draws = {rng_for(job, attempts).random() for job in range(200) for attempts in range(20)}
+    draws = {rng_for(job, attempts).uniform(0, 1) for job in range(200) for attempts in range(20)}
     assert len(draws) == 200 * 20
+
+
+def test_draws_are_even():
+    """What the jobs of an outage draw lies evenly over the range, the first draw and the second."""
+    for at in (0, 1):
+        tenths = Counter(
+            int([rng.uniform(5, 15) for _ in range(2)][at]) for rng in map(rng_for, range(10_000), [0] * 10_000)
+        )
+        assert set(tenths) == set(range(5, 15))
+        assert max(tenths.values()) - min(tenths.values()) < 250
 
 
 def test_what_is_recorded_is_what_is_scheduled():
