@@ -156,18 +156,17 @@ async def _hand_in(
     on_conflict: Literal["fail", "skip"],
 ) -> Batch | Claimed:
     ready = Counter(each.queue for each in wanted if each.run_at is None or each.run_at <= terms.now)
+    actor, task_name = terms.caller.name, wanted[0].task_name
     try:
-        for name, jobs in ready.items():
-            await queue.backpressure.admit(name, jobs)
+        async with queue.backpressure.room(ready), queue.connection() as conn:
+            return await submit_batch(
+                conn, wanted, task_name=task_name, actor=actor, on_conflict=on_conflict, claim=claim
+            )
     except QueueFull:
         async with queue.connection() as conn:
             if claim and (first := await repeated(conn, claim)):
                 return first
         raise
-    async with queue.connection() as conn:
-        return await submit_batch(
-            conn, wanted, task_name=wanted[0].task_name, actor=terms.caller.name, on_conflict=on_conflict, claim=claim
-        )
 
 
 async def _as_it_was(queue: Afresh, first: Claimed) -> Batch:

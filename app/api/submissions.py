@@ -177,14 +177,13 @@ async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, now: d
         JobGone: The key's job is not kept any more.
     """
     try:
-        if not _is_later(wanted, now):
-            await queue.backpressure.admit(wanted.queue)
+        ready = {} if _is_later(wanted, now) else {wanted.queue: 1}
+        async with queue.backpressure.room(ready), queue.connection() as conn:
+            made = await submit_once(conn, wanted, claim) if claim else await submit(conn, wanted)
     except QueueFull:
         if claim is None or (first := await _first_of(queue, claim)) is None:
             raise
         return await _as_it_is(queue, first)
-    async with queue.connection() as conn:
-        made = await submit_once(conn, wanted, claim) if claim else await submit(conn, wanted)
     if isinstance(made, Claimed):
         return await _as_it_is(queue, made)
     return Answer(_submitted(made, wanted, now))
