@@ -316,9 +316,12 @@ BEGIN
     SELECT min(id), max(id) + 1 FROM procrastinate_jobs INTO v_low, v_high;
     WHILE v_low < v_high LOOP
         v_middle := v_low + (v_high - v_low) / 2;
-        SELECT j.id, e.at
-        FROM procrastinate_jobs j JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
-        WHERE j.id >= v_middle AND j.id < v_high
+        SELECT j.id, made.at
+        FROM procrastinate_jobs j
+        CROSS JOIN LATERAL (
+            SELECT min(e.at) AS at FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'deferred' OFFSET 0
+        ) made
+        WHERE j.id >= v_middle AND j.id < v_high AND made.at IS NOT NULL
         ORDER BY j.id LIMIT 1
         INTO v_job, v_made;
         IF v_job IS NULL OR v_made >= p_at THEN
@@ -953,10 +956,6 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.state_statuses(p_state text) RETURNS public.procrastinate_job_status[]
-    LANGUAGE sql IMMUTABLE
-    RETURN CASE WHEN (p_state = ANY (ARRAY['ready'::text, 'scheduled'::text, 'retrying'::text])) THEN ARRAY['todo'::public.procrastinate_job_status] WHEN (p_state = 'running'::text) THEN ARRAY['doing'::public.procrastinate_job_status] WHEN (p_state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'aborted'::text])) THEN ARRAY[(p_state)::public.procrastinate_job_status] ELSE ARRAY[]::public.procrastinate_job_status[] END;
-
 CREATE FUNCTION afresh.write_progress(p_worker bigint, p_reports jsonb) RETURNS void
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -1583,11 +1582,11 @@ CREATE VIEW afresh.jobs AS
               WHERE ((r_1.lock = j.lock) AND ((r_1.status = 'doing'::public.procrastinate_job_status) OR ((r_1.status = 'todo'::public.procrastinate_job_status) AND ((r_1.priority > j.priority) OR ((r_1.priority = j.priority) AND (r_1.id < j.id)))))))) THEN 'lock'::text
             ELSE NULL::text
         END AS waiting_for,
-    created.at AS created_at,
+    times.created_at,
     j.scheduled_at,
-    started.at AS started_at,
+    times.started_at,
         CASE
-            WHEN (j.status = ANY (ARRAY['succeeded'::public.procrastinate_job_status, 'failed'::public.procrastinate_job_status, 'cancelled'::public.procrastinate_job_status, 'aborted'::public.procrastinate_job_status])) THEN ended.at
+            WHEN (j.status = ANY (ARRAY['succeeded'::public.procrastinate_job_status, 'failed'::public.procrastinate_job_status, 'cancelled'::public.procrastinate_job_status, 'aborted'::public.procrastinate_job_status])) THEN times.ended_at
             ELSE NULL::timestamp with time zone
         END AS ended_at,
     j.lock,
@@ -1615,26 +1614,16 @@ CREATE VIEW afresh.jobs AS
     last.failure_type AS last_failure_type,
     last.reason AS last_reason,
     last.ended_at AS last_failed_at
-   FROM ((((((((public.procrastinate_jobs j
+   FROM ((((((public.procrastinate_jobs j
      LEFT JOIN afresh.job_option o ON ((o.job_id = j.id)))
      LEFT JOIN afresh.result r ON ((r.job_id = j.id)))
      LEFT JOIN afresh.rescue rs ON ((rs.job_id = j.id)))
      LEFT JOIN afresh.task_dependency relies ON ((relies.task_name = (j.task_name)::text)))
-     LEFT JOIN LATERAL ( SELECT e.at
+     CROSS JOIN LATERAL ( SELECT min(e.at) FILTER (WHERE (e.type = 'deferred'::public.procrastinate_job_event_type)) AS created_at,
+            max(e.at) FILTER (WHERE (e.type = 'started'::public.procrastinate_job_event_type)) AS started_at,
+            max(e.at) FILTER (WHERE (e.type = ANY (ARRAY['succeeded'::public.procrastinate_job_event_type, 'failed'::public.procrastinate_job_event_type, 'cancelled'::public.procrastinate_job_event_type, 'aborted'::public.procrastinate_job_event_type]))) AS ended_at
            FROM public.procrastinate_events e
-          WHERE ((e.job_id = j.id) AND (e.type = 'deferred'::public.procrastinate_job_event_type))
-          ORDER BY e.id
-         LIMIT 1) created ON (true))
-     LEFT JOIN LATERAL ( SELECT e.at
-           FROM public.procrastinate_events e
-          WHERE ((e.job_id = j.id) AND (e.type = 'started'::public.procrastinate_job_event_type))
-          ORDER BY e.id DESC
-         LIMIT 1) started ON (true))
-     LEFT JOIN LATERAL ( SELECT e.at
-           FROM public.procrastinate_events e
-          WHERE ((e.job_id = j.id) AND (e.type = ANY (ARRAY['succeeded'::public.procrastinate_job_event_type, 'failed'::public.procrastinate_job_event_type, 'cancelled'::public.procrastinate_job_event_type, 'aborted'::public.procrastinate_job_event_type])))
-          ORDER BY e.id DESC
-         LIMIT 1) ended ON (true))
+          WHERE (e.job_id = j.id)) times)
      LEFT JOIN LATERAL ( SELECT a.job_id,
             a.exception_type,
             a.message,
@@ -1847,7 +1836,7 @@ ALTER TABLE procrastinate_jobs ADD COLUMN afresh_letter bigint;
 CREATE INDEX afresh_jobs_due_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), scheduled_at, id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NOT NULL));
 CREATE INDEX afresh_jobs_lock_idx ON public.procrastinate_jobs USING btree (lock, ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (lock IS NOT NULL));
 CREATE INDEX afresh_jobs_ready_idx ON public.procrastinate_jobs USING btree (queue_name, task_name, COALESCE(afresh_dependency, ''::text), ((lock IS NOT NULL)), ((- priority)), id) WHERE ((status = 'todo'::procrastinate_job_status) AND (scheduled_at IS NULL));
-CREATE INDEX afresh_jobs_unsuccessful_idx ON public.procrastinate_jobs USING btree (id) WHERE (status = ANY (ARRAY['failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status]));
+CREATE INDEX afresh_jobs_unsuccessful_idx ON public.procrastinate_jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status]));
 CREATE TRIGGER afresh_follow_replay AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((new.afresh_letter IS NOT NULL) AND (new.status = ANY (ARRAY['succeeded'::procrastinate_job_status, 'failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status])))) EXECUTE FUNCTION follow_replay();
 CREATE TRIGGER afresh_follow_replay_gone AFTER DELETE ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.afresh_letter IS NOT NULL) AND (old.status = ANY (ARRAY['todo'::procrastinate_job_status, 'doing'::procrastinate_job_status])))) EXECUTE FUNCTION follow_replay();
 CREATE TRIGGER afresh_follow_revival AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'failed'::procrastinate_job_status) AND (new.status = 'todo'::procrastinate_job_status))) EXECUTE FUNCTION follow_revival();

@@ -23,6 +23,12 @@ FILTERS: LiteralString = "/* filters */"
 SEARCHES: LiteralString = "/* searched */"
 """Likewise, where conditions go that no index serves."""
 
+FEW = 1_000
+"""Rows that are sorted for a page. Where there are more, the planner may as well walk through the list in its order."""
+
+SORTED: LiteralString = "/* few */"
+"""Where a page's order is hidden from the planner if few rows fit: it would look for them among all there are."""
+
 Row = dict[str, Any]
 
 
@@ -97,9 +103,12 @@ async def fetch_page(conn: AsyncConnection[Any], listing: Listing, chosen: Mappi
     """Return one page and the total of what the filters let through. Filters that are None let everything through."""
     if listing.is_search(chosen):
         return await _search_page(conn, listing, chosen, part)
-    given = {**chosen, "before": part.before, "limit": part.limit + 1, "offset": part.offset}
-    items = await fetch(conn, listing.text(listing.page, chosen), given)
     total, exact = await fetch_total(conn, listing, chosen)
+    if total == 0:
+        return Page([], total, exact, None)
+    given = {**chosen, "before": part.before, "limit": part.limit + 1, "offset": part.offset}
+    query = listing.text(listing.page, chosen)
+    items = await fetch(conn, query.replace(SORTED, "+ 0") if total <= FEW else query, given)
     more = len(items) > part.limit
     items = items[: part.limit]
     return Page(items, total, exact, items[-1][listing.key] if more else None)

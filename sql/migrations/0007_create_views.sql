@@ -12,16 +12,6 @@ RETURN CASE
     WHEN p_status IN ('doing', 'aborting') THEN 'running'
     ELSE p_status::text END;
 
--- The statuses in which a job can have a state, so that a search by state can begin with a partial index. No job is
--- 'aborting' since Procrastinate 3.0.
-CREATE FUNCTION afresh.state_statuses(p_state text) RETURNS procrastinate_job_status[]
-LANGUAGE sql IMMUTABLE
-RETURN CASE
-    WHEN p_state IN ('ready', 'scheduled', 'retrying') THEN ARRAY['todo'::procrastinate_job_status]
-    WHEN p_state = 'running' THEN ARRAY['doing'::procrastinate_job_status]
-    WHEN p_state IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN ARRAY[p_state::procrastinate_job_status]
-    ELSE ARRAY[]::procrastinate_job_status[] END;
-
 -- An id before which no job was made at p_at or later. Ids and times of creation rise together, save for transactions
 -- that were open for long; the caller leaves room for those. A search by halves, so that no index of times is needed.
 CREATE FUNCTION afresh.first_job_since(p_at timestamptz) RETURNS bigint
@@ -40,9 +30,12 @@ BEGIN
     SELECT min(id), max(id) + 1 FROM procrastinate_jobs INTO v_low, v_high;
     WHILE v_low < v_high LOOP
         v_middle := v_low + (v_high - v_low) / 2;
-        SELECT j.id, e.at
-        FROM procrastinate_jobs j JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
-        WHERE j.id >= v_middle AND j.id < v_high
+        SELECT j.id, made.at
+        FROM procrastinate_jobs j
+        CROSS JOIN LATERAL (
+            SELECT min(e.at) AS at FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'deferred' OFFSET 0
+        ) made
+        WHERE j.id >= v_middle AND j.id < v_high AND made.at IS NOT NULL
         ORDER BY j.id LIMIT 1
         INTO v_job, v_made;
         IF v_job IS NULL OR v_made >= p_at THEN
@@ -88,8 +81,8 @@ SELECT j.id, j.task_name, j.queue_name, j.status::text AS status,
                              r.status = 'doing' OR r.status = 'todo'
                              AND (r.priority > j.priority OR r.priority = j.priority AND r.id < j.id))) THEN 'lock'
        END AS waiting_for,
-       created.at AS created_at, j.scheduled_at, started.at AS started_at,
-       CASE WHEN j.status IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN ended.at END AS ended_at,
+       times.created_at, j.scheduled_at, times.started_at,
+       CASE WHEN j.status IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN times.ended_at END AS ended_at,
        j.lock, j.queueing_lock, j.afresh_dependency AS dependency, j.args, j.abort_requested, j.worker_id,
        o.task_type, o.correlation_id, coalesce(o.metadata, '{}') AS metadata, o.submitted_by, o.batch_id, o.replay_of,
        (SELECT max(x.job_id) FROM afresh.job_option x WHERE x.replay_of = j.id) AS replayed_as,
@@ -102,16 +95,14 @@ LEFT JOIN afresh.job_option o ON o.job_id = j.id
 LEFT JOIN afresh.result r ON r.job_id = j.id
 LEFT JOIN afresh.rescue rs ON rs.job_id = j.id
 LEFT JOIN afresh.task_dependency relies ON relies.task_name = j.task_name
-LEFT JOIN LATERAL (
-    SELECT e.at FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'deferred' ORDER BY e.id LIMIT 1
-) created ON true
-LEFT JOIN LATERAL (
-    SELECT e.at FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'started' ORDER BY e.id DESC LIMIT 1
-) started ON true
-LEFT JOIN LATERAL (
-    SELECT e.at FROM procrastinate_events e
-    WHERE e.job_id = j.id AND e.type IN ('succeeded', 'failed', 'cancelled', 'aborted') ORDER BY e.id DESC LIMIT 1
-) ended ON true
+-- All events of the job at once. One ORDER BY ... LIMIT 1 for each kind would invite the planner, where it has no
+-- statistics yet, to walk over all events there are in the order of their ids.
+CROSS JOIN LATERAL (
+    SELECT min(e.at) FILTER (WHERE e.type = 'deferred') AS created_at,
+           max(e.at) FILTER (WHERE e.type = 'started') AS started_at,
+           max(e.at) FILTER (WHERE e.type IN ('succeeded', 'failed', 'cancelled', 'aborted')) AS ended_at
+    FROM procrastinate_events e WHERE e.job_id = j.id
+) times
 LEFT JOIN LATERAL (
     SELECT a.job_id, a.exception_type, a.message, a.failure_type, a.reason, a.ended_at
     FROM afresh.attempt a WHERE a.job_id = j.id AND a.failure_type IS NOT NULL ORDER BY a.id DESC LIMIT 1

@@ -28,7 +28,7 @@ WITH page AS MATERIALIZED (
     FROM procrastinate_jobs j
     WHERE (%(before)s::bigint IS NULL OR j.id < %(before)s::bigint)
     /* filters */
-    ORDER BY j.id DESC
+    ORDER BY j.id /* few */ DESC
     LIMIT %(limit)s::integer OFFSET %(offset)s::integer
 )
 SELECT v.id AS job_id, v.task_name, v.queue_name AS queue, v.status, v.state, v.waiting_for, v.priority, v.attempts,

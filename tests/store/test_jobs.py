@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from app.store.batches import SQL as SQL_BATCHES
 from app.store.jobs import LISTING, SQL, JobFilter, list_attempts, list_jobs
-from app.store.paging import SEARCHED
+from app.store.paging import SEARCHED, SORTED
 from app.store.queues import SQL as SQL_QUEUES
 from app.store.queues import list_queues
 
@@ -21,8 +21,13 @@ LATER = datetime.now(UTC) + timedelta(hours=12)
 
 
 @pytest.fixture
-async def crowded(conn: AsyncConnection) -> AsyncConnection:
-    """A database where 1 job in 100 waits, 1 in 1,000 failed, none is cancelled, and all others succeeded."""
+async def loaded(conn: AsyncConnection) -> AsyncConnection:
+    """A database where 1 job in 100 waits, 1 in 1,000 failed, none is cancelled, and all others succeeded.
+
+    They came at once: the planner knows nothing of them yet.
+    """
+    for table in ("procrastinate_jobs", "procrastinate_events", "afresh.job_option"):
+        await conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     await conn.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
     await conn.execute(
         "INSERT INTO procrastinate_jobs (queue_name, task_name, attempts, status) SELECT 'q', 't', 1, CASE "
@@ -38,8 +43,14 @@ async def crowded(conn: AsyncConnection) -> AsyncConnection:
         "INSERT INTO afresh.job_option (job_id, batch_id, correlation_id, metadata, replay_of) "
         "SELECT id, id / 20, 'c' || id, jsonb_build_object('n', id), nullif(id - 1, 0) FROM procrastinate_jobs"
     )
-    await conn.execute("ANALYZE")
     return conn
+
+
+@pytest.fixture
+async def crowded(loaded: AsyncConnection) -> AsyncConnection:
+    """The same a minute later."""
+    await loaded.execute("ANALYZE")
+    return loaded
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -71,6 +82,33 @@ async def rows_of_page(conn: AsyncConnection, chosen: JobFilter, before: int | N
 async def test_a_page(crowded: AsyncConnection, state: str | None):
     """A page is found without a walk over the table, also where few jobs are of the state that is asked for."""
     assert await rows_of_page(crowded, JobFilter(state=state)) < JOBS / 20
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        JobFilter(),
+        JobFilter(state="failed"),
+        JobFilter(state="retrying"),
+        JobFilter(created_from=LATER),
+        JobFilter(created_to=datetime(2020, 1, 1, tzinfo=UTC)),
+    ],
+    ids=lambda chosen: str({name: value for name, value in asdict(chosen).items() if value}),
+)
+async def test_a_page_without_statistics(loaded: AsyncConnection, chosen: JobFilter):
+    """A page is found without a walk over the table or its events also where the planner has to guess."""
+    assert await rows_of_page(loaded, chosen) < JOBS / 20
+
+
+async def test_few_of_a_queue(crowded: AsyncConnection):
+    """Few jobs of a queue are found without a walk over those that wait in others; none, without a page."""
+    await crowded.execute("UPDATE procrastinate_jobs SET queue_name = 'r' WHERE id IN (1, 1001)")
+    chosen = JobFilter(state="ready", queue="r")
+    given = chosen.parameters()
+    query = LISTING.text(LISTING.page, given).replace(SORTED, "+ 0")
+    assert await rows_touched(crowded, query, given | {"before": None, "limit": 51, "offset": 0}) <= JOBS / 200
+    page = await list_jobs(crowded, chosen, limit=10)
+    assert ([row["job_id"] for row in page.items], page.total) == ([1001, 1], 2)
 
 
 async def test_a_page_far_down(crowded: AsyncConnection):
