@@ -15,9 +15,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.cli.joke_server import JokeServer
+from app.config import read_settings
+from app.queue.decide import engine
 from app.queue.submit import Submission, submit
+from app.retry.backoff import Backoff
+from app.retry.failure import FailureType
 from app.retry.policy import RetryPolicy
-from app.retry.presets import default_policies
+from app.retry.presets import COMPLEX, CRITICAL, LIGHTWEIGHT, STANDARD, default_policies
 from app.retry.taxonomy import TAXONOMY
 from app.retry.words import duration
 
@@ -124,6 +128,44 @@ def test_the_commands_about_failures(arguments: str):
     assert run.returncode == 0
 
 
+def python_blocks(page: str) -> list[str]:
+    """What a page shows as Python."""
+    return re.findall(r"^```python\n(.*?)^```", (GUIDE / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("code", python_blocks("failures.md"))
+def test_the_code_about_failures_runs(code: str):
+    """The tasks and rules that the guide to failures shows can be declared as they stand."""
+    run = subprocess.run([sys.executable, "-c", code], cwd=GUIDE.parents[1], timeout=60, check=False)
+    assert run.returncode == 0
+
+
+def test_the_settings_about_failures(monkeypatch: pytest.MonkeyPatch):
+    """The settings that the guide to failures shows are read, and change what it says."""
+    text = (GUIDE / "failures.md").read_text(encoding="utf-8")
+    prefix = ""
+    for name, value in re.findall(r"`([A-Z0-9_]+)=([\w.=]+)`", text):
+        prefix = name.rpartition("__")[0] if name.startswith("POLICY__") else prefix
+        monkeypatch.setenv(prefix + name if name.startswith("__") else name, value)
+    made = engine(read_settings())
+    policy = made.by_type.policies[FailureType.TRANSIENT_NETWORK]
+    told = (policy.max_retries, policy.initial_seconds, policy.backoff, policy.max_seconds)
+    assert told == (6, 10, Backoff.LINEAR, 3600)
+    assert [(rule.name, rule.type) for rule in made.rules] == [
+        ("mycompany.errors.Busy", FailureType.TRANSIENT_RESOURCE)
+    ]
+    assert made.settings.http_500
+
+
+def test_the_presets():
+    """The guide names each preset with its first wait and its retries."""
+    text = " ".join((GUIDE / "failures.md").read_text(encoding="utf-8").split())
+    first, *others = (LIGHTWEIGHT, STANDARD, COMPLEX, CRITICAL)
+    told = [f"`{first.name}` (first wait {duration(first.initial_seconds)}, {first.max_retries} retries)"]
+    told += [f"`{each.name}` ({duration(each.initial_seconds)}, {each.max_retries})" for each in others]
+    assert f"Presets: {', '.join(told)}, `api` (from the environment)." in text
+
+
 @pytest.mark.anyio
 async def test_the_commands_about_dead_letters(anyio_backend: str, database_url: str, tmp_path: Path):  # noqa: ARG001 - it makes the test async
     """What the page for the night shows, by curl and at the command line, works as it stands, in its order."""
@@ -145,7 +187,7 @@ async def test_the_commands_about_dead_letters(anyio_backend: str, database_url:
 @pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.name)
 def test_the_code_is_python(page: Path):
     """What the guide shows as Python is Python."""
-    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+    for code in python_blocks(page.name):
         compile(code, page.name, "exec")
 
 

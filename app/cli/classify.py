@@ -1,6 +1,6 @@
 """`classify`: what the engine would make of an error, without there being one."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,14 +24,15 @@ def classify(
     task: Annotated[str | None, typer.Option("--task", help="Decide as for this task; by default, by type.")] = None,
 ) -> None:
     """Say what an error would be taken for, and what would follow: the delays before each retry."""
-    from ..config import load_settings
-    from ..queue.decide import describe, engine
+    from ..queue.app import app
+    from ..queue.decide import describe
+    from .policies import load_tasks
 
-    rules = engine(load_settings())
     with told_in_one_line():
-        tier = _tier_of(task) if task else None
+        tasks = load_tasks(app)  # Their modules have rules of their own, and load the libraries they use.
+        tier = _tier_of(task, tasks, app.engine) if task else None
     failure, decisions = describe(
-        rules,
+        app.engine,
         exception_type=exception,
         message=message,
         status=status,
@@ -40,23 +41,19 @@ def classify(
         tier=tier,
         most=MOST_SHOWN + 1,
     )
-    _show(failure, decisions, rules)
+    _show(failure, decisions, app.engine)
 
 
-def _tier_of(name: str) -> "Tier":
-    from ..queue.app import app
-    from .policies import load_tasks
-
-    tasks = load_tasks(app)
+def _tier_of(name: str, tasks: list[Any], rules: "Engine") -> "Tier":
     from ..queue.task import options_of
 
     found = next((each for each in tasks if name in {each.name, *each.aliases, options_of(each).slug}), None)
     if found is None:
         raise Refusal(f"no task is called {name}; `afresh policies` lists them")
-    tier = app.engine.tier_of(found)
+    tier = rules.tier_of(found)
     if tier is None:
         raise Refusal(f"{name} has a retry strategy of its own, which answers to real exceptions only")
-    return tier  # type: ignore[no-any-return]  # The app is made by the module when it is asked for.
+    return tier
 
 
 def _show(failure: "Failure", decisions: "list[Decision]", rules: "Engine") -> None:

@@ -15,6 +15,7 @@ from ..retry.backoff import Jitter
 from ..retry.circumstances import Circumstances
 from ..retry.classify import Context, classify, from_description
 from ..retry.decide import decide, rng_for, snooze
+from ..retry.described import as_described
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
 from ..retry.policy import (
     ByType,
@@ -191,20 +192,25 @@ def describe(  # noqa: PLR0913  A description has four parts, and each may be mi
     """
     rules = (*book.rules, *engine.rules)
     context = Context(retry_http_500=engine.settings.http_500, rules=rules, task_name=task_name)
-    failure = from_description(
-        exception_type=exception_type, message=message, status=status, sqlstate=sqlstate, context=context
+    error = as_described(exception_type or "", message, status=status, sqlstate=sqlstate)
+    failure = (
+        classify(error, context)
+        if error is not None
+        else from_description(
+            exception_type=exception_type, message=message, status=status, sqlstate=sqlstate, context=context
+        )
     )
-    following = _following(failure, _steady(tier or engine.by_type), engine.settings.max_wait)
+    following = _following(failure, error, _steady(tier or engine.by_type), engine.settings.max_wait)
     return failure, list(islice(following, most))
 
 
-def _following(failure: Failure, tier: Tier, max_wait: timedelta) -> Iterator[Decision]:
+def _following(failure: Failure, error: BaseException | None, tier: Tier, max_wait: timedelta) -> Iterator[Decision]:
     """What follows each failure of this kind in a row, until the job is buried."""
     attempts, waited, now = 0, dict.fromkeys(SnoozeReason, timedelta(0)), datetime.now(UTC)
     while True:
         limits, rng = JobLimits(waited=waited), Random(attempts)  # noqa: S311  Spreads load; guards no secret.
         decision = decide(
-            failure, None, attempts=attempts, tier=tier, limits=limits, now=now, rng=rng, max_wait=max_wait
+            failure, error, attempts=attempts, tier=tier, limits=limits, now=now, rng=rng, max_wait=max_wait
         )
         yield decision
         match decision:

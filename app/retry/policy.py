@@ -87,7 +87,7 @@ class RetryPolicy:
     """How often to retry, and how long to wait before each retry.
 
     Attributes:
-        name: What the explanation calls it.
+        name: What lists of policies call it.
         max_retries: Retries after the first attempt; 0 is one attempt, None is no limit.
         backoff: The curve of the waits.
         initial_delay: The first wait.

@@ -16,8 +16,11 @@ def ordinal(number: int) -> str:
 # Policies and hints name the same few durations again and again.
 @lru_cache(maxsize=1024)
 def duration(seconds: float) -> str:
-    """``0.5 s``, ``2 s``, ``1 min 30 s``, ``2 h``, ``1 d 6 h``: at most three figures, or two units."""
-    if seconds < 59.95:  # noqa: PLR2004  From here on one decimal would read "60 s".
+    """``0.5 s``, ``2 s``, ``90 s``, ``6 min 40 s``, ``2 h``, ``1 d 6 h``: at most three figures, or two units.
+
+    Waits under five minutes stay in seconds: they are set, multiplied and compared in seconds.
+    """
+    if seconds < 299.5:  # noqa: PLR2004  From here on it would read "300 s".
         return f"{_figures(seconds)} s"
     whole = round(seconds)
     for size, unit, smaller, smaller_unit in _UNITS:
@@ -29,5 +32,7 @@ def duration(seconds: float) -> str:
 
 
 def _figures(seconds: float) -> str:
+    if seconds >= 59.95:  # noqa: PLR2004  From a minute on nobody reads tenths.
+        return f"{seconds:.0f}"
     decimals = 1 if seconds >= 9.995 else 2 if seconds >= 0.0995 else 3  # noqa: PLR2004  Where a third figure begins.
     return f"{seconds:.{decimals}f}".rstrip("0").rstrip(".")

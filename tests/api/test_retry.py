@@ -111,3 +111,27 @@ async def test_types_are_counted(database_url: str):
     assert counted["TRANSIENT_NETWORK"]["failures"] >= 1
     assert counted["TRANSIENT_NETWORK"]["jobs"] == 1
     assert counted["UNKNOWN"]["last_seen"] is None
+
+
+async def test_an_attempt_tells_the_decision_as_it_was_stored(database_url: str):
+    """The explanation and the line of an attempt are those of the database, and one is made of the other."""
+    async with serving(settings_for(database_url)) as (queue, client):
+        job_id = (await client.post("/tasks/fetch-joke")).json()["job_id"]  # Its API is a port where nobody listens.
+        await run_waiting_jobs(queue)
+        items = (await client.get(f"/jobs/{job_id}/attempts")).json()["items"]
+        async with queue.connection() as conn:
+            cursor = await conn.execute("SELECT explanation, reason FROM afresh.attempt ORDER BY id")
+            stored = await cursor.fetchall()
+    assert [(each["explanation"], each["reason"]) for each in items] == stored
+    first = items[0]
+    assert first["reason"] == " · ".join(step["text"] for step in first["explanation"])
+    assert [step["name"] for step in first["explanation"]][:2] == ["failure", "policy"]
+    assert first["explanation"][1]["numbers"]["delay_seconds"] >= 0
+    assert first["delay_seconds"] == first["explanation"][-1]["numbers"]["delay_seconds"]
+
+
+async def test_a_description_knows_the_bases_of_its_class(database_url: str):
+    """A class that the server has loaded is judged as the object would be."""
+    async with serving(settings_for(database_url)) as (_, client):
+        answer = (await client.post("/retry/classify", json={"exception_type": "httpx.ReadError"})).json()
+    assert (answer["failure_type"], answer["delays_seconds"]) == ("TRANSIENT_NETWORK", [60.0, 120.0, 240.0])

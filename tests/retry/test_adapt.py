@@ -201,8 +201,8 @@ def test_the_words_of_the_specification():
     decision = decided(circumstances, by_type({"TRANSIENT_NETWORK": {"jitter": "full"}}), attempts=1)
     told = line(decision.explanation)
     assert (
-        "policy exponential 1 min ×2, 2nd retry of 3 → 2 min · 87 % of 45 such retries succeed → ×0.7 = 1 min 24 s · "
-        "queue depth 240 > 100 → ×1.3 = 1 min 49 s · full jitter → " in told
+        "policy exponential 60 s ×2, 2nd retry of 3 → 120 s · 87 % of 45 such retries succeed → ×0.7 = 84 s · "
+        "queue depth 240 > 100 → ×1.3 = 109 s · full jitter → " in told
     )
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import smtplib
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.retry.classify import Context, classify, from_description
-from app.retry.failure import Effect, Failure, FailureType, Remediation
+from app.retry.failure import Effect, Failure, FailureType, Hint, Remediation
 from app.retry.look import TELLING
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -264,6 +265,22 @@ def test_date_without_a_clock():
     assert classify(answered(429, Retry_After="Mon, 04 May 2026 12:01:30 GMT")).hint is None
 
 
+@pytest.mark.parametrize("code", [421, 450, 451])
+def test_mail_servers_are_given_time(code: int):
+    """A mail server that greylists is not asked again within five minutes."""
+    reply = smtplib.SMTPResponseException(code, "Try again later")
+    refused = smtplib.SMTPRecipientsRefused({"a@example.org": (code, b"Try again later")})
+    for failure in (classify(reply), classify(refused)):
+        assert (failure.type, failure.retryable) == (FailureType.TRANSIENT_NETWORK, True)
+        assert failure.hint == Hint(300.0, f"SMTP {code}")
+
+
+@pytest.mark.parametrize("code", [452, 454, 550])
+def test_other_replies_name_no_time(code: int):
+    """A full mailbox or a failed login is left to the policy."""
+    assert classify(smtplib.SMTPResponseException(code, "no")).hint is None
+
+
 def test_group_waits_for_the_longest_hint():
     """Of a group's hints the longest counts."""
     group = ExceptionGroup("both", [answered(429, Retry_After="5"), answered(429, Retry_After="50")])
@@ -309,12 +326,27 @@ def test_effect_of_a_timeout():
 # --- context ---
 
 
+def test_repetition_raises_confidence_in_the_permanent():
+    """A permanent failure that comes again is the surer for it, by a tenth and then a fifth, and never quite sure."""
+    exc = PermissionError("no")
+    once = classify(exc)
+    again = [classify(exc, Context(previous=(once.fingerprint,) * times)).confidence for times in (1, 2, 9)]
+    assert again == [round(min(0.99, once.confidence * more), 3) for more in (1.1, 1.2, 1.2)]
+    assert again[0] > once.confidence
+
+
+def test_only_the_same_failure_counts():
+    """Earlier failures of another kind move nothing."""
+    exc = ConnectionResetError(errno.ECONNRESET, "reset")
+    assert classify(exc, Context(previous=("0" * 16,) * 5)) == classify(exc)
+
+
 def test_repetition_lowers_confidence_in_the_transient():
     """A third identical failure is less likely transient, by at most a fifth."""
     exc = ConnectionResetError(errno.ECONNRESET, "reset")
     once = classify(exc)
     thrice = classify(exc, Context(previous=(once.fingerprint,) * 2))
-    assert once.confidence * 0.8 <= thrice.confidence < once.confidence
+    assert thrice.confidence == round(once.confidence * 0.8, 3)
     assert thrice.type is once.type
 
 

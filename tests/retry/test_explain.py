@@ -18,20 +18,20 @@ def test_a_retry_reads():
     """The line of a retry tells the failure, the policy, the number of the retry and the wait."""
     decision = decided(a_failure(), by_type(NETWORK), attempts=1)
     assert line(decision.explanation) == (
-        "TRANSIENT_NETWORK (0.97) by httpx.ConnectError · policy exponential 1 min ×2, 2nd retry of 3 → 2 min"
+        "TRANSIENT_NETWORK (0.97) by httpx.ConnectError · policy exponential 60 s ×2, 2nd retry of 3 → 120 s"
     )
 
 
 def test_jitter_reads():
     """The line tells by what jitter the wait moved, and to what."""
     text = line(decided(a_failure(), by_type(), attempts=1, seed=3).explanation)
-    assert text.endswith("→ 2 min · proportional jitter → 1 min 54 s")
+    assert text.endswith("→ 120 s · proportional jitter → 114 s")
 
 
 def test_a_hint_reads():
     """The line tells who asked for the wait, and what came of it."""
     text = line(decided(a_failure(hint=90.0), by_type(NETWORK)).explanation)
-    assert text.endswith("1st retry of 3 → 1 min · Retry-After 1 min 30 s is the floor → 1 min 30 s")
+    assert text.endswith("1st retry of 3 → 60 s · Retry-After 90 s is the floor → 90 s")
 
 
 def test_a_snooze_reads():
@@ -106,9 +106,13 @@ def test_steps_carry_their_numbers():
         (1.834, "1.83 s"),
         (9.999, "10 s"),
         (23.44, "23.4 s"),
-        (59.96, "1 min"),
-        (90, "1 min 30 s"),
+        (59.94, "59.9 s"),
+        (59.96, "60 s"),
+        (109.2, "109 s"),
+        (299.4, "299 s"),
+        (299.5, "5 min"),
         (300, "5 min"),
+        (400, "6 min 40 s"),
         (3599.7, "1 h"),
         (7200, "2 h"),
         (84_600, "23 h 30 min"),

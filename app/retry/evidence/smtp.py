@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ..failure import Effect, FailureType
+from ..failure import Effect, FailureType, Hint
 from ..look import Look, as_int, as_str
 from ..verdict import Verdict
 
@@ -11,6 +11,9 @@ _T = FailureType
 _ENHANCED = r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])"
 _LIBRARIES = frozenset({"smtplib", "aiosmtplib"})
 _MANY = 1000
+# Greylisting, and limits per connection: both outlast a minute, and RFC 5321 (4.5.4.1) asks for more patience still.
+_COME_BACK_LATER = frozenset({421, 450, 451})
+_LATER_SECONDS = 300.0
 _LOWEST, _HIGHEST = 200, 599
 
 # By the three digits; any other 4xx or 5xx is taken by its first digit.
@@ -52,8 +55,14 @@ def verdict_of_reply(code: int, said: str) -> Verdict | None:
         rule=f"smtp.{shown.replace(' ', '_')}",
         detail=f"SMTP reply {shown}",
         effect=Effect.REJECTED,
+        hint=_later(kind, code),
         retryable=None if kind.startswith("PERMANENT") == (code // 100 == 5) else code // 100 != 5,  # noqa: PLR2004 - 5yz is final
     )
+
+
+def _later(kind: FailureType, code: int) -> Hint | None:
+    waits = kind is _T.TRANSIENT_NETWORK and code in _COME_BACK_LATER
+    return Hint(_LATER_SECONDS, f"SMTP {code}") if waits else None
 
 
 def _by_reply(code: int, text: str) -> FailureType:
@@ -114,7 +123,7 @@ def _of_recipients(look: Look, refused: Any) -> Verdict | None:
     for reply in replies:
         if reply.type.startswith(("TRANSIENT", "EXTERNAL", "SYSTEM")):
             return Verdict(
-                type=reply.type, rule=reply.rule, detail=reply.detail, effect=Effect.REJECTED,
+                type=reply.type, rule=reply.rule, detail=reply.detail, effect=Effect.REJECTED, hint=reply.hint,
                 reason="recipients" if len(replies) > 1 else None,
             )  # fmt: skip
     return replies[0]
