@@ -12,8 +12,11 @@ from ..queue.task import connection, current_job, task
 LOOK_SECONDS = 1.0
 """Between two looks at how the replayed jobs end, and whether somebody wants it to stop."""
 
+PAUSE_SECONDS = 0.25
+"""Between two transactions: one for each letter would cost more than the letter."""
+
 SHORTEST_PAUSE = 0.02
-"""Seconds between two transactions: others get their turn."""
+"""Seconds between two that are full: others get their turn."""
 
 
 @task(
@@ -48,7 +51,8 @@ async def run_bulk(bulk_id: int) -> dict[str, Any]:
             await _tell(step, "; they wait for a worker" if turn.is_crowded else "")
             if step.outcome is not None:
                 return _result(step)
-        await asyncio.sleep(min(LOOK_SECONDS, max(SHORTEST_PAUSE, 1 / terms["rate_per_second"])))
+        rest = min(LOOK_SECONDS, max(PAUSE_SECONDS, 1 / terms["rate_per_second"]))
+        await asyncio.sleep(SHORTEST_PAUSE if limit == bulk.AT_ONCE else rest)
 
 
 async def _tell(step: bulk.Step, besides: str) -> None:
