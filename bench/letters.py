@@ -11,7 +11,9 @@ from .contenders import run
 from .row import Row, from_rounds, plain, ratio
 
 FEW = 1_000
-MEANWHILE_PER_SECOND = 5_000.0
+MEANWHILE_PER_SECOND = 200.0
+"""Four times what a bulk action does unasked: over the few seconds of a run, its ramp comes to what that is at last."""
+
 FASTEST = 10_000.0
 
 _SPEED = """
@@ -51,11 +53,14 @@ def rows(bench: Bench) -> Iterator[Row]:
     alone: list[tuple[float, float]] = []
     beside: list[tuple[float, float]] = []
     for _ in bench.rounds("letters"):
-        alone.append(_speed(bench, replaying=False))
-        beside.append(_speed(bench, replaying=True))
-    for number, whose in enumerate(("other jobs", "all jobs, with those replayed,")):
-        pair = [each[number] for each in beside], [each[number] for each in alone]
-        yield ratio(f"speed kept of {whose} while dead letters are replayed", *pair, of="jobs/s")
+        alone.append(_speed(bench))
+        beside.append(_speed(bench, MEANWHILE_PER_SECOND))
+    name = "speed kept of other jobs while dead letters are replayed at the default rate"
+    pair = [each[0] for each in beside], [each[0] for each in alone]
+    yield ratio(name, *pair, of="jobs/s", required=0.9, goal=0.95)
+    beside = [_speed(bench, FASTEST) for _ in bench.rounds("letters, as fast as can be")]
+    pair = [each[1] for each in beside], [each[1] for each in alone]
+    yield ratio("… of all jobs, with those replayed, at the highest rate", *pair, of="jobs/s")
 
 
 def _fill(conn: psycopg.Connection, count: int) -> None:
@@ -106,14 +111,14 @@ def _peak_mb(bench: Bench, template: str) -> float:
     return float(measured["peak_bytes"]) / 1e6
 
 
-def _speed(bench: Bench, *, replaying: bool) -> tuple[float, float]:
-    """Jobs per second of those that are no replays, and of all."""
+def _speed(bench: Bench, per_second: float | None = None) -> tuple[float, float]:
+    """Jobs per second of those that are no replays, and of all, while letters are replayed; None: none is."""
     count = int(9_000 * bench.scale.seconds)
     with bench.server.database("letters") as conninfo, psycopg.connect(conninfo, autocommit=True) as conn:
         before = conn.execute("SELECT max(id) FROM procrastinate_jobs").fetchone()
         load.ready(conn, count)
-        if replaying:
-            _replay(conn, MEANWHILE_PER_SECOND)
+        if per_second is not None:
+            _replay(conn, per_second)
         run("ours", "work", conninfo, concurrency=50)
         others, everything, seconds = conn.execute(_SPEED, before).fetchone() or (0, 0, 1)
     if others != count:

@@ -1277,7 +1277,7 @@ CREATE TABLE afresh.bulk (
     confirmed_at timestamp with time zone,
     cursor bigint DEFAULT 0 NOT NULL,
     acted bigint DEFAULT 0 NOT NULL,
-    skipped bigint DEFAULT 0 NOT NULL,
+    skips jsonb DEFAULT '{}'::jsonb NOT NULL,
     cancelled_by text,
     outcome afresh.bulk_outcome,
     ended_at timestamp with time zone,
@@ -1287,7 +1287,7 @@ CREATE TABLE afresh.bulk (
     CONSTRAINT bulk_is_confirmed_with_a_reason CHECK ((num_nonnulls(job_id, confirmed_at, reason, rate_per_second, stop_share) = ANY (ARRAY[0, 5]))),
     CONSTRAINT bulk_previewed_check CHECK ((previewed >= 0)),
     CONSTRAINT bulk_rate_per_second_check CHECK ((rate_per_second > (0)::double precision)),
-    CONSTRAINT bulk_skipped_check CHECK ((skipped >= 0)),
+    CONSTRAINT bulk_skips_check CHECK ((jsonb_typeof(skips) = 'object'::text)),
     CONSTRAINT bulk_stop_share_check CHECK (((stop_share >= (0)::double precision) AND (stop_share <= (1)::double precision))),
     CONSTRAINT bulk_token_hash_check CHECK ((octet_length(token_hash) = 32))
 );
@@ -1298,7 +1298,7 @@ COMMENT ON COLUMN afresh.bulk.upper_id IS 'The newest letter that was previewed;
 
 COMMENT ON COLUMN afresh.bulk.cursor IS 'The letter it has come to, oldest first.';
 
-COMMENT ON COLUMN afresh.bulk.skipped IS 'Letters left pending: their task is not registered, or their queueing lock is held.';
+COMMENT ON COLUMN afresh.bulk.skips IS 'Letters left pending, by reason, such as {"task_not_registered": 3}.';
 
 ALTER TABLE afresh.bulk ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.bulk_id_seq
@@ -1786,7 +1786,7 @@ CREATE INDEX breaker_event_name_idx ON afresh.breaker_event USING btree (name, i
 
 CREATE INDEX bulk_expires_idx ON afresh.bulk USING btree (expires_at) WHERE (job_id IS NULL);
 
-CREATE INDEX dead_letter_bulk_idx ON afresh.dead_letter USING btree (bulk_id, status) WHERE (bulk_id IS NOT NULL);
+CREATE INDEX dead_letter_bulk_idx ON afresh.dead_letter USING btree (bulk_id, status, changed_at) WHERE (bulk_id IS NOT NULL);
 
 CREATE INDEX dead_letter_cause_idx ON afresh.dead_letter USING btree (cause, id);
 
@@ -1807,6 +1807,8 @@ CREATE INDEX dead_letter_status_idx ON afresh.dead_letter USING btree (status, i
 CREATE INDEX dead_letter_task_idx ON afresh.dead_letter USING btree (task_name, id);
 
 CREATE INDEX dead_letter_type_idx ON afresh.dead_letter USING btree (failure_type, id);
+
+CREATE INDEX dead_letter_waiting_idx ON afresh.dead_letter USING btree (fingerprint, id) WHERE (status = 'pending'::afresh.dead_letter_status);
 
 CREATE INDEX failure_group_hour_hour_idx ON afresh.failure_group_hour USING btree (hour);
 

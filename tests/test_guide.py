@@ -171,7 +171,7 @@ async def test_the_commands_about_dead_letters(anyio_backend: str, database_url:
     """What the page for the night shows, by curl and at the command line, works as it stands, in its order."""
     settings = {"DATABASE_URL": database_url, "TASK_MODULES": "tests.sample_tasks"}
     async with serving(settings_for(database_url)) as (queue, client):
-        for number in range(5):
+        for number in range(6):
             await client.post("/tasks/fail", json={"args": {"message": f"no luck {number}"}})
         await run_waiting_jobs(queue)
         with running(tmp_path / "log", **settings) as address:

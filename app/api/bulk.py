@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Path, Response
+from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue import bulk
 from ..retry.failure import FailureType
 from ..web.auth import VIEWER, Operator
 from ..web.limits import StrictRoute
-from ..web.paging import BIGGEST_ID
+from ..web.paging import BIGGEST_ID, PageOf, PageQuery
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .dead_letters import letter_filter
@@ -106,8 +106,8 @@ class BulkBody(BaseModel):
         HIGHEST_SHARE,
         ge=0,
         le=1,
-        description="It stops by itself when more than this share of the jobs it replayed, at least 10 of which have "
-        "ended, have died again.",
+        description="It stops by itself when more than this share of its jobs have failed again: of the last 200 that "
+        "ended or failed, at least 10. A failure counts at once, also where a retry follows.",
     )
 
 
@@ -119,12 +119,17 @@ class BulkReport(BaseModel):
     id: int = Field(examples=[3])
     action: Literal["replay", "abandon"]
     state: Literal["waiting", "running", "done", "stopped", "cancelled", "failed"] = Field(
-        description="stopped: too many died again. failed: its own job died; retry that, and it goes on."
+        description="done: it has gone through all letters; `statuses` tells what becomes of their jobs. stopped: too "
+        "many failed again. failed: its own job died; retry that, and it goes on."
     )
     filter: dict[str, Any]
     total: int = Field(validation_alias="previewed", description="Letters that were previewed.", examples=[1000])
     acted: int = Field(description="Letters replayed or abandoned.", examples=[400])
-    skipped: int = Field(description="Left pending: their task is not here, or their queueing lock is held.")
+    skipped: int = Field(description="Letters left pending.", examples=[3])
+    skips: dict[str, int] = Field(
+        description="Why: task_not_registered, queueing_lock_held, or refused: with what the database named.",
+        examples=[{"task_not_registered": 2, "queueing_lock_held": 1}],
+    )
     percent: float = Field(examples=[40.0])
     statuses: dict[LetterStatus, int] = Field(description="What became of those it acted on, so far.")
     rate_per_second: float
@@ -135,6 +140,10 @@ class BulkReport(BaseModel):
     cancelled_by: str | None
     confirmed_at: Time
     ended_at: Time | None
+
+
+class BulkPage(PageOf[BulkReport]):
+    """Some bulk actions, newest first."""
 
 
 @router.post(
@@ -171,6 +180,13 @@ async def start_bulk(body: BulkBody, caller: Operator, queue: Queue, response: R
     return found
 
 
+@router.get("", dependencies=[VIEWER], summary="List bulk actions", responses=responses(422, 503))
+async def list_bulks(wanted: Annotated[PageQuery, Query()], conn: ReadingConnection) -> BulkPage:
+    """Return one page of the actions that were confirmed, newest first."""
+    page = await bulk.list_bulks(conn, limit=wanted.limit, before=wanted.before, offset=wanted.offset)
+    return BulkPage.of(page, _report)
+
+
 @router.get("/{bulk_id}", dependencies=[VIEWER], summary="Show a bulk action", responses=responses(404, 422, 503))
 async def show_bulk(bulk_id: BulkId, conn: ReadingConnection) -> BulkReport:
     """Return what it has done, and what became of the letters it acted on."""
@@ -196,4 +212,6 @@ def _report(row: dict[str, Any]) -> BulkReport:
     looked_at = row["acted"] + row["skipped"]
     over = row["state"] == "done" or row["previewed"] == 0
     percent = 100.0 if over else round(min(100.0, 100 * looked_at / row["previewed"]), 1)
-    return BulkReport.model_validate(row | {"percent": percent})
+    wanted = {"task" if name == "task_name" else name: value for name, value in row["filter"].items()}
+    wanted.pop("tasks_of_dependency", None)
+    return BulkReport.model_validate(row | {"percent": percent, "filter": wanted})

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from ..queue.bulk import Action, Preview
     from ..queue.catalog import Catalog
     from ..store.dead_letters import LetterFilter
+    from ..store.paging import Row
 
 group = typer.Typer(help="List, show, replay and abandon dead letters.", no_args_is_help=True)
 
@@ -28,6 +30,8 @@ Group = Annotated[str | None, typer.Option("--group", help="Of this failure grou
 Dependency = Annotated[str | None, typer.Option(help="Relying on this.")]
 Cause = Annotated[str | None, typer.Option(help="retries_spent, permanent, unknown_task, worker_lost …")]
 Text = Annotated[str | None, typer.Option(help="With this in names, exception or note.")]
+From = Annotated[datetime | None, typer.Option(help="Died at this time or later, by this machine's clock.")]
+To = Annotated[datetime | None, typer.Option(help="Died before.")]
 Confirm = Annotated[int | None, typer.Option(help="How many letters: the answer to the question, for scripts.")]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Letters per second.")]
 Reason = Annotated[str, typer.Option(help="Why; the audit keeps it.")]
@@ -43,6 +47,8 @@ def list_all(  # noqa: PLR0913, PLR0917 - options of a command.
     dependency: Dependency = None,
     cause: Cause = None,
     text: Text = None,
+    died_from: From = None,
+    died_to: To = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
 ) -> None:
     """List dead letters, newest first."""
@@ -52,7 +58,7 @@ def list_all(  # noqa: PLR0913, PLR0917 - options of a command.
     from .show import console, moment, table
 
     chosen = _filter(status=status, task=task, queue=queue, failure_type=failure_type, group=fingerprint,
-                     dependency=dependency, cause=cause, text=text)  # fmt: skip
+                     dependency=dependency, cause=cause, text=text, died_from=died_from, died_to=died_to)  # fmt: skip
     page = in_database(lambda conn: list_letters(conn, chosen, limit=limit))
     rows = table("letter>", "status", "task", "died", "type", "what helps", "exception")
     for letter in page.items:
@@ -69,19 +75,20 @@ def list_all(  # noqa: PLR0913, PLR0917 - options of a command.
 
 @group.command()
 def show(letter: Annotated[int, typer.Argument(help="The letter's number.")]) -> None:
-    """Show a dead letter: what died, why, what helps, and every job in its place."""
+    """Show a dead letter: what died, why, what helps, and every attempt of every job in its place."""
     from rich.markup import escape
 
     from ..redact import redact
+    from .jobs import show_attempt
     from .show import coloured, console, moment, table
 
-    found, jobs = in_database(lambda conn: _read(conn, letter))
+    found, jobs, attempts = in_database(lambda conn: _read(conn, letter))
     out = console()
     out.print(f"[bold]Dead letter {found['id']}[/bold]  {escape(found['task_name'])}  {found['status']}")
     facts = table("", "")
     facts.show_header = False
     for name, value in {
-        "died": f"{moment(found['died_at'])}, {found['cause']}, after {found['attempts']} attempts",
+        "died": f"{moment(found['died_at'])}, {found['cause']}, attempts {found['attempts']}",
         "failure": f"{found['failure_type']} · {found['exception_type']}: {found['message']}",
         "because": found["reason"],
         "what helps": found["remediation"],
@@ -94,7 +101,11 @@ def show(letter: Annotated[int, typer.Argument(help="The letter's number.")]) ->
             facts.add_row(name, escape(value))
     out.print(facts)
     for job in jobs:
-        out.print(f"  job {job['job_id']}  {coloured(job['state'] or 'not kept')}  {moment(job['ended_at'])}")
+        out.print(
+            f"\n[bold]Job {job['job_id']}[/bold]  {coloured(job['state'] or 'not kept')}  {moment(job['ended_at'])}"
+        )
+        for attempt in attempts[job["job_id"]]:
+            show_attempt(out, attempt)
 
 
 @group.command()
@@ -103,6 +114,7 @@ def replay(  # noqa: PLR0913, PLR0917 - options of a command.
     args: Annotated[str | None, typer.Option(help="All arguments as JSON, in place of the old ones.")] = None,
     to_queue: Annotated[str | None, typer.Option("--queue", help="In place of the letter's.")] = None,
     priority: Annotated[int | None, typer.Option(min=1, max=10)] = None,
+    run_in: Annotated[str | None, typer.Option(help="Not before this has passed: 30s, 5m, 2h, 7d.")] = None,
     ahead: Annotated[bool, typer.Option("--ahead", help="Before every other job of its queue.")] = False,  # noqa: FBT002 - a flag.
     task: Task = None,
     queue: Queue = None,
@@ -111,20 +123,22 @@ def replay(  # noqa: PLR0913, PLR0917 - options of a command.
     dependency: Dependency = None,
     cause: Cause = None,
     text: Text = None,
+    died_from: From = None,
+    died_to: To = None,
     confirm: Confirm = None,
     rate: Rate = 50.0,
     reason: Reason = "replayed at the command line",
 ) -> None:
     """Bring one letter back by its number, or all pending ones that the filters let through, after asking."""
     chosen = _filter(task=task, queue=queue, failure_type=failure_type, group=fingerprint, dependency=dependency,
-                     cause=cause, text=text)  # fmt: skip
+                     cause=cause, text=text, died_from=died_from, died_to=died_to)  # fmt: skip
     if letter is None:
         _act_on_many("replay", chosen, confirm, rate, reason)
         return
     from ..queue.letters import AHEAD
     from ..queue.replay import Changes
 
-    changes = Changes(args=_json(args), queue=to_queue, priority=AHEAD if ahead else priority)
+    changes = Changes(args=_json(args), queue=to_queue, priority=AHEAD if ahead else priority, run_at=_after(run_in))
     _refuse_both(chosen)
     job_id = in_database(lambda conn: _replay(conn, letter, changes, reason))
     typer.echo(f"Job {job_id} runs in the place of dead letter {letter}: afresh jobs show {job_id}")
@@ -141,11 +155,13 @@ def abandon(  # noqa: PLR0913, PLR0917 - options of a command.
     dependency: Dependency = None,
     cause: Cause = None,
     text: Text = None,
+    died_from: From = None,
+    died_to: To = None,
     confirm: Confirm = None,
 ) -> None:
     """Give one letter up by its number, or all pending ones that the filters let through, after asking."""
     chosen = _filter(task=task, queue=queue, failure_type=failure_type, group=fingerprint, dependency=dependency,
-                     cause=cause, text=text)  # fmt: skip
+                     cause=cause, text=text, died_from=died_from, died_to=died_to)  # fmt: skip
     if letter is None:
         _act_on_many("abandon", chosen, confirm, 10_000.0, reason)
         return
@@ -154,7 +170,7 @@ def abandon(  # noqa: PLR0913, PLR0917 - options of a command.
     typer.echo(f"Dead letter {letter} is abandoned.")
 
 
-def _filter(**given: str | None) -> "LetterFilter":
+def _filter(*, died_from: datetime | None, died_to: datetime | None, **given: str | None) -> "LetterFilter":
     from ..store.dead_letters import CAUSES, STATUSES, LetterFilter
 
     for name, known in (("status", STATUSES), ("cause", CAUSES)):
@@ -164,7 +180,8 @@ def _filter(**given: str | None) -> "LetterFilter":
     info = _catalog().find(task) if task else None
     relying = tuple(each.name for each in _catalog() if each.depends_on == dependency) if dependency else ()
     named = info.name if info else task
-    return LetterFilter(**given, task_name=named, tasks_of_dependency=relying)  # type: ignore[arg-type]  # Texts alone.
+    times = {"died_from": died_from and died_from.astimezone(), "died_to": died_to and died_to.astimezone()}
+    return LetterFilter(**given, **times, task_name=named, tasks_of_dependency=relying)  # type: ignore[arg-type]  # Each is as it should be.
 
 
 def _refuse_both(chosen: "LetterFilter") -> None:
@@ -184,6 +201,19 @@ def _json(text: str | None) -> dict[str, Any] | None:
     return value
 
 
+def _after(text: str | None) -> datetime | None:
+    from ..config.values import parse_duration
+
+    if text is None:
+        return None
+    try:
+        wait: Any = parse_duration(text)
+    except ValueError as error:
+        refuse(f"--run-in: {error}: 30s, 5m, 2h, 7d")
+    later: datetime = datetime.now(UTC) + wait
+    return later
+
+
 def _catalog() -> "Catalog":
     from ..queue.app import app
 
@@ -192,13 +222,15 @@ def _catalog() -> "Catalog":
     return catalog
 
 
-async def _read(conn: Any, letter_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def _read(conn: Any, letter_id: int) -> tuple["Row", list["Row"], dict[int, list["Row"]]]:
     from ..store.dead_letters import find_chain, find_letter
+    from ..store.jobs import list_attempts
 
     found = await find_letter(conn, letter_id)
     if found is None:
         raise Refusal(f"there is no dead letter {letter_id}")
-    return found, await find_chain(conn, letter_id)
+    jobs = await find_chain(conn, letter_id)
+    return found, jobs, await list_attempts(conn, [job["job_id"] for job in jobs])
 
 
 async def _replay(conn: Any, letter_id: int, changes: Any, reason: str) -> int:
@@ -277,9 +309,11 @@ async def _run(conn: Any, token: str, rate: float, reason: str) -> None:
             if over:
                 break
             await asyncio.sleep(POLL_SECONDS)
+    why = ", ".join(f"{letters:,} {reason}" for reason, letters in sorted(now["skips"].items()))
     so_far = ", ".join(f"{letters:,} {status}" for status, letters in sorted(now["statuses"].items()))
     typer.echo(
-        f"{now['state']}: {now['acted']:,} letters, {now['skipped']:,} skipped; of them {so_far or 'none'} so far"
+        f"{now['state']}: {now['acted']:,} letters, {now['skipped']:,} skipped{why and f' ({why})'}; "
+        f"of them {so_far or 'none'} so far"
     )
     if now["state"] != "done":
         raise typer.Exit(1)

@@ -28,7 +28,7 @@ def show(job_id: Annotated[int, typer.Argument(help="The job's number.")]) -> No
     out = console()
     _show_job(out, job)
     for attempt in attempts:
-        _show_attempt(out, attempt)
+        show_attempt(out, attempt)
 
 
 async def _read(job_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -70,7 +70,8 @@ def _show_job(out: "Console", job: dict[str, Any]) -> None:
     out.print(facts)
 
 
-def _show_attempt(out: "Console", attempt: dict[str, Any]) -> None:
+def show_attempt(out: "Console", attempt: dict[str, Any]) -> None:
+    """Print what an attempt came to, and why."""
     from rich.markup import escape
 
     from .show import coloured, moment, seconds

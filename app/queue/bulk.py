@@ -5,19 +5,21 @@ Nothing here acts on letters that were not previewed, and nothing without saying
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
 from psycopg import AsyncConnection
+from psycopg.errors import DataError, IntegrityError, RaiseException
 
 from ..postgres.sqlfiles import load
 from ..redact import redact_text
 from ..store.audit import record
 from ..store.dead_letters import LISTING, LetterFilter
-from ..store.paging import Row, fetch
+from ..store.paging import Listing, Page, Part, Row, fetch, fetch_page
 from .letters import WrongStatus
 from .submit import Submission, submit
 
@@ -41,8 +43,25 @@ GROWTH = 1.1
 AT_ONCE = 250
 """Letters in one transaction: it holds their rows for some 20 ms."""
 
-ENOUGH_ENDED = 10
-"""Replayed jobs that must have ended before it is judged how they end."""
+ENOUGH_SEEN = 10
+"""Replayed jobs that must have ended or failed before it is judged how they fare."""
+
+JUDGED = 200
+"""Of those, the last so many are judged: failures that come back late are not outweighed by what went well before."""
+
+LOOKED_AT = 5_000
+"""Replayed jobs, the oldest and the newest, that one look sees of those which have not ended."""
+
+REFUSED = (IntegrityError, DataError, RaiseException)
+"""What the database says to a letter that can never become a job, as it is. Whatever else fails may pass."""
+
+BULKS = Listing(
+    key="id",
+    page=SQL["list_bulks"],
+    count=SQL["count_bulks"],
+    estimate=SQL["estimate_bulks"],
+    conditions={"bulk_id": "b.id = %(bulk_id)s::bigint"},
+)
 
 
 class EmptyFilter(ValueError):  # noqa: N818  Reads as what happened, as all of these do.
@@ -99,14 +118,34 @@ class Step:
 
     Attributes:
         outcome: None: it goes on.
-        failed: Of the replayed jobs, those that died again, where that was looked at.
+        seen: How the replayed jobs fare, where that was looked at.
     """
 
     acted: int
     skipped: int
     total: int
     outcome: Outcome | None = None
-    failed: int | None = None
+    seen: "Seen | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How the jobs fare that an action has made.
+
+    Attributes:
+        succeeded: Of the last `JUDGED` that ended or failed.
+        failed: Of those, the others: they died again, or have failed and wait for their retry.
+        waiting: That have not run yet, of the newest `LOOKED_AT`.
+    """
+
+    succeeded: int
+    failed: int
+    waiting: int
+
+    def fails_again(self, share: float) -> bool:
+        """Whether more than this share has failed, of enough to tell."""
+        seen = self.succeeded + self.failed
+        return seen >= ENOUGH_SEEN and self.failed > share * seen
 
 
 async def preview(conn: AsyncConnection[Any], action: Action, chosen: LetterFilter, *, actor: str) -> Preview:
@@ -145,7 +184,7 @@ async def confirm(  # noqa: PLR0913  What, how fast, until when, who, and why.
         token: Of the preview.
         reason: Why; an abandoned letter keeps it as its note.
         rate_per_second: Letters; it begins with a tenth of that, and rises for `RAMP_SECONDS`.
-        stop_share: It stops when more than this share of the jobs it replayed have died again.
+        stop_share: It stops when more than this share of the jobs it replayed fail again.
         actor: Who confirms it.
 
     Raises:
@@ -198,10 +237,21 @@ async def find_bulk(conn: AsyncConnection[Any], bulk_id: int) -> Row:
     Raises:
         UnknownBulk: There is none of this id, or it was never confirmed.
     """
-    rows = await fetch(conn, SQL["find_bulk"], {"bulk_id": bulk_id})
-    if not rows or rows[0]["job_id"] is None:
+    page = await fetch_page(conn, BULKS, {"bulk_id": bulk_id}, Part(1))
+    if not page.items:
         raise UnknownBulk(bulk_id)
-    return rows[0] | {"state": rows[0]["outcome"] or _STATES.get(rows[0]["job_state"], "failed")}
+    return _shape(page.items[0])
+
+
+async def list_bulks(conn: AsyncConnection[Any], *, limit: int, before: int | None = None, offset: int = 0) -> Page:
+    """Return one page of the actions that were confirmed, newest first, each as `find_bulk` does."""
+    page = await fetch_page(conn, BULKS, {}, Part(limit, before, offset))
+    return replace(page, items=[_shape(row) for row in page.items])
+
+
+def _shape(row: Row) -> Row:
+    state = row["outcome"] or _STATES.get(row["job_state"], "failed")
+    return row | {"state": state, "skipped": sum(row["skips"].values())}
 
 
 _STATES = {
@@ -232,26 +282,28 @@ async def step(conn: AsyncConnection[Any], bulk_id: int, *, limit: int, tasks: C
         bulk_id: Of a confirmed action.
         limit: 0 only looks whether it is to go on.
         tasks: Names that are registered here; letters of others are left pending.
-        judge: Whether to look how the replayed jobs end.
+        judge: Whether to look how the replayed jobs fare.
     """
     async with conn.transaction():
+        # The statistics of a table that has just been filled would have it read as a whole, for each step.
+        await conn.execute("SELECT set_config('enable_seqscan', 'off', true)")
         bulk = await _lock(conn, bulk_id)
         if bulk["outcome"] is not None:
             return _step(bulk, bulk["outcome"])
         if bulk["cancelled_by"] is not None:
             return await _end(conn, bulk, "cancelled")
-        if judge and bulk["action"] == "replay":
-            (ends,) = await fetch(conn, SQL["judge_bulk"], {"bulk_id": bulk_id})
-            if _fails_again(ends["succeeded"], ends["failed"], bulk["stop_share"]):
-                return await _end(conn, bulk, "stopped", ends["failed"])
+        seen = await _look(conn, bulk_id) if judge and bulk["action"] == "replay" else None
+        if seen and seen.fails_again(bulk["stop_share"]):
+            return await _end(conn, bulk, "stopped", seen)
         if limit == 0:
-            return _step(bulk)
+            return _step(bulk, seen=seen)
         done = await _act(conn, bulk, limit, tasks)
-        if done["chosen"] == 0:
-            return await _end(conn, bulk, "done")
-        moved = {"cursor": done["cursor"], "acted": done["acted"], "skipped": done["chosen"] - done["acted"]}
+        if done is None:
+            return await _end(conn, bulk, "done", seen)
+        bulk |= {"acted": bulk["acted"] + done.acted, "skips": dict(Counter(bulk["skips"]) + done.skips)}
+        moved = {"cursor": done.cursor, "acted": done.acted, "skips": orjson.dumps(bulk["skips"]).decode()}
         await conn.execute(SQL["advance_bulk"], moved | {"bulk_id": bulk_id})
-        return Step(bulk["acted"] + moved["acted"], bulk["skipped"] + moved["skipped"], bulk["previewed"])
+        return _step(bulk, seen=seen)
 
 
 async def drop_previews(conn: AsyncConnection[Any]) -> None:
@@ -259,30 +311,53 @@ async def drop_previews(conn: AsyncConnection[Any]) -> None:
     await conn.execute(SQL["drop_previews"])
 
 
-def _fails_again(succeeded: int, failed: int, share: float) -> bool:
-    ended = succeeded + failed
-    return ended >= ENOUGH_ENDED and failed > share * ended
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """Letters that were gone through: up to which, how many were acted on, and why others were not."""
+
+    cursor: int
+    acted: int
+    skips: Counter[str]
 
 
-async def _act(conn: AsyncConnection[Any], bulk: Row, limit: int, tasks: Collection[str]) -> Row:
-    chosen = _from_json(bulk["filter"])
-    # The statistics of a table that has just been filled would have it read as a whole, for each step.
-    await conn.execute("SELECT set_config('enable_seqscan', 'off', true)")
+async def _look(conn: AsyncConnection[Any], bulk_id: int) -> Seen:
+    (found,) = await fetch(conn, SQL["judge_bulk"], {"bulk_id": bulk_id, "judged": JUDGED, "most": LOOKED_AT})
+    return Seen(**found)
+
+
+async def _act(conn: AsyncConnection[Any], bulk: Row, limit: int, tasks: Collection[str]) -> _Done | None:
+    """Act on the next letters; None: there are none. Where the database refuses, fewer are tried, down to one."""
     query = "replay_letters" if bulk["action"] == "replay" else "abandon_letters"
-    besides = {"bulk_id": bulk["id"], "cursor": bulk["cursor"], "upper_id": bulk["upper_id"], "limit": limit}
-    (done,) = await _ask(conn, query, chosen, **besides, tasks=list(tasks), reason=bulk["reason"])
-    return done
+    chosen, part = _from_json(bulk["filter"]), {"cursor": bulk["cursor"], "upper_id": bulk["upper_id"]}
+    held = await _ask(conn, "hold_next", chosen, **part) if limit == 1 else []
+    if held:
+        part = {"cursor": held[0]["id"] - 1, "upper_id": held[0]["id"]}
+    given = part | {"bulk_id": bulk["id"], "limit": limit, "tasks": list(tasks), "reason": bulk["reason"]}
+    try:
+        async with conn.transaction():
+            (done,) = await _ask(conn, query, chosen, **given)
+    except REFUSED as error:
+        if held:
+            refusal = f"refused: {error.diag.constraint_name or type(error).__name__}"
+            return _Done(held[0]["id"], 0, Counter({refusal: 1}))
+        return await _act(conn, bulk, max(1, limit // 2), tasks)
+    if done["chosen"] == 0:
+        return None
+    left_out = {"task_not_registered": done["chosen"] - done["fit"], "queueing_lock_held": done["fit"] - done["acted"]}
+    return _Done(done["cursor"], done["acted"], Counter(left_out))
 
 
-async def _end(conn: AsyncConnection[Any], bulk: Row, outcome: Outcome, failed: int | None = None) -> Step:
+async def _end(conn: AsyncConnection[Any], bulk: Row, outcome: Outcome, seen: Seen | None = None) -> Step:
     await conn.execute(SQL["end_bulk"], {"bulk_id": bulk["id"], "outcome": outcome})
-    details = {"outcome": outcome, "acted": bulk["acted"], "skipped": bulk["skipped"], "died_again": failed}
+    details = {"outcome": outcome, "acted": bulk["acted"], "skips": bulk["skips"]}
+    if seen:
+        details |= {"failed_again": seen.failed, "of_the_last": seen.succeeded + seen.failed}
     await _record(conn, bulk["id"], "end_many", bulk["actor"], bulk["reason"], details)
-    return _step(bulk, outcome, failed)
+    return _step(bulk, outcome, seen)
 
 
-def _step(bulk: Row, outcome: Outcome | None = None, failed: int | None = None) -> Step:
-    return Step(bulk["acted"], bulk["skipped"], bulk["previewed"], outcome, failed)
+def _step(bulk: Row, outcome: Outcome | None = None, seen: Seen | None = None) -> Step:
+    return Step(bulk["acted"], sum(bulk["skips"].values()), bulk["previewed"], outcome, seen)
 
 
 async def _lock(conn: AsyncConnection[Any], bulk_id: int) -> Row:

@@ -5,15 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 from ..queue import bulk
-from ..queue.pace import Pace
+from ..queue.pace import Turn
 from ..queue.progress import progress
 from ..queue.task import connection, current_job, task
 
 LOOK_SECONDS = 1.0
 """Between two looks at how the replayed jobs end, and whether somebody wants it to stop."""
 
+PAUSE_SECONDS = 0.25
+"""Between two transactions: one for each letter would cost more than the letter."""
+
 SHORTEST_PAUSE = 0.02
-"""Seconds between two transactions: others get their turn."""
+"""Seconds between two that are full: others get their turn."""
 
 
 @task(
@@ -28,34 +31,37 @@ async def run_bulk(bulk_id: int) -> dict[str, Any]:
     """Act on the letters of a bulk action from where it stands: another worker may have begun.
 
     Returns:
-        The outcome, how many letters were acted on and skipped, and how many of the replayed jobs have died again.
+        The outcome, how many letters were acted on and skipped; and where it stopped, how many of the last of its jobs
+        had failed again.
     """
     job = current_job()
     async with connection() as conn:
         terms = await bulk.terms(conn, bulk_id, job.job_id)
-    pace, done = Pace(terms["rate_per_second"]), 0
+    before, turn = terms["acted"] + sum(terms["skips"].values()), Turn(terms["rate_per_second"])
     clock = asyncio.get_running_loop().time
-    began = looked = clock()
+    looked = clock()
     while True:
         now = clock()
-        limit = max(0, min(bulk.AT_ONCE, pace.due(now - began) - done))
-        look = now - looked >= LOOK_SECONDS
+        limit, look = min(bulk.AT_ONCE, turn.due(now)), now - looked >= LOOK_SECONDS
         if limit or look:
             looked = now if look else looked
             async with connection() as conn:
                 step = await bulk.step(conn, bulk_id, limit=limit, tasks=tuple(job.app.tasks), judge=look)
-            done += limit
-            await _tell(step)
+            turn.note(step.acted + step.skipped - before, step.seen.waiting if step.seen else None)
+            await _tell(step, "; they wait for a worker" if turn.is_crowded else "")
             if step.outcome is not None:
                 return _result(step)
-        await asyncio.sleep(min(LOOK_SECONDS, max(SHORTEST_PAUSE, 1 / pace.rate)))
+        rest = min(LOOK_SECONDS, max(PAUSE_SECONDS, 1 / terms["rate_per_second"]))
+        await asyncio.sleep(SHORTEST_PAUSE if limit == bulk.AT_ONCE else rest)
 
 
-async def _tell(step: bulk.Step) -> None:
+async def _tell(step: bulk.Step, besides: str) -> None:
     looked_at = step.acted + step.skipped
     fraction = 1.0 if step.outcome == "done" else min(1.0, looked_at / max(step.total, 1))
-    await progress(fraction, f"{looked_at:,} of {step.total:,} letters", acted=step.acted, skipped=step.skipped)
+    said = f"{looked_at:,} of {step.total:,} letters{besides}"
+    await progress(fraction, said, acted=step.acted, skipped=step.skipped)
 
 
 def _result(step: bulk.Step) -> dict[str, Any]:
-    return {"outcome": step.outcome, "acted": step.acted, "skipped": step.skipped, "died_again": step.failed}
+    failed = step.seen.failed if step.seen and step.outcome == "stopped" else None
+    return {"outcome": step.outcome, "acted": step.acted, "skipped": step.skipped, "failed_again": failed}

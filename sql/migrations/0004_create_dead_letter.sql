@@ -63,7 +63,9 @@ CREATE INDEX dead_letter_cause_idx ON afresh.dead_letter (cause, id);
 CREATE INDEX dead_letter_fingerprint_idx ON afresh.dead_letter (fingerprint, id);
 CREATE INDEX dead_letter_dependency_idx ON afresh.dead_letter (dependency, id) WHERE dependency IS NOT NULL;
 CREATE INDEX dead_letter_died_idx ON afresh.dead_letter (died_at);
-CREATE INDEX dead_letter_bulk_idx ON afresh.dead_letter (bulk_id, status) WHERE bulk_id IS NOT NULL;
+CREATE INDEX dead_letter_bulk_idx ON afresh.dead_letter (bulk_id, status, changed_at) WHERE bulk_id IS NOT NULL;
+-- What waits of one group is looked for most, and a group has many letters that wait no more.
+CREATE INDEX dead_letter_waiting_idx ON afresh.dead_letter (fingerprint, id) WHERE status = 'pending';
 
 -- The letter follows its job wherever that ends: in a settlement, by an operator, by a plain cancel of Procrastinate's,
 -- by anybody's DELETE. The mark is in the job's own row, so that the end of any other job asks one thing: is it null?

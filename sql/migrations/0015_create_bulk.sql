@@ -23,7 +23,7 @@ CREATE TABLE afresh.bulk (
     confirmed_at timestamptz,
     cursor bigint NOT NULL DEFAULT 0,
     acted bigint NOT NULL DEFAULT 0 CHECK (acted >= 0),
-    skipped bigint NOT NULL DEFAULT 0 CHECK (skipped >= 0),
+    skips jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(skips) = 'object'),
     cancelled_by text,
     outcome afresh.bulk_outcome,
     ended_at timestamptz,
@@ -36,6 +36,6 @@ CREATE TABLE afresh.bulk (
 COMMENT ON COLUMN afresh.bulk.token_hash IS 'SHA-256 of the token; it works once, and until the preview expires.';
 COMMENT ON COLUMN afresh.bulk.upper_id IS 'The newest letter that was previewed; later ones are left alone.';
 COMMENT ON COLUMN afresh.bulk.cursor IS 'The letter it has come to, oldest first.';
-COMMENT ON COLUMN afresh.bulk.skipped IS 'Letters left pending: their task is not registered, or their queueing lock is held.';
+COMMENT ON COLUMN afresh.bulk.skips IS 'Letters left pending, by reason, such as {"task_not_registered": 3}.';
 
 CREATE INDEX bulk_expires_idx ON afresh.bulk (expires_at) WHERE job_id IS NULL;

@@ -53,22 +53,43 @@ SET job_id = %(job_id)s, confirmed_at = now(), actor = %(actor)s, reason = %(rea
     rate_per_second = %(rate_per_second)s, stop_share = %(stop_share)s
 WHERE id = %(bulk_id)s;
 
--- name: find_bulk
--- A bulk action, what became of its letters so far, and the state of its job.
-SELECT b.id, b.action::text AS action, b.filter, b.previewed, b.previewed_at, b.actor, b.reason, b.rate_per_second,
-       b.stop_share, b.job_id, b.confirmed_at, b.acted, b.skipped, b.cancelled_by, b.outcome::text AS outcome,
-       b.ended_at, j.state AS job_state,
+-- name: list_bulks
+-- One page, newest first, with what became of their letters so far, and the states of their jobs. Previews are none.
+SELECT b.id, b.action::text AS action, b.filter, b.previewed, b.actor, b.reason, b.rate_per_second, b.stop_share, b.job_id,
+       b.confirmed_at, b.acted, b.skips, b.cancelled_by, b.outcome::text AS outcome, b.ended_at, j.state AS job_state,
        coalesce((SELECT jsonb_object_agg(s.status, s.letters) FROM (
            SELECT l.status, count(*) AS letters FROM afresh.dead_letter l WHERE l.bulk_id = b.id GROUP BY l.status
        ) AS s), '{}') AS statuses
 FROM afresh.bulk b
 LEFT JOIN LATERAL (SELECT * FROM afresh.jobs v WHERE v.id = b.job_id OFFSET 0) j ON true
-WHERE b.id = %(bulk_id)s;
+WHERE b.job_id IS NOT NULL AND (%(before)s::bigint IS NULL OR b.id < %(before)s::bigint)
+/* filters */
+ORDER BY b.id DESC
+LIMIT %(limit)s::integer OFFSET %(offset)s::integer;
+
+-- name: count_bulks
+-- How many there are, counted up to a limit.
+SELECT count(*) AS total
+FROM (
+    SELECT
+    FROM afresh.bulk b
+    WHERE b.job_id IS NOT NULL
+    /* filters */
+    LIMIT %(most)s::integer
+) AS counted;
+
+-- name: estimate_bulks
+-- How many the planner expects; its first node says so.
+EXPLAIN (FORMAT JSON)
+SELECT
+FROM afresh.bulk b
+WHERE b.job_id IS NOT NULL
+/* filters */;
 
 -- name: lock_bulk
 -- How far it is; whoever runs it, or wants it ended, waits here for the other.
 SELECT id, action::text AS action, filter, upper_id, previewed, actor, reason, rate_per_second, stop_share, job_id,
-       cursor, acted, skipped, cancelled_by, outcome::text AS outcome
+       cursor, acted, skips, cancelled_by, outcome::text AS outcome
 FROM afresh.bulk
 WHERE id = %(bulk_id)s
 FOR UPDATE;
@@ -119,7 +140,17 @@ moved AS (
     WHERE d.id = job.afresh_letter
     RETURNING d.id
 )
-SELECT count(*) AS chosen, (SELECT count(*) FROM moved) AS acted, max(id) AS cursor FROM chosen;
+SELECT count(*) AS chosen, (SELECT count(*) FROM fit) AS fit, (SELECT count(*) FROM moved) AS acted, max(id) AS cursor
+FROM chosen;
+
+-- name: hold_next
+-- The next letter, and nobody else changes it until the transaction ends.
+SELECT l.id
+FROM afresh.dead_letter l
+WHERE l.status = 'pending' AND l.id > %(cursor)s AND l.id <= %(upper_id)s
+/* filters */
+ORDER BY l.id LIMIT 1
+FOR UPDATE OF l;
 
 -- name: abandon_letters
 -- The next letters, oldest first, given up.
@@ -138,19 +169,46 @@ moved AS (
     WHERE d.id = chosen.id
     RETURNING d.id
 )
-SELECT count(*) AS chosen, (SELECT count(*) FROM moved) AS acted, max(id) AS cursor FROM chosen;
+SELECT count(*) AS chosen, count(*) AS fit, (SELECT count(*) FROM moved) AS acted, max(id) AS cursor FROM chosen;
 
 -- name: advance_bulk
 -- How far it has come.
 UPDATE afresh.bulk
-SET cursor = %(cursor)s, acted = acted + %(acted)s, skipped = skipped + %(skipped)s
+SET cursor = %(cursor)s, acted = acted + %(acted)s, skips = %(skips)s::jsonb
 WHERE id = %(bulk_id)s;
 
 -- name: judge_bulk
--- Of the letters it replayed, those that were resolved, and those that died again.
-SELECT (SELECT count(*) FROM afresh.dead_letter l WHERE l.bulk_id = %(bulk_id)s AND l.status = 'resolved') AS succeeded,
-       (SELECT count(*) FROM afresh.dead_letter l
-        WHERE l.bulk_id = %(bulk_id)s AND l.status = 'pending' AND l.died_as = l.replayed_as) AS failed;
+-- How it goes for the jobs it made: of the last that ended or failed, those that succeeded and those that did not; and of
+-- the newest, those that have not run yet. A failure counts at once, not when the retries are spent.
+WITH seen AS (
+    (SELECT l.changed_at AS at, true AS well
+     FROM afresh.dead_letter l
+     WHERE l.bulk_id = %(bulk_id)s AND l.status = 'resolved'
+     ORDER BY l.changed_at DESC LIMIT %(judged)s)
+    UNION ALL
+    (SELECT l.changed_at, false
+     FROM afresh.dead_letter l
+     WHERE l.bulk_id = %(bulk_id)s AND l.status = 'pending' AND l.died_as = l.replayed_as
+     ORDER BY l.changed_at DESC LIMIT %(judged)s)
+    UNION ALL
+    (SELECT a.ended_at, false
+     FROM (SELECT l.replayed_as FROM afresh.dead_letter l
+           WHERE l.bulk_id = %(bulk_id)s AND l.status = 'retrying'
+           ORDER BY l.changed_at LIMIT %(most)s) AS oldest
+     CROSS JOIN LATERAL (SELECT a.ended_at FROM afresh.attempt a
+                         WHERE a.job_id = oldest.replayed_as AND a.outcome = 'failed' AND a.counted
+                         ORDER BY a.id DESC LIMIT 1) AS a)
+),
+last AS (SELECT well FROM seen ORDER BY at DESC LIMIT %(judged)s),
+newest AS (
+    SELECT l.replayed_as FROM afresh.dead_letter l
+    WHERE l.bulk_id = %(bulk_id)s AND l.status = 'retrying'
+    ORDER BY l.changed_at DESC LIMIT %(most)s
+)
+SELECT count(*) FILTER (WHERE well) AS succeeded, count(*) FILTER (WHERE NOT well) AS failed,
+       (SELECT count(*) FROM newest n JOIN procrastinate_jobs j ON j.id = n.replayed_as
+        WHERE j.status = 'todo' AND j.attempts = 0) AS waiting
+FROM last;
 
 -- name: ask_for_end
 -- Have it end before its next letters.

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 
 from app.queue import bulk
 from app.queue.app import Afresh
+from app.queue.task import RetryStrategy
 
 from ..application import run_waiting_jobs
 from ..eventually import eventually
@@ -83,7 +84,7 @@ async def test_replaying_many(queue: Afresh, client: httpx.AsyncClient, conn: As
     assert (found["state"], found["acted"], found["skipped"], found["percent"]) == ("done", 600, 0, 100)
     assert found["statuses"] == {"resolved": 600}
     job = (await client.get(f"/jobs/{made['job_id']}")).json()
-    assert job["result"] == {"outcome": "done", "acted": 600, "skipped": 0, "died_again": None}
+    assert job["result"] == {"outcome": "done", "acted": 600, "skipped": 0, "failed_again": None}
     assert job["progress"] == 1
     assert (await client.get("/dead-letters", params={"status": "pending"})).json()["total"] == 5
     cursor = await conn.execute("SELECT action, actor, reason FROM afresh.audit ORDER BY id")
@@ -126,6 +127,7 @@ async def test_what_cannot_be_replayed_is_skipped(queue: Afresh, client: httpx.A
     await run_waiting_jobs(queue)
     found = await look(client, made)
     assert (found["acted"], found["skipped"]) == (2, 2)
+    assert found["skips"] == {"task_not_registered": 1, "queueing_lock_held": 1}
     pending = (await client.get("/dead-letters", params={"status": "pending"})).json()["items"]
     assert [each["id"] for each in pending] == [3, 1]
 
@@ -186,7 +188,7 @@ async def test_it_stops_when_the_failures_come_back(queue: Afresh, client: httpx
     assert found["statuses"]["pending"] >= 10
     job = (await client.get(f"/jobs/{made['job_id']}")).json()
     assert job["result"]["outcome"] == "stopped"
-    assert job["result"]["died_again"] >= 10
+    assert job["result"]["failed_again"] >= 10
 
 
 async def test_cancelling_before_it_runs(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
@@ -237,17 +239,73 @@ async def test_another_worker_goes_on(queue: Afresh, client: httpx.AsyncClient, 
     assert await cursor.fetchone() == (700, 1)
 
 
+async def test_a_letter_that_the_database_refuses(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """A letter that can be no job as it is stays pending, is counted with what refused it, and the others go on."""
+    await addable(conn, 600)
+    await conn.execute("UPDATE afresh.dead_letter SET job_id = 1000000 + id WHERE id IN (260, 261, 500)")
+    made = await start(client)
+    await run_waiting_jobs(queue)
+    found = await look(client, made)
+    assert (found["state"], found["acted"], found["skipped"]) == ("done", 597, 3)
+    assert found["skips"] == {"refused: job_option_check": 3}  # No job is older than itself.
+    pending = (await client.get("/dead-letters", params={"status": "pending"})).json()["items"]
+    assert [each["id"] for each in pending] == [500, 261, 260]
+
+
 async def test_an_action_whose_job_dies(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
     """When the job of an action dies, the action has failed; retrying that job lets it go on where it was."""
     await addable(conn, 300)
-    await conn.execute("UPDATE afresh.dead_letter SET job_id = 1000000 WHERE id = 260")  # No job is older than itself.
     made = await start(client)
+    await conn.execute("ALTER TABLE afresh.bulk RENAME COLUMN cursor TO gone")
     await run_waiting_jobs(queue)
     failed = await look(client, made)
-    assert failed["state"] == "failed"
-    assert failed["acted"] < 260
-    await conn.execute("UPDATE afresh.dead_letter SET job_id = -1000000 WHERE id = 260")
+    assert (failed["state"], failed["acted"]) == ("failed", 0)
+    await conn.execute("ALTER TABLE afresh.bulk RENAME COLUMN gone TO cursor")
     again = (await client.post(f"/jobs/{made['job_id']}/retry")).json()
     await run_waiting_jobs(queue)
     done = await look(client, made)
     assert (done["state"], done["acted"], done["job_id"]) == ("done", 300, again["job_id"])
+
+
+async def test_the_actions_are_listed(client: httpx.AsyncClient, conn: AsyncConnection):
+    """Actions are listed, newest first, as each is shown; what was only previewed is none."""
+    await insert(conn, 3)
+    made = [await start(client, reason=f"reason {number}") for number in range(3)]
+    await preview(client)
+    page = (await client.get("/dead-letters/bulk", params={"limit": 2})).json()
+    assert (page["items"], page["total"]) == ([made[2], made[1]], 3)
+    last = (await client.get("/dead-letters/bulk", params={"cursor": page["next_cursor"]})).json()
+    assert (last["items"], last["next_cursor"]) == ([made[0]], None)
+    assert made[0]["filter"] == {"task": "sample.add"}
+
+
+async def test_a_failure_counts_before_the_retries_are_spent(
+    queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection
+):
+    """It stops when jobs fail again, though each will be retried for an hour, and none has died again by then."""
+
+    @queue.task(name="waits", retry=RetryStrategy(max_attempts=3, wait=1200))
+    async def waits(**_: Any) -> None:
+        raise ConnectionRefusedError
+
+    await insert(conn, 500, task_name="waits")
+    made = await start(client, {"queue": "sums"}, rate_per_second=40)
+    await run_waiting_jobs(queue)
+    found = await look(client, made)
+    assert (found["state"], found["statuses"]) == ("stopped", {"retrying": found["acted"]})
+    assert 10 <= found["acted"] < 250
+
+
+async def test_late_failures_weigh(client: httpx.AsyncClient, conn: AsyncConnection):
+    """Failures that come back late stop it: what went well long before does not outweigh them."""
+    await addable(conn, 1000)
+    made = await start(client)
+    for _ in range(2):
+        await bulk.step(conn, made["id"], limit=250, tasks=["sample.add"], judge=False)
+    end = "UPDATE procrastinate_jobs SET status = %s WHERE afresh_letter BETWEEN %s AND %s"
+    await conn.execute(end, ("succeeded", 1, 300))
+    assert (await bulk.step(conn, made["id"], limit=0, tasks=[], judge=True)).seen == bulk.Seen(200, 0, 200)
+    await conn.execute("UPDATE afresh.dead_letter SET died_as = replayed_as WHERE id BETWEEN 301 AND 420")
+    await conn.execute(end, ("failed", 301, 420))
+    stopped = await bulk.step(conn, made["id"], limit=0, tasks=[], judge=True)
+    assert (stopped.outcome, stopped.seen) == ("stopped", bulk.Seen(80, 120, 80))

@@ -60,7 +60,10 @@ async def test_list_and_show(dead: Served, database_url: str):
     assert "Dead letter 1  sample.fail  pending" in shown
     assert "no luck 0" in shown
     assert "hunter2" not in shown
-    assert "job 1  failed" in shown
+    assert "Job 1  failed" in shown
+    assert "no retries allowed" in shown.split("Attempt 1", 1)[1]
+    assert letters(database_url, "list", "--died-to", "2020-01-01").stdout == "No dead letter fits.\n"
+    assert "3 of 3" in letters(database_url, "list", "--died-from", "2020-01-01T12:00:00").stdout
 
 
 async def test_one(dead: Served, database_url: str, conn: AsyncConnection):
@@ -69,10 +72,19 @@ async def test_one(dead: Served, database_url: str, conn: AsyncConnection):
     replayed = letters(database_url, "replay", "1", "--args", '{"message": "again"}', "--ahead", "--reason", "mended")
     assert replayed.stdout.startswith("Job 4 runs in the place of dead letter 1"), replayed.stderr
     assert letters(database_url, "abandon", "2", "--reason", "customer has left").returncode == 0
+    assert (
+        letters(database_url, "replay", "3", "--run-in", "2h", "--priority", "7", "--reason", "later").returncode == 0
+    )
+    cursor = await conn.execute(
+        "SELECT priority, extract(hours FROM scheduled_at - now() + interval '1 minute') FROM procrastinate_jobs "
+        "WHERE id = 5"
+    )
+    assert await cursor.fetchone() == (7, 2)
     cursor = await conn.execute("SELECT actor, action, reason FROM afresh.audit ORDER BY id")
     assert await cursor.fetchall() == [
         ("cli", "dead_letter.replay", "mended"),
         ("cli", "dead_letter.abandon", "customer has left"),
+        ("cli", "dead_letter.replay", "later"),
     ]
 
 
@@ -82,6 +94,7 @@ async def test_one(dead: Served, database_url: str, conn: AsyncConnection):
         (["show", "99"], "there is no dead letter 99"),
         (["replay", "99"], "there is no dead letter 99"),
         (["replay", "1", "--args", "[]"], "--args: a JSON object"),
+        (["replay", "1", "--run-in", "soon"], "--run-in: not a duration"),
         (["replay", "1", "--args", '{"message": 5}'], "sample.fail: message:"),
         (["replay", "1", "--task", "fail"], "a number or filters"),
         (["replay"], "a letter's number, or at least one filter"),
@@ -107,6 +120,6 @@ async def test_many(dead: Served, database_url: str):
         )
     assert run.returncode == 0, run.stderr
     assert "3 pending letters to replay" in run.stdout
-    assert "done: 3 letters" in run.stdout
+    assert "done: 3 letters, 0 skipped; of them" in run.stdout
     found = (await client.get("/dead-letters/bulk/1")).json()
     assert (found["actor"], found["acted"], found["statuses"]) == ("cli", 3, {"pending": 3})

@@ -27,8 +27,13 @@ def test_job_that_kills_its_worker(queue: Queue, start: Start):
         assert start(queue.url, MAX_RESCUES="1").ended() < 0
     start(queue.url, MAX_RESCUES="1")
     eventually_sync(lambda: queue.status(job) == "failed")
-    (letter,) = queue.query("SELECT cause::text, failure_type FROM afresh.dead_letter WHERE job_id = %s", job)
-    assert letter == {"cause": "worker_lost", "failure_type": "SYSTEM_WORKER_LOST"}
+    (letter,) = queue.query(
+        "SELECT job_id, cause::text, failure_type, status::text, died_as, replays FROM afresh.dead_letter"
+    )
+    assert letter == {
+        "job_id": job, "cause": "worker_lost", "failure_type": "SYSTEM_WORKER_LOST",
+        "status": "pending", "died_as": job, "replays": 0,
+    }  # fmt: skip
     assert queue.outcomes(job) == ["lost", "lost"]
     eventually_sync(queue.ended(queue.submit("touch")))
 

@@ -1,15 +1,18 @@
-"""One writer of dead letters, for whatever kills a job: each cause with a real job."""
+"""One writer of dead letters, for whatever kills a job: each cause with a real job.
+
+The job that kills its worker takes a process that dies: it is among the faults (test_lost_worker).
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from procrastinate.retry import BaseRetryStrategy
 
-from app.config import WorkerSettings
+from app.config import RetrySettings, WorkerSettings
 from app.queue.app import Afresh
-from app.queue.rescue import rescue_stalled
 
 from .conftest import OpenApp
 from .jobs import add, rows, status
@@ -29,12 +32,6 @@ class Broken(BaseRetryStrategy):
         """Fail."""
         del exception, job
         raise KeyError("x")
-
-
-class SlowDownError(Exception):
-    """What a server says that wants to be asked later."""
-
-    status_code = 429
 
 
 async def _spent(app: Afresh, conn: Connection) -> int:
@@ -73,23 +70,16 @@ async def _strategy(app: Afresh, conn: Connection) -> int:
     return job_id
 
 
-async def _poison(app: Afresh, conn: Connection) -> int:
-    """Its worker is gone from the table without having settled it, as after a crash."""
-    (job_id,) = await add(conn, task="kills")
-    await conn.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", (job_id,))
-    assert (await rescue_stalled(app)).buried == (job_id,)
-    return job_id
-
-
 async def _waited(app: Afresh, conn: Connection) -> int:
+    """It is told to come back later than it may wait."""
+
     @app.task(name="kills")
     async def kills() -> None:
-        raise SlowDownError
+        request = httpx.Request("GET", "http://127.0.0.1/")
+        busy = httpx.Response(429, headers={"Retry-After": "60"}, request=request)
+        raise httpx.HTTPStatusError("too many requests", request=request, response=busy)
 
     job_id = await kills.defer_async()
-    await conn.execute(
-        "INSERT INTO afresh.job_option (job_id, deadline) VALUES (%s, now() - interval '1 second')", (job_id,)
-    )
     await runs(conn, app, job_id)
     return job_id
 
@@ -99,7 +89,6 @@ CAUSES = [
     (_permanent, "permanent", "PERMANENT_CODE_BUG"),
     (_unknown, "unknown_task", "PERMANENT_CODE_BUG"),
     (_strategy, "broken_strategy", "PERMANENT_VALIDATION"),
-    (_poison, "worker_lost", "SYSTEM_WORKER_LOST"),
     (_waited, "waited_too_long", "TRANSIENT_RATE_LIMIT"),
 ]
 
@@ -113,7 +102,7 @@ async def test_every_cause_leaves_one_letter(
     kind: str,
 ):
     """Whatever kills a job leaves one letter, written with the failure, that says what it was."""
-    app = await open_app(worker=WorkerSettings(unknown_task_grace="1s", max_rescues="0"))
+    app = await open_app(worker=WorkerSettings(unknown_task_grace="1s"), retry=RetrySettings(max_wait="1s"))
     job_id = await kill(app, conn)
     letter = await only_letter(conn)
     assert (letter["job_id"], letter["cause"], letter["failure_type"]) == (job_id, cause, kind)

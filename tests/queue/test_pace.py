@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.queue.pace import RAMP_SECONDS, Pace
+from app.queue.pace import RAMP_SECONDS, Pace, Turn
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,20 @@ def test_it_never_falls_back():
     for rate in (0.01, 1, 7, 10_000):
         dues = [Pace(rate).due(each / 10) for each in range(300)]
         assert dues == sorted(dues)
+
+
+@pytest.mark.parametrize(("rate", "crowd"), [(1, 50), (100, 500), (10_000, 5_000)])
+def test_it_waits_for_whoever_does_the_work(rate: float, crowd: int):
+    """Nothing is due while as many wait as are made in 5 s; then it goes on as if no time had passed."""
+    turn = Turn(rate)
+    assert turn.due(0) == 1
+    turn.note(1, crowd - 1)
+    due = turn.due(20)
+    assert due == Pace(rate).due(20) - 1
+    turn.note(1 + due, crowd)
+    assert (turn.is_crowded, turn.due(21), turn.due(10_000)) == (True, 0, 0)
+    turn.note(1 + due, None)
+    assert turn.due(10_001) == 0
+    turn.note(1 + due, crowd - 1)
+    assert turn.due(10_001) == 0
+    assert turn.due(10_002) == int(rate)

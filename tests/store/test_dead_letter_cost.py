@@ -12,6 +12,8 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
+from app.queue import bulk
+from app.store import groups
 from app.store.dead_letters import LISTING, PROPERTIES, SQL, LetterFilter, fold_counts
 
 from ..servers import Server
@@ -27,7 +29,7 @@ INSERT INTO afresh.dead_letter (
 SELECT n, CASE WHEN n % 1000 = 0 THEN 'pending' ELSE 'resolved' END::afresh.dead_letter_status,
        CASE WHEN n % 1000 = 1 THEN 'worker_lost' ELSE 'retries_spent' END::afresh.death_cause,
        'task ' || n % 200, 'queue ' || n % 200, 5, '{{}}', 'dependency ' || n % 200, 1, 'TYPE ' || n % 200,
-       'f' || n % 500, 'no', 'INVESTIGATE', t, t, n, n + 1, CASE WHEN n % 1000 = 2 THEN 1 END
+       'f' || n % 500, 'no', 'INVESTIGATE', t, t, n, n + 1, CASE WHEN n % 1000 = 2 THEN 1 WHEN n % 2 = 1 THEN 2 END
 FROM generate_series(1, {LETTERS}) n, LATERAL (SELECT now() - make_interval(mins => {LETTERS} - n)) AS at (t)
 """  # noqa: S608 - a constant of ours.
 
@@ -92,3 +94,15 @@ async def test_counts(letters: AsyncConnection, name: str):
 async def test_the_oldest(letters: AsyncConnection):
     """The oldest pending letter is found at once."""
     assert await buffers(letters, SQL["find_oldest"], {}) < 10
+
+
+async def test_what_waits_of_a_group(letters: AsyncConnection):
+    """What waits of a group is counted without a walk over what waits no more."""
+    given = {"fingerprint": "f7", "most": 10_001}
+    assert await buffers(letters, groups.SQL["count_letters"], given) < 10
+
+
+async def test_a_look_at_a_bulk_action(letters: AsyncConnection):
+    """Whether the jobs of an action fail again costs the same for its 25,000 letters as for a few hundred."""
+    given = {"bulk_id": 2, "judged": bulk.JUDGED, "most": bulk.LOOKED_AT}
+    assert await buffers(letters, bulk.SQL["judge_bulk"], given) < 50
