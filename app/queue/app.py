@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from .connector import AfreshConnector
 from .decide import engine
 from .dependencies import Dependencies
 from .job_manager import AfreshJobManager
+from .overload import Load, Machine
 from .rescue import Silence
 from .task import Periodic, declarations
 from .watch import Hub
@@ -62,6 +63,7 @@ class Afresh(procrastinate.App):
         self.job_manager = AfreshJobManager(self.connector)
         self.hub = Hub(self)
         self.dependencies = Dependencies(self)
+        self.read_load: Callable[[], Load] = Machine()
         self._own_dependencies: tuple[int, tuple[list[str], list[str]], dict[str, str]] = (-1, ([], []), {})
         declarations.adopt(self)
 
