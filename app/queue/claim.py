@@ -36,6 +36,7 @@ class Claimed:
         waited: Seconds snoozed so far, by reason.
         fingerprints: Of its earlier failures, oldest first.
         call: As what it was let in; None: it relies on nothing.
+        cost: Its own, as a task's; None: its task's.
     """
 
     job: jobs.Job
@@ -51,6 +52,7 @@ class Claimed:
     waited: Mapping[str, float] | None = None
     fingerprints: tuple[str, ...] = ()
     call: Call | None = None
+    cost: str | None = None
 
 
 class Claims:
@@ -147,7 +149,9 @@ class Claims:
             abort_requested=row[9],
             worker_id=self.worker_id,
         )
-        dependency, retries, timeout, deadline, task_type, correlation_id, metadata, waited, fingerprints = row[10:]
+        dependency, retries, timeout, deadline, task_type, correlation_id, metadata, waited, fingerprints, cost = row[
+            10:
+        ]
         return Claimed(
             job,
             claim,
@@ -162,6 +166,7 @@ class Claims:
             waited,
             tuple(fingerprints or ()),
             self._call(row, passes),
+            cost,
         )
 
     def _call(self, row: Sequence[Any], passes: Mapping[str, Iterator[Pass]]) -> Call | None:

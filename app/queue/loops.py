@@ -39,6 +39,7 @@ def side_loops(worker: "AfreshWorker") -> list[asyncio.Task[Any]]:
         "rescue": lambda: rescue(worker),
         "breakers": worker.app.dependencies.look,
         "reports": worker.app.dependencies.report,
+        "adaptation": worker.app.adaptation.look,
         "overload": lambda: worker.overload.watch(
             release_ahead=worker.release_ahead,
             wake=worker._new_job_event.set,  # noqa: SLF001  As below.
