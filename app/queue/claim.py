@@ -130,6 +130,19 @@ class Claims:
                 self._app.dependencies.unused(each.call)
         return kept
 
+    async def sign_off(self) -> None:
+        """Say that this worker claims nothing any more.
+
+        Raises:
+            psycopg.OperationalError: The database is out of reach.
+        """
+        connector = self._app.connector
+        if not isinstance(connector, AfreshConnector):
+            await self._app.job_manager.unregister_worker(self.worker_id)
+            return
+        async with connector.connection() as conn:
+            await conn.execute(SQL["sign_off"], (self.worker_id,))
+
     async def _take_one(self) -> list[Claimed]:
         job = await JobManager.fetch_job(self._app.job_manager, self._queues, self.worker_id)
         return [Claimed(job, next(self._numbers), job.id or 0)] if job else []

@@ -372,18 +372,10 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._calls.close()
         if self.worker_id is not None:
             with contextlib.suppress(*TROUBLE):
-                await self._sign_off(self.worker_id)
+                await self.claims.sign_off()
         self.worker_id = None
         if unsettled:
             raise UnsettledJobs(unsettled)
-
-    async def _sign_off(self, worker_id: int) -> None:
-        connector = self.app.connector
-        if not isinstance(connector, AfreshConnector):
-            await self.app.job_manager.unregister_worker(worker_id)
-            return
-        async with connector.connection() as conn:
-            await conn.execute(SQL["sign_off"], (worker_id,))
 
     async def _release_running(self) -> None:
         for claimed, _ in self._ahead:  # Those that could not go back go the way of those that run.

@@ -87,7 +87,7 @@ async def test_the_explanation_reads_like_a_sentence(open_app: OpenApp, conn: Co
         " · queue depth 240 > 100 → ×1.3 = 54.6 s"
     )
     assert row["delay"] == timedelta(seconds=54.6)
-    assert [step["name"] for step in row["explanation"]] == ["classified", "policy", "learned", "load"]
+    assert [step["name"] for step in row["explanation"]] == ["failure", "policy", "learned", "load"]
 
 
 async def test_retries_that_seldom_succeed_come_later(open_app: OpenApp, conn: Connection):
