@@ -137,6 +137,24 @@ class WorkerStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerOverloaded:
+    """A worker takes no more jobs, because its machine or container is fuller than it may be."""
+
+    worker: str
+    memory_percent: float
+    cpu_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRelieved:
+    """It takes jobs again."""
+
+    worker: str
+    memory_percent: float
+    cpu_percent: float
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseLost:
     """The database stopped answering; work goes on when it is back."""
 
@@ -163,6 +181,8 @@ Event = (
     | OwnershipLost
     | WorkerStarted
     | WorkerStopped
+    | WorkerOverloaded
+    | WorkerRelieved
     | DatabaseLost
     | DatabaseBack
 )

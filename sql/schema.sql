@@ -52,7 +52,7 @@ CREATE TYPE afresh.outcome AS ENUM (
     'coalesced'
 );
 
-CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false, p_claim bigint DEFAULT NULL::bigint, p_shares jsonb DEFAULT '[]'::jsonb) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[])
+CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false, p_claim bigint DEFAULT NULL::bigint, p_shares jsonb DEFAULT '[]'::jsonb) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[], cost text)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -97,7 +97,8 @@ BEGIN
            CASE WHEN j.attempts > 0 THEN (
                SELECT array_agg(a.fingerprint ORDER BY a.id)
                FROM afresh.attempt a WHERE a.job_id = j.id AND a.outcome = 'failed'
-           ) END
+           ) END,
+           o.cost
     FROM unnest(v_ids) WITH ORDINALITY AS taken (id, position)
     CROSS JOIN LATERAL (SELECT * FROM procrastinate_jobs WHERE id = taken.id LIMIT 1) j
     LEFT JOIN afresh.job_option o ON o.job_id = j.id
@@ -572,6 +573,37 @@ WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
   AND s.jobs IS DISTINCT FROM 0;
 $$;
 
+CREATE FUNCTION afresh.ready_depth(p_queue text, p_tasks text[], p_dependencies text[], p_most integer) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN RETURN (
+SELECT count(*)
+FROM (
+    SELECT
+    FROM afresh.open_lanes(ARRAY[p_queue], p_tasks, p_dependencies) l
+    CROSS JOIN LATERAL (
+        SELECT FROM procrastinate_jobs j
+        WHERE l.rank IS NULL AND j.status = 'todo' AND j.scheduled_at IS NULL
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+        UNION ALL
+        SELECT FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.scheduled_at <= now()
+          AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+          AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+          AND (-j.priority) = l.rank
+    ) ready
+    LIMIT p_most
+) counted
+); END;
+$$;
+
 CREATE FUNCTION afresh.ready_lanes() RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean)
     LANGUAGE sql STABLE
     AS $$
@@ -604,6 +636,45 @@ BEGIN
     INSERT INTO afresh.recovery (job_id, task_name, queue_name, retries)
     VALUES (NEW.id, NEW.task_name, NEW.queue_name, OLD.attempts);
     RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION afresh.refresh_retry_samples(p_days interval, p_most bigint) RETURNS integer
+    LANGUAGE plpgsql
+    SET work_mem TO '64MB'
+    AS $$
+DECLARE
+    v_since timestamptz;
+    v_rows integer;
+BEGIN
+    LOCK TABLE afresh.retry_sample IN SHARE ROW EXCLUSIVE MODE;
+    v_since := greatest(
+        date_trunc('hour', now() - p_days, 'UTC'),
+        (SELECT date_trunc('hour', ended_at, 'UTC') + interval '1 hour'
+         FROM afresh.attempt WHERE ended_at >= now() - p_days ORDER BY ended_at DESC OFFSET p_most LIMIT 1)
+    );
+    DELETE FROM afresh.retry_sample;
+    INSERT INTO afresh.retry_sample (task_name, failure_type, retries, successes, since)
+    SELECT task_name, failure_type, sum(failed) + sum(succeeded), sum(succeeded), v_since
+    FROM (
+        SELECT run.task_name, run.failure_type, count(*) AS failed, 0::bigint AS succeeded
+        FROM (
+            SELECT a.task_name, a.failure_type, a.decision,
+                   lead(a.outcome) OVER (PARTITION BY a.job_id ORDER BY a.id) AS next_outcome
+            FROM afresh.attempt a
+            WHERE a.ended_at >= v_since AND a.counted
+        ) run
+        WHERE run.decision = 'retry' AND run.next_outcome = 'failed'
+        GROUP BY 1, 2
+        UNION ALL
+        SELECT h.task_name, h.failure_type, 0, sum(h.retries_succeeded)
+        FROM afresh.failures_since(v_since) h
+        GROUP BY 1, 2
+    ) counted
+    GROUP BY 1, 2
+    HAVING sum(failed) + sum(succeeded) > 0;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
 END;
 $$;
 
@@ -1520,8 +1591,10 @@ CREATE TABLE afresh.job_option (
     batch_id bigint,
     replay_of bigint,
     waited jsonb DEFAULT '{}'::jsonb NOT NULL,
+    cost text,
     CONSTRAINT job_option_check CHECK ((replay_of < job_id)),
     CONSTRAINT job_option_correlation_id_check CHECK ((length(correlation_id) <= 255)),
+    CONSTRAINT job_option_cost_check CHECK ((cost = ANY (ARRAY['normal'::text, 'deferrable'::text]))),
     CONSTRAINT job_option_max_retries_check CHECK ((max_retries >= 0)),
     CONSTRAINT job_option_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT job_option_submitted_by_check CHECK ((length(submitted_by) <= 255)),
@@ -1534,6 +1607,8 @@ COMMENT ON COLUMN afresh.job_option.submitted_by IS 'The name of the API key; nu
 COMMENT ON COLUMN afresh.job_option.replay_of IS 'The ended job in whose place this one runs.';
 
 COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
+
+COMMENT ON COLUMN afresh.job_option.cost IS 'deferrable: it may wait for the quiet hours; null: as its task says.';
 
 CREATE TABLE afresh.rescue (
     job_id bigint NOT NULL,
@@ -1691,6 +1766,21 @@ ALTER TABLE afresh.recovery ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE afresh.retry_sample (
+    task_name text NOT NULL,
+    failure_type text NOT NULL,
+    retries bigint NOT NULL,
+    successes bigint NOT NULL,
+    since timestamp with time zone NOT NULL,
+    refreshed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT retry_sample_check CHECK (((successes >= 0) AND (successes <= retries))),
+    CONSTRAINT retry_sample_retries_check CHECK ((retries > 0))
+);
+
+COMMENT ON TABLE afresh.retry_sample IS 'Written anew by afresh.refresh_retry_samples; workers read it into their memory.';
+
+COMMENT ON COLUMN afresh.retry_sample.successes IS 'Retries with which their job succeeded.';
+
 ALTER TABLE ONLY afresh.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
 
@@ -1769,6 +1859,9 @@ ALTER TABLE ONLY afresh.rescue
 ALTER TABLE ONLY afresh.result
     ADD CONSTRAINT result_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY afresh.retry_sample
+    ADD CONSTRAINT retry_sample_pkey PRIMARY KEY (task_name, failure_type);
+
 ALTER TABLE ONLY afresh.task_dependency
     ADD CONSTRAINT task_dependency_pkey PRIMARY KEY (task_name);
 
@@ -1779,6 +1872,8 @@ CREATE INDEX attempt_ended_idx ON afresh.attempt USING btree (ended_at);
 CREATE INDEX attempt_fingerprint_idx ON afresh.attempt USING btree (fingerprint, id) WHERE (fingerprint IS NOT NULL);
 
 CREATE INDEX attempt_job_idx ON afresh.attempt USING btree (job_id, id);
+
+CREATE INDEX attempt_off_peak_idx ON afresh.attempt USING btree (ended_at) WHERE ((decision = ANY (ARRAY['retry'::afresh.decision, 'snooze'::afresh.decision])) AND (explanation @> '[{"name": "off_peak"}]'::jsonb));
 
 CREATE INDEX audit_at_idx ON afresh.audit USING btree (at DESC, id DESC);
 

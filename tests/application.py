@@ -32,6 +32,7 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
     allowed_hosts: tuple[str, ...] = (),
     admin_key: str | None = None,
     submission: SubmissionSettings | None = None,
+    off_peak: OffPeakSettings | None = None,
 ) -> Settings:
     """Settings for a database, with retries that come at once; port 9 answers nobody."""
     soon = timedelta(milliseconds=1)
@@ -42,7 +43,7 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
         worker=WorkerSettings(),
         retry=RetrySettings(base_delay=soon, max_delay=soon, jitter="none"),
         breaker=BreakerSettings(),
-        off_peak=OffPeakSettings(),
+        off_peak=off_peak or OffPeakSettings(),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
         log=LogSettings(level="ERROR"),
     )

@@ -43,6 +43,7 @@ from . import (
     queues,
     retry,
     simulation,
+    statistics,
     tasks,
 )
 from .description import describe, operation_id
@@ -94,6 +95,7 @@ def create_app(queue: Afresh) -> FastAPI:
         failure_trends.router,
         retry.router,
         simulation.router,
+        statistics.router,
         monitoring.router,
         audit.router,
         documentation.router,

@@ -14,6 +14,7 @@ from ..queue.app import Afresh
 from ..queue.backpressure import QueueFull
 from ..queue.catalog import TaskInfo
 from ..queue.submit import Submission, repeated, submit, submit_once
+from ..queue.task import Cost
 from ..redact import MASK
 from ..store.idempotency import Claim, Claimed
 from ..store.jobs import find_job
@@ -72,6 +73,9 @@ class SubmitBody(BaseModel):
     correlation_id: Text | None = Field(None, description="Goes with it into every log line.")
     dependency: Text | None = Field(None, description="What it relies on, in place of what its task relies on.")
     lock: Text | None = Field(None, description="Of the jobs with one lock, one runs at a time.")
+    cost: Cost | None = Field(
+        None, description="`deferrable`: with a priority of 3 at most it waits until PEAK_HOURS are over."
+    )
     queueing_lock: Text | None = Field(None, description="Of the jobs with one queueing lock, one waits at a time.")
 
     @field_validator("args", "metadata")
@@ -157,6 +161,7 @@ def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
         dependency=body.dependency,
         correlation_id=body.correlation_id or terms.correlation_id,
         metadata=body.metadata or None,
+        cost=body.cost,
         submitted_by=None if terms.caller == LOCAL else terms.caller.name,
     )
 

@@ -84,6 +84,10 @@ class WorkerSettings(Group):
     unknown_task_grace: values.Duration = setting(
         "UNKNOWN_TASK_GRACE", "10m", "How long a job waits for a worker that knows its task."
     )
+    max_memory_percent: values.Percent = setting(
+        "MAX_MEMORY_PERCENT", "85", "Memory in use above which a worker takes no more jobs; 0: no limit."
+    )
+    max_cpu_percent: values.Percent = setting("MAX_CPU_PERCENT", "0", "The same of the CPUs; 0: no limit.")
 
 
 class PolicyOverride(BaseModel):

@@ -282,6 +282,24 @@ def _(event: telemetry.WorkerStopped) -> None:
 
 
 @write.register
+def _(event: telemetry.WorkerOverloaded) -> None:
+    _log.warning("Worker overloaded: it takes no more jobs", **_load(event))
+
+
+@write.register
+def _(event: telemetry.WorkerRelieved) -> None:
+    _log.info("Worker relieved: it takes jobs again", **_load(event))
+
+
+def _load(event: telemetry.WorkerOverloaded | telemetry.WorkerRelieved) -> dict[str, Any]:
+    return {
+        "worker": event.worker,
+        "memory_percent": round(event.memory_percent, 1),
+        "cpu_percent": round(event.cpu_percent, 1),
+    }
+
+
+@write.register
 def _(event: telemetry.DatabaseLost) -> None:
     _log.error("Database lost", error_message=event.error)
 

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from ..config import Settings, load_settings
 from ..postgres.connect import Database
 from ..postgres.errors import PostgresError
+from .adaptation import Adaptation
 from .backpressure import Backpressure
 from .catalog import Catalog
 from .claim import own_dependencies
@@ -25,6 +26,7 @@ from .connector import AfreshConnector
 from .decide import engine
 from .dependencies import Dependencies
 from .job_manager import AfreshJobManager
+from .overload import Load, Machine
 from .rescue import Silence
 from .task import Periodic, declarations
 from .watch import Hub
@@ -32,7 +34,7 @@ from .worker import AfreshWorker
 
 _PACKAGE = __name__.rpartition(".queue.")[0]
 
-TASK_MODULES = tuple(f"{_PACKAGE}.tasks.{name}" for name in ("jokes", "maintenance", "dead_letters"))
+TASK_MODULES = tuple(f"{_PACKAGE}.tasks.{name}" for name in ("jokes", "maintenance", "dead_letters", "analytics"))
 """Our own tasks, loaded by name: rooms above this one are never imported from it."""
 
 
@@ -62,6 +64,8 @@ class Afresh(procrastinate.App):
         self.job_manager = AfreshJobManager(self.connector)
         self.hub = Hub(self)
         self.dependencies = Dependencies(self)
+        self.adaptation = Adaptation(self)
+        self.read_load: Callable[[], Load] = Machine()
         self._own_dependencies: tuple[int, tuple[list[str], list[str]], dict[str, str]] = (-1, ([], []), {})
         declarations.adopt(self)
 

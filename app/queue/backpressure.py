@@ -9,12 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..postgres.sqlfiles import load
+from ..store.adaptation import count_ready
 
 if TYPE_CHECKING:
     from .app import Afresh
-
-SQL = load("submit")
 
 FRESH_SECONDS = 1.0
 """For so long a count is believed, with what this process has added since."""
@@ -110,8 +108,5 @@ class Backpressure:
         return counted
 
     async def _count(self, queue: str) -> int:
-        tasks, dependencies = self._app.own_dependencies()
-        wanted = {"queue": queue, "tasks": tasks, "dependencies": dependencies, "most": self._limit}
         async with self._app.connection() as conn:
-            row = await (await conn.execute(SQL["count_ready"], wanted)).fetchone()
-        return int(row[0]) if row else 0
+            return await count_ready(conn, queue, own=self._app.own_dependencies(), most=self._limit)

@@ -99,4 +99,5 @@ def _row(job: Submission) -> dict[str, Any]:
         "correlation_id": job.correlation_id,
         "metadata": job.metadata,
         "submitted_by": job.submitted_by,
+        "cost": job.cost,
     }

@@ -36,6 +36,7 @@ class Claimed:
         waited: Seconds snoozed so far, by reason.
         fingerprints: Of its earlier failures, oldest first.
         call: As what it was let in; None: it relies on nothing.
+        cost: Its own, as a task's; None: its task's.
     """
 
     job: jobs.Job
@@ -51,6 +52,7 @@ class Claimed:
     waited: Mapping[str, float] | None = None
     fingerprints: tuple[str, ...] = ()
     call: Call | None = None
+    cost: str | None = None
 
 
 class Claims:
@@ -128,6 +130,19 @@ class Claims:
                 self._app.dependencies.unused(each.call)
         return kept
 
+    async def sign_off(self) -> None:
+        """Say that this worker claims nothing any more.
+
+        Raises:
+            psycopg.OperationalError: The database is out of reach.
+        """
+        connector = self._app.connector
+        if not isinstance(connector, AfreshConnector):
+            await self._app.job_manager.unregister_worker(self.worker_id)
+            return
+        async with connector.connection() as conn:
+            await conn.execute(SQL["sign_off"], (self.worker_id,))
+
     async def _take_one(self) -> list[Claimed]:
         job = await JobManager.fetch_job(self._app.job_manager, self._queues, self.worker_id)
         return [Claimed(job, next(self._numbers), job.id or 0)] if job else []
@@ -147,7 +162,9 @@ class Claims:
             abort_requested=row[9],
             worker_id=self.worker_id,
         )
-        dependency, retries, timeout, deadline, task_type, correlation_id, metadata, waited, fingerprints = row[10:]
+        dependency, retries, timeout, deadline, task_type, correlation_id, metadata, waited, fingerprints, cost = row[
+            10:
+        ]
         return Claimed(
             job,
             claim,
@@ -162,6 +179,7 @@ class Claims:
             waited,
             tuple(fingerprints or ()),
             self._call(row, passes),
+            cost,
         )
 
     def _call(self, row: Sequence[Any], passes: Mapping[str, Iterator[Pass]]) -> Call | None:

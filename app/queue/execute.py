@@ -4,6 +4,7 @@
     Raised     it raised, or ran out of time             → Failure → Decision → retry, snooze or dead letter
     Stopped    somebody asked for its end                → aborted
     Released   its worker stops                          → back to the queue, at no cost
+    PutOff     it can wait, and these are dear hours    → snoozed until they are over
     Missing    no task of that name is known here        → snoozed for a grace time, then dead
 
 Decides purely, acts once: whatever happened, exactly one settlement is handed to `settle`.
@@ -67,7 +68,14 @@ class Missing:
     """No task of that name is known here."""
 
 
-Outcome = Returned | Raised | Stopped | Released | Missing
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """Its work can wait for the quiet hours."""
+
+    decision: Snooze
+
+
+Outcome = Returned | Raised | Stopped | Released | Missing | PutOff
 
 
 class Executor:
@@ -95,7 +103,7 @@ class Executor:
         attempt = _attempt(claimed, prepared)
         began = datetime.now(UTC)
         telemetry.emit(telemetry.AttemptStarted(attempt))
-        outcome = await self._run(claimed, prepared, context, worker)
+        outcome = self._put_off(claimed, prepared, context) or await self._run(claimed, prepared, context, worker)
         ended = max(began, datetime.now(UTC))
         run = record.Run(claimed, attempt, began, ended, prepared)
         self._tell_dependency(claimed.call, outcome)
@@ -149,6 +157,13 @@ class Executor:
             self._unsettled.remove(run)
             self._settle(settlement)
 
+    def _put_off(self, claimed: Claimed, prepared: Prepared | None, context: JobContext) -> PutOff | None:
+        self._app.adaptation.meet(claimed.job.queue)
+        if prepared is None or context.abort_reason():
+            return None
+        decision = self._app.adaptation.put_off(claimed, prepared.options, datetime.now(UTC))
+        return None if decision is None else PutOff(decision)
+
     async def _run(self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker") -> Outcome:
         if context.abort_reason():  # Asked for before it began.
             return _ended_on_request(context)
@@ -172,7 +187,7 @@ class Executor:
             if running.throttle is not None:
                 running.throttle.close()
 
-    def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:
+    def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:  # noqa: PLR0911  One for each outcome.
         match outcome:
             case Returned(value):
                 return _success(run, value)
@@ -185,6 +200,8 @@ class Executor:
                 return run.settlement(record.aborted(run), event)
             case Released():
                 return run.settlement(record.released(run), telemetry.JobReleased(run.attempt))
+            case PutOff(decision):
+                return _put_off(run, decision)
             case Missing():
                 return _followed(run, *decide.after_missing_task(self._app.engine, run))
             case _:
@@ -192,7 +209,9 @@ class Executor:
 
     def _failure(self, run: record.Run, exception: BaseException, blamed: Blamed | None) -> Settlement:
         blame = Blame(self._app.dependencies, run.claimed.call, blamed, exception)
-        failure, decision = decide.after_failure(self._app.engine, run, exception, blame.judge)
+        failure, decision = decide.after_failure(
+            self._app.engine, run, exception, self._app.adaptation.judging(run, blame.judge)
+        )
         blame.charge(failure, decision)
         return _followed(run, failure, decision, record.traceback_of(exception))
 
@@ -210,6 +229,12 @@ def _success(run: record.Run, value: Any) -> Settlement:
 def _followed(run: record.Run, failure: Failure, decision: Decision, trace: str | None = None) -> Settlement:
     reason = decide.line(decision)
     return run.settlement(record.failed(run, failure, decision, reason, trace), *_told(run, failure, decision, reason))
+
+
+def _put_off(run: record.Run, decision: Snooze) -> Settlement:
+    reason = decide.line(decision)
+    event = telemetry.AttemptSnoozed(run.attempt, run.seconds, decision, reason)
+    return run.settlement(record.put_off(run, decision, reason), event)
 
 
 def _told(run: record.Run, failure: Failure, decision: Decision, reason: str) -> tuple[telemetry.Event, ...]:

@@ -39,6 +39,11 @@ def side_loops(worker: "AfreshWorker") -> list[asyncio.Task[Any]]:
         "rescue": lambda: rescue(worker),
         "breakers": worker.app.dependencies.look,
         "reports": worker.app.dependencies.report,
+        "adaptation": worker.app.adaptation.look,
+        "overload": lambda: worker.overload.watch(
+            release_ahead=worker.release_ahead,
+            wake=worker._new_job_event.set,  # noqa: SLF001  As below.
+        ),
         "aborts": worker._poll_jobs_to_abort,  # noqa: SLF001  The worker's own loop; Procrastinate names it so.
         "periodic": worker._periodic_deferrer,  # noqa: SLF001  As above.
     }

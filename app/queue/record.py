@@ -99,6 +99,12 @@ def released(run: Run) -> dict[str, Any]:
     }
 
 
+def put_off(run: Run, decision: Snooze, reason: str) -> dict[str, Any]:
+    """It did not run: what it waits for is no failure."""
+    explained = {"explanation": explain.as_json(decision.explanation), "reason": reason}
+    return _row(run) | _what_follows(decision) | explained
+
+
 def _row(run: Run) -> dict[str, Any]:
     return {
         "job_id": run.claimed.job_id,

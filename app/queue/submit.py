@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from ..postgres.sqlfiles import load
 from ..store.idempotency import Claim, Claimed, find_claim
-from .task import DEFAULT_PRIORITY
+from .task import DEFAULT_PRIORITY, Cost
 
 SQL = load("submit")
 
@@ -59,6 +59,7 @@ class Submission:
         max_retries, timeout, task_type: In place of the task's own.
         submitted_by: The name of the API key that asked for it.
         dependency: What it relies on, in place of what its task relies on.
+        cost: Whether it may wait for the quiet hours, in place of what its task says.
     """
 
     task_name: str
@@ -76,6 +77,7 @@ class Submission:
     metadata: dict[str, Any] | None = None
     submitted_by: str | None = None
     dependency: str | None = None
+    cost: Cost | None = None
 
 
 async def submit(conn: AsyncConnection[Any], submission: Submission) -> int:
@@ -177,4 +179,5 @@ def _parameters(job: Submission) -> dict[str, Any]:
         "correlation_id": job.correlation_id,
         "metadata": None if job.metadata is None else orjson.dumps(job.metadata).decode(),
         "submitted_by": job.submitted_by,
+        "cost": job.cost,
     }

@@ -43,6 +43,10 @@ DEFAULT_PRIORITY = 5
 """The middle of 1 to 10; Procrastinate's own default of 0 would put a task behind all that say a priority."""
 
 
+Cost = Literal["normal", "deferrable"]
+"""Whether a job may wait for the quiet hours, if its priority is low."""
+
+
 class SlugTaken(Exception):  # noqa: N818  Reads as what happened, as Procrastinate's own TaskAlreadyRegistered does.
     """Two tasks want the same slug."""
 
@@ -69,7 +73,7 @@ class TaskOptions:
     task_type: str | None = None
     idempotent: bool = True
     critical: bool = False
-    cost: Literal["normal", "deferrable"] = "normal"
+    cost: Cost = "normal"
     http: bool | None = None
     decides_by_type: bool = True
 
@@ -141,7 +145,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     task_type: str | None = None,
     idempotent: bool = True,
     critical: bool = False,
-    cost: Literal["normal", "deferrable"] = "normal",
+    cost: Cost = "normal",
     http: bool | None = None,
     periodic: str | Periodic | None = None,
     retry: RetryValue | None = None,

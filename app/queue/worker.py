@@ -22,6 +22,7 @@ from .claim import SQL, Claimed, Claims
 from .connector import AfreshConnector
 from .execute import Executor
 from .loops import side_loops
+from .overload import Overload
 from .settle import Settler
 from .signals import obeying
 
@@ -88,6 +89,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.settler = Settler(self.app, self.worker_id, self.delete_jobs)
         self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
         self._calls = Calls(self.app, self)
+        self.overload = Overload(self._label, self.app.settings.worker, self.app.read_load)
         self._executor = Executor(self.app, self._calls, self.settler.add, self.settler.report)
         self._new_job_event.clear()
 
@@ -150,6 +152,8 @@ class AfreshWorker(procrastinate_worker.Worker):
 
     def _room(self) -> int:
         """How many jobs to claim now: none until half of what was in hand is gone, so that claims stay large."""
+        if self.overload.active:
+            return 0
         ahead = min(LONGEST_LOOK_AHEAD, int(self.concurrency * LOOK_AHEAD / self._average))
         in_hand = len(self._running_jobs) + len(self._ahead)
         if ahead and in_hand > (self.concurrency + ahead) // 2:
@@ -368,18 +372,10 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._calls.close()
         if self.worker_id is not None:
             with contextlib.suppress(*TROUBLE):
-                await self._sign_off(self.worker_id)
+                await self.claims.sign_off()
         self.worker_id = None
         if unsettled:
             raise UnsettledJobs(unsettled)
-
-    async def _sign_off(self, worker_id: int) -> None:
-        connector = self.app.connector
-        if not isinstance(connector, AfreshConnector):
-            await self.app.job_manager.unregister_worker(worker_id)
-            return
-        async with connector.connection() as conn:
-            await conn.execute(SQL["sign_off"], (worker_id,))
 
     async def _release_running(self) -> None:
         for claimed, _ in self._ahead:  # Those that could not go back go the way of those that run.

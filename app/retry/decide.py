@@ -35,7 +35,7 @@ from .words import duration
 MAX_WAIT = timedelta(hours=24)
 """The default longest wait for one reason that costs no attempt."""
 
-_SNOOZED = Step("snooze", "waits without spending an attempt", {})
+SNOOZED = Step("snooze", "waits without spending an attempt", {})
 
 
 def decide(  # noqa: PLR0913  The whole case is in the arguments; nothing is looked up.
@@ -119,7 +119,7 @@ def snooze(  # noqa: PLR0913  As `decide`.
     if ended is not None:
         return DeadLetter(DeathCause.WAITED_TOO_LONG, (because, ended))
     at, delay = _later(now, seconds)
-    return Snooze(at, delay, reason, (because, _SNOOZED))
+    return Snooze(at, delay, reason, (because, SNOOZED))
 
 
 def rng_for(job_id: int, attempts: int) -> Draws:
@@ -164,7 +164,7 @@ def _timed(draft: Draft) -> Retry | Snooze:
     at, delay = _later(draft.now, draft.seconds)
     if draft.waiting is None:
         return Retry(at, delay, tuple(draft.steps))
-    return Snooze(at, delay, draft.waiting, (*draft.steps, _SNOOZED))
+    return Snooze(at, delay, draft.waiting, (*draft.steps, SNOOZED))
 
 
 def _buried(failure: Failure, steps: list[Step], cause: DeathCause) -> DeadLetter:

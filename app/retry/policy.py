@@ -21,6 +21,7 @@ class SnoozeReason(StrEnum):
     SHUTDOWN = "shutdown"
     OVERLOAD = "overload"
     UNKNOWN_TASK = "unknown_task"
+    OFF_PEAK = "off_peak"
 
 
 class DeathCause(StrEnum):

@@ -338,7 +338,8 @@ CREATE FUNCTION afresh.claim(
     correlation_id text,
     metadata jsonb,
     waited jsonb,
-    fingerprints text[]
+    fingerprints text[],
+    cost text
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -384,7 +385,8 @@ BEGIN
            CASE WHEN j.attempts > 0 THEN (
                SELECT array_agg(a.fingerprint ORDER BY a.id)
                FROM afresh.attempt a WHERE a.job_id = j.id AND a.outcome = 'failed'
-           ) END
+           ) END,
+           o.cost
     FROM unnest(v_ids) WITH ORDINALITY AS taken (id, position)
     CROSS JOIN LATERAL (SELECT * FROM procrastinate_jobs WHERE id = taken.id LIMIT 1) j
     LEFT JOIN afresh.job_option o ON o.job_id = j.id

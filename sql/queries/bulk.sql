@@ -126,9 +126,9 @@ job AS (
 ),
 option AS (
     INSERT INTO afresh.job_option (
-        job_id, max_retries, timeout, task_type, correlation_id, metadata, submitted_by, replay_of
+        job_id, max_retries, timeout, task_type, correlation_id, metadata, submitted_by, cost, replay_of
     )
-    SELECT f.new_id, o.max_retries, o.timeout, o.task_type, o.correlation_id, o.metadata, o.submitted_by,
+    SELECT f.new_id, o.max_retries, o.timeout, o.task_type, o.correlation_id, o.metadata, o.submitted_by, o.cost,
            coalesce(f.replayed_as, f.job_id)
     FROM job JOIN fit f ON f.new_id = job.id
     LEFT JOIN afresh.job_option o ON o.job_id = coalesce(f.replayed_as, f.job_id)

@@ -123,9 +123,9 @@ job AS (
 ),
 option AS (
     INSERT INTO afresh.job_option (
-        job_id, max_retries, timeout, task_type, correlation_id, metadata, submitted_by, replay_of
+        job_id, max_retries, timeout, task_type, correlation_id, metadata, submitted_by, cost, replay_of
     )
-    SELECT job.id, o.max_retries, o.timeout, o.task_type, o.correlation_id, o.metadata, o.submitted_by,
+    SELECT job.id, o.max_retries, o.timeout, o.task_type, o.correlation_id, o.metadata, o.submitted_by, o.cost,
            coalesce(l.replayed_as, l.job_id)
     FROM job CROSS JOIN letter l LEFT JOIN afresh.job_option o ON o.job_id = coalesce(l.replayed_as, l.job_id)
 ),

@@ -11,7 +11,7 @@ SELECT j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queuei
        o.max_retries, o.timeout, o.deadline, o.task_type, o.correlation_id, o.metadata, o.waited,
        (SELECT array_agg(a.fingerprint ORDER BY a.id)
         FROM afresh.attempt a WHERE a.job_id = j.id AND a.outcome = 'failed') AS fingerprints,
-       j.afresh_claim
+       o.cost, j.afresh_claim
 FROM procrastinate_jobs j
 LEFT JOIN afresh.job_option o ON o.job_id = j.id
 WHERE j.worker_id = %(worker)s AND j.status = 'doing' AND j.id <> ALL (%(known)s::bigint[])

@@ -13,14 +13,16 @@ WITH job AS (
     RETURNING id
 ),
 option AS (
-    INSERT INTO afresh.job_option (job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by)
+    INSERT INTO afresh.job_option (
+        job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, cost
+    )
     SELECT job.id, given.*
     FROM job, (
         SELECT %(max_retries)s::integer, %(timeout)s::interval, %(deadline)s::timestamptz, %(task_type)s::text,
-               %(correlation_id)s::text, %(metadata)s::jsonb, %(submitted_by)s::text
-    ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by)
+               %(correlation_id)s::text, %(metadata)s::jsonb, %(submitted_by)s::text, %(cost)s::text
+    ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, cost)
     WHERE num_nonnulls(given.max_retries, given.timeout, given.deadline, given.task_type, given.correlation_id,
-                       given.metadata, given.submitted_by) > 0
+                       given.metadata, given.submitted_by, given.cost) > 0
 )
 SELECT id FROM job;
 
@@ -51,15 +53,15 @@ job AS (
 ),
 option AS (
     INSERT INTO afresh.job_option (
-        job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by
+        job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, cost
     )
     SELECT job.id, given.*
     FROM job, (
         SELECT %(max_retries)s::integer, %(timeout)s::interval, %(deadline)s::timestamptz, %(task_type)s::text,
-               %(correlation_id)s::text, %(metadata)s::jsonb, %(submitted_by)s::text
-    ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by)
+               %(correlation_id)s::text, %(metadata)s::jsonb, %(submitted_by)s::text, %(cost)s::text
+    ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, cost)
     WHERE num_nonnulls(given.max_retries, given.timeout, given.deadline, given.task_type, given.correlation_id,
-                       given.metadata, given.submitted_by) > 0
+                       given.metadata, given.submitted_by, given.cost) > 0
 )
 SELECT id FROM job;
 
@@ -96,7 +98,8 @@ WITH given AS MATERIALIZED (
         CROSS JOIN LATERAL jsonb_to_record(e.job) AS r (
             queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb,
             scheduled_at timestamptz, dependency text, max_retries integer, timeout double precision,
-            deadline timestamptz, task_type text, correlation_id text, metadata jsonb, submitted_by text
+            deadline timestamptz, task_type text, correlation_id text, metadata jsonb, submitted_by text,
+            cost text
         )
         ORDER BY e.position
     ) AS g
@@ -113,10 +116,11 @@ job AS (
 ),
 option AS (
     INSERT INTO afresh.job_option (
-        job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, batch_id
+        job_id, max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, cost,
+        batch_id
     )
     SELECT g.id, g.max_retries, make_interval(secs => g.timeout), g.deadline, g.task_type, g.correlation_id, g.metadata,
-           g.submitted_by, %(batch_id)s
+           g.submitted_by, g.cost, %(batch_id)s
     FROM given g JOIN job ON job.id = g.id
 )
 SELECT g.position::integer, g.id FROM given g JOIN job ON job.id = g.id ORDER BY g.position;
@@ -139,9 +143,10 @@ WITH job AS (
 ),
 option AS (
     INSERT INTO afresh.job_option (
-        job_id, max_retries, timeout, task_type, correlation_id, metadata, submitted_by, replay_of
+        job_id, max_retries, timeout, task_type, correlation_id, metadata, submitted_by, cost, replay_of
     )
-    SELECT job.id, o.max_retries, o.timeout, o.task_type, o.correlation_id, o.metadata, o.submitted_by, %(job_id)s
+    SELECT job.id, o.max_retries, o.timeout, o.task_type, o.correlation_id, o.metadata, o.submitted_by, o.cost,
+           %(job_id)s
     FROM job LEFT JOIN afresh.job_option o ON o.job_id = %(job_id)s
 )
 SELECT id FROM job;
@@ -152,26 +157,6 @@ SELECT j.id
 FROM afresh.job_option o JOIN procrastinate_jobs j ON j.id = o.job_id
 WHERE o.replay_of = %(job_id)s AND j.status IN ('todo', 'doing')
 ORDER BY j.id LIMIT 1;
-
--- name: count_ready
--- Jobs of a queue that could run now, counted up to a limit. What is held back is not ready.
-WITH own (task_name, dependency) AS (SELECT * FROM unnest(%(tasks)s::text[], %(dependencies)s::text[])),
-waiting AS (
-    SELECT task_name, afresh_dependency FROM procrastinate_jobs
-    WHERE status = 'todo' AND scheduled_at IS NULL AND queue_name = %(queue)s
-    UNION ALL
-    SELECT task_name, afresh_dependency FROM procrastinate_jobs
-    WHERE status = 'todo' AND scheduled_at <= now() AND queue_name = %(queue)s
-)
-SELECT count(*)
-FROM (
-    SELECT
-    FROM waiting w LEFT JOIN own ON own.task_name = w.task_name
-    WHERE NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = %(queue)s)
-      AND NOT EXISTS (SELECT FROM afresh.hold h
-                      WHERE h.kind = 'dependency' AND h.name = coalesce(w.afresh_dependency, own.dependency))
-    LIMIT %(most)s
-) AS ready;
 
 -- name: insert_job
 -- One job as Procrastinate's own defer functions take it.

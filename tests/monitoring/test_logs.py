@@ -155,6 +155,8 @@ def test_failed_attempt(configure: Configure):
         ),
         (telemetry.WorkerStarted("w1", (), 10), "info", "Worker started on all queues"),
         (telemetry.WorkerStopped("w1"), "info", "Worker stopped"),
+        (telemetry.WorkerOverloaded("w1", 91.0, 3.0), "warning", "Worker overloaded: it takes no more jobs"),
+        (telemetry.WorkerRelieved("w1", 60.0, 3.0), "info", "Worker relieved: it takes jobs again"),
         (telemetry.DatabaseLost("gone"), "error", "Database lost"),
         (telemetry.DatabaseBack(2.5), "info", "Database back after 2.5s"),
     ],
