@@ -83,7 +83,7 @@ async def test_the_explanation_reads_like_a_sentence(open_app: OpenApp, conn: Co
     row = await first_attempt(app, conn)
     assert row["failure_type"] == KIND
     assert row["reason"].partition(" by ")[2].partition(" · ")[2] == (
-        "policy exponential 1 min ×2, 1st retry of 3 → 1 min · 87 % of 45 such retries succeed → ×0.7 = 42 s"
+        "policy exponential 60 s ×2, 1st retry of 3 → 60 s · 87 % of 45 such retries succeed → ×0.7 = 42 s"
         " · queue depth 240 > 100 → ×1.3 = 54.6 s"
     )
     assert row["delay"] == timedelta(seconds=54.6)
