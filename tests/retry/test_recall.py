@@ -89,7 +89,7 @@ def test_other_attributes():
 
     def answered(status: int) -> FailureType:
         exc = RuntimeError("the call failed")
-        exc.status_code = status  # type: ignore[attr-defined]
+        exc.status_code = status  # type: ignore[attr-defined]  # As clients set it, on whatever they raise.
         return failed(exc).type
 
     assert [answered(each) for each in (503, 401, 503)] == [

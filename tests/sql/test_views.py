@@ -40,9 +40,9 @@ async def test_a_search_by_state(conn: AsyncConnection, queue: str | None):
         for scheduled_at in ("NULL", PAST, FUTURE):
             for attempts in (0, 1):
                 job_id = await make_job(conn, status, attempts)
-                await conn.execute(f"UPDATE procrastinate_jobs SET scheduled_at = {scheduled_at} WHERE id = {job_id}")
+                await schedule(conn, job_id, scheduled_at)
     snoozed = await make_job(conn)
-    await conn.execute(f"UPDATE procrastinate_jobs SET scheduled_at = {FUTURE} WHERE id = {snoozed}")
+    await schedule(conn, snoozed, FUTURE)
     await record(conn, snoozed, "snoozed", None)
     found: list[int] = []
     for state in STATES:
@@ -51,6 +51,11 @@ async def test_a_search_by_state(conn: AsyncConnection, queue: str | None):
         assert page.total == len(page.items) > 0
         found += [row["job_id"] for row in page.items]
     assert sorted(found) == list(range(min(found), snoozed + 1))
+
+
+async def schedule(conn: AsyncConnection, job_id: int, at: str) -> None:
+    """Give a job its time, an SQL expression."""
+    await conn.execute(f"UPDATE procrastinate_jobs SET scheduled_at = {at} WHERE id = %s", (job_id,))  # noqa: S608  The expressions above.
 
 
 async def make_job(conn: AsyncConnection, status: str = "todo", attempts: int = 0) -> int:
