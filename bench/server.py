@@ -103,4 +103,5 @@ def running_server() -> Iterator[BenchServer]:
 
 
 def _leave(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # Sent twice, by `timeout` for one, it must not break off the cleaning up.
     sys.exit(128 + number)
