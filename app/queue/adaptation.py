@@ -35,7 +35,7 @@ FRESH_SECONDS = 10.0
 """For so long a count is believed."""
 
 SAMPLES_SECONDS = 60.0
-"""Between two looks at how retries went, which is counted every few minutes."""
+"""Between two looks at how retries went, which is counted every ten minutes."""
 
 DEEPEST = 1_000
 """Ready jobs are counted up to this."""

@@ -12,7 +12,7 @@ from ..store.adaptation import refresh_samples
     http=False,
     lock="refresh_retry_statistics",
     queueing_lock="refresh_retry_statistics",
-    periodic="*/5 * * * *",
+    periodic="*/10 * * * *",
 )
 async def refresh_retry_statistics(timestamp: int) -> dict[str, int]:
     """Count anew how retries of the last seven days went, by task and failure type; workers learn from that.
