@@ -55,7 +55,5 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def _fill(conn: psycopg.Connection, *, count: int) -> None:
     load.failures(conn, count - FRESH)
-    conn.execute("SELECT afresh.note_failures()")
-    while conn.execute("SELECT FROM afresh.fold_failures(5000) AS folded WHERE folded > 0").fetchone() is not None:
-        pass
+    load.folded(conn)
     load.failures(conn, FRESH)

@@ -5,6 +5,10 @@ By plain SQL past the triggers, which would take minutes to write the same event
 
 import psycopg
 
+from app.store.dead_letters import SQL
+
+from . import load
+
 BATCH = 10_000
 """Jobs of one batch; every fifth stretch of so many jobs is one."""
 
@@ -55,10 +59,10 @@ _ATTEMPTS = """
 _DEAD_LETTERS = """
     INSERT INTO afresh.dead_letter (
         job_id, cause, task_name, queue_name, priority, args, attempts, failure_type, fingerprint, exception_type,
-        message, remediation, reason, died_at
+        message, remediation, reason, first_died_at, died_at, died_as
     )
     SELECT a.job_id, 'retries_spent', a.task_name, a.queue_name, 5, '{}', a.attempt, a.failure_type, a.fingerprint,
-           a.exception_type, a.message, a.remediation, a.reason, a.ended_at
+           a.exception_type, a.message, a.remediation, a.reason, a.ended_at, a.ended_at, a.job_id
     FROM afresh.attempt a WHERE a.decision = 'dead_letter'
 """
 
@@ -86,3 +90,5 @@ def a_month(conn: psycopg.Connection, count: int) -> None:
         conn.execute(statement)
     conn.execute(_OPTIONS, {"size": BATCH})
     conn.execute(_BATCHES)
+    load.folded(conn)
+    conn.execute(SQL["fold_counts"])

@@ -78,3 +78,10 @@ def failures(conn: psycopg.Connection, count: int) -> None:
         """,
         {"count": count},
     )
+
+
+def folded(conn: psycopg.Connection) -> None:
+    """All failures folded, as maintenance leaves them every minute."""
+    conn.execute("SELECT afresh.note_failures()")
+    while conn.execute("SELECT FROM afresh.fold_failures(5000) AS folded WHERE folded > 0").fetchone() is not None:
+        pass

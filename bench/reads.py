@@ -12,7 +12,8 @@ from .http import serving
 from .row import Row, from_rounds
 
 READS = {
-    "the newest jobs": ("/jobs", "/dashboard"),
+    "the newest jobs": ("/jobs",),
+    "pages of the dashboard": ("/dashboard", "/dashboard?state=failed"),
     "one job": ("/jobs/5000", "/jobs/5000/attempts"),
     "jobs by state": ("/jobs?state=ready", "/jobs?state=retrying", "/jobs?state=failed", "/jobs?state=cancelled"),
     "jobs by task and queue": ("/jobs?task=tasks.kind_7", "/jobs?task=none", "/jobs?queue=queue_3&task=tasks.kind_13"),
@@ -21,6 +22,13 @@ READS = {
     "how many jobs": ("/jobs/count", "/jobs/count?state=failed"),
     "queues": ("/queues", "/queues/queue_3"),
     "a batch of 10 000": ("/batches/1",),
+    "dead letters": (
+        "/dead-letters",
+        "/dead-letters?status=pending&task=tasks.kind_13",
+        "/dead-letters?text=warehouse",
+    ),
+    "summary of the dead letters": ("/dead-letters/summary",),
+    "health": ("/monitoring/health",),
 }
 """Addresses, by what the table calls them."""
 

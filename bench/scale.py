@@ -44,7 +44,7 @@ SHORT = Scale(
     classifications=100_000,
     kept=100_000,
     failures=50_000,
-    reads=20,
+    reads=10,
     letters=10_000,
 )
 FULL = Scale(

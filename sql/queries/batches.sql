@@ -19,9 +19,14 @@ SELECT b.id, b.task_name, b.total, b.skipped, b.created_by, b.created_at,
 FROM afresh.batch b
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE e.type <> 'started') AS ended, min(e.at) AS since
-    FROM afresh.job_option o JOIN procrastinate_events e ON e.job_id = o.job_id
-    WHERE o.batch_id = b.id AND e.type IN ('started', 'succeeded', 'failed', 'cancelled', 'aborted')
-      AND e.at > now() - interval '5 minutes'
+    FROM afresh.job_option o
+    CROSS JOIN LATERAL (
+        SELECT * FROM procrastinate_events i
+        WHERE i.job_id = o.job_id AND i.type IN ('started', 'succeeded', 'failed', 'cancelled', 'aborted')
+          AND i.at > now() - interval '5 minutes'
+        OFFSET 0
+    ) e
+    WHERE o.batch_id = b.id
 ) AS recent
 WHERE b.id = %(batch_id)s;
 

@@ -33,12 +33,16 @@ flow AS (
     CROSS JOIN LATERAL (SELECT queue_name FROM procrastinate_jobs WHERE id = l.job_id LIMIT 1) j  -- never a hash of all
     WHERE l.at > now() - interval '5 minutes'
     GROUP BY j.queue_name
+),
+running AS MATERIALIZED (  -- few in all; by queue, the planner may begin with the jobs that ended in it
+    SELECT queue_name, count(*) AS jobs, count(DISTINCT worker_id) AS workers
+    FROM procrastinate_jobs WHERE status = 'doing' GROUP BY queue_name
 )
-SELECT k.name, undated.jobs + due.jobs AS ready, later.scheduled, later.retrying, running.jobs AS running,
+SELECT k.name, undated.jobs + due.jobs AS ready, later.scheduled, later.retrying, coalesce(running.jobs, 0) AS running,
        undated.jobs < %(most)s AND due.jobs < %(most)s AND later.scheduled + later.retrying < %(most)s AS is_exact,
        least((SELECT min(e.at) FROM procrastinate_events e WHERE e.job_id = undated.first AND e.type = 'deferred'),
              due.since) AS ready_since,
-       running.workers,
+       coalesce(running.workers, 0) AS workers,
        (coalesce(flow.came, 0) / span.seconds)::double precision AS rate_in,
        (coalesce(flow.went, 0) / span.seconds)::double precision AS rate_out,
        h.reason, h.held_by, h.held_at
@@ -62,9 +66,6 @@ CROSS JOIN LATERAL (
           FROM procrastinate_jobs p
           WHERE p.queue_name = k.name AND p.status = 'todo' AND p.scheduled_at > now() LIMIT %(most)s) j
 ) later
-CROSS JOIN LATERAL (
-    SELECT count(*) AS jobs, count(DISTINCT j.worker_id) AS workers
-    FROM procrastinate_jobs j WHERE j.queue_name = k.name AND j.status = 'doing'
-) running
+LEFT JOIN running ON running.queue_name = k.name
 WHERE %(name)s::text IS NULL OR k.name = %(name)s::text
 ORDER BY k.name;
