@@ -39,17 +39,10 @@ async def test_a_search_by_state(conn: AsyncConnection, queue: str | None):
     for status in STATUSES:
         for scheduled_at in ("NULL", PAST, FUTURE):
             for attempts in (0, 1):
-<<<<<<< HEAD
                 job_id = await make_job(conn, status, attempts)
                 await schedule(conn, job_id, scheduled_at)
     snoozed = await make_job(conn)
     await schedule(conn, snoozed, FUTURE)
-=======
-                await make_job(conn, status, attempts)
-                await schedule_newest(conn, scheduled_at)
-    snoozed = await make_job(conn)
-    await schedule_newest(conn, FUTURE)
->>>>>>> reads
     await record(conn, snoozed, "snoozed", None)
     found: list[int] = []
     for state in STATES:
@@ -75,12 +68,6 @@ async def make_job(conn: AsyncConnection, status: str = "todo", attempts: int = 
     row = await cursor.fetchone()
     assert row is not None
     return int(row[0])
-
-
-async def schedule_newest(conn: AsyncConnection, at: str) -> None:
-    """Give the newest job a time."""
-    newest = "(SELECT max(id) FROM procrastinate_jobs)"
-    await conn.execute(f"UPDATE procrastinate_jobs SET scheduled_at = {at} WHERE id = {newest}")  # noqa: S608 - ours.
 
 
 async def record(conn: AsyncConnection, job_id: int, outcome: str, message: str | None) -> None:
