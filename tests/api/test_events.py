@@ -78,8 +78,8 @@ async def following(address: str, job_id: int, last_event_id: str | None = None)
 
 async def report(conn: Connection, job_id: int, worker: int, number: int) -> None:
     """Let the job say that it has come a tenth further."""
-    said = {"job_id": job_id, "attempts": 0, "fraction": number / 10, "message": f"step {number}", "report": number}
-    await write(conn, worker, said)
+    said = {"job_id": job_id, "attempts": 0, "claim": 1, "fraction": number / 10}
+    await write(conn, worker, said | {"message": f"step {number}", "report": number})
 
 
 async def test_follow_to_the_end(address: str, conn: Connection):
