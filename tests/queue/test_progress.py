@@ -18,7 +18,7 @@ from app.redact import MASK
 from app.store.progress import list_progress
 
 from ..eventually import eventually
-from .jobs import Row, add, claim, register, rows, status, value
+from .jobs import Row, add, attempts, claim, register, rows, status, value
 from .workers import work_off, working
 
 pytestmark = pytest.mark.anyio
@@ -151,10 +151,7 @@ async def test_thread_that_outlives_its_run(queue_app: Afresh, conn: Connection)
     await conn.execute("INSERT INTO afresh.job_option (job_id, timeout) VALUES (%s, '200 ms')", (job_id,))
     async with working(queue_app):
 
-        async def timed_out() -> bool:
-            return await status(conn, job_id) == "todo"
-
-        await eventually(timed_out)
+        await eventually(lambda: attempts(conn, job_id))  # It waits before its run as well as after.
         over.set()
         assert await asyncio.to_thread(said.wait, 10)
     assert await history(conn, job_id) == [(0.5, None)]
