@@ -150,7 +150,6 @@ async def test_thread_that_outlives_its_run(queue_app: Afresh, conn: Connection)
     job_id = await slow.defer_async()
     await conn.execute("INSERT INTO afresh.job_option (job_id, timeout) VALUES (%s, '200 ms')", (job_id,))
     async with working(queue_app):
-
         await eventually(lambda: attempts(conn, job_id))  # It waits before its run as well as after.
         over.set()
         assert await asyncio.to_thread(said.wait, 10)

@@ -141,7 +141,9 @@ async def test_long_history(conn: Connection):
     worker = await register(conn)
     for number in range(count):
         await claim(conn, worker=worker)
-        await write(conn, worker, {"job_id": job_id, "attempts": 0, "fraction": number / count, "report": number})
+        await write(
+            conn, worker, {"job_id": job_id, "attempts": 0, "claim": 1, "fraction": number / count, "report": number}
+        )
         if number < count - 1:
             await conn.execute("UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL")
     await settle_successes(conn, worker, {job_id: 0})
@@ -174,7 +176,7 @@ async def test_progress_comes_at_once(conn: Connection, monkeypatch: pytest.Monk
     updates = watch(job_id)
     assert told([await anext(updates), await anext(updates)]) == ["ready", "running"]
     await eventually(lambda: _listens(conn))
-    await write(conn, worker, {"job_id": job_id, "attempts": 0, "fraction": 0.5, "report": 1})
+    await write(conn, worker, {"job_id": job_id, "attempts": 0, "claim": 1, "fraction": 0.5, "report": 1})
     assert told([await asyncio.wait_for(anext(updates), 5)]) == [0.5]
     await updates.aclose()  # type: ignore[attr-defined]  # It is a generator.
 
@@ -233,7 +235,9 @@ async def test_slow_watcher(queue_app: Afresh, conn: Connection):
     job_id, worker = await running_job(conn)
     with queue_app.hub.watching(job_id, Cursor()) as slow, queue_app.hub.watching(job_id, Cursor()) as quick:
         for number in range(1, 4):
-            await write(conn, worker, {"job_id": job_id, "attempts": 0, "fraction": number / 4, "report": number})
+            await write(
+                conn, worker, {"job_id": job_id, "attempts": 0, "claim": 1, "fraction": number / 4, "report": number}
+            )
             heard: list[Update] = []
             while not heard or told(heard)[-1] != number / 4:
                 page = await quick.next_page(10)
