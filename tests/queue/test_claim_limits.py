@@ -224,6 +224,19 @@ async def test_a_free_place_wakes_another_worker(open_app: OpenApp, conn: Connec
     assert gate.most == 1
 
 
+@pytest.mark.parametrize(("limited", "expected"), [("q", 1), ("other", 0), (None, 0)])
+async def test_only_a_place_that_was_short_is_announced(conn: Connection, limited: str | None, expected: int):
+    """The success of a job wakes idle workers where a limit counts it, and nobody where none does."""
+    ids = await add(conn, 2)
+    if limited:
+        await limit(conn, "queue", limited, 1)
+    worker = await register(conn)
+    await claim(conn, 1, worker=worker)
+    await conn.execute("LISTEN afresh_wake")
+    await settle_successes(conn, worker, {ids[0]: 0})
+    assert len([each async for each in conn.notifies(timeout=0.2)]) == expected
+
+
 async def test_a_new_token_wakes_a_worker(open_app: OpenApp, conn: Connection):
     """A worker that waits for a rate starts the next job when its token is there, and not with the next poll."""
 
