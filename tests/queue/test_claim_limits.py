@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from app.postgres.connect import Database
+from app.queue.claim import Claimed
 from app.store import limits
 from app.store.limits import Kind, Rate
 
@@ -206,19 +207,39 @@ async def test_workers_never_exceed_what_may_run(open_app: OpenApp, conn: Connec
     assert most <= 3
 
 
-async def test_a_free_place_wakes_another_worker(open_app: OpenApp, conn: Connection):
-    """When a job ends in one worker, the next one starts in another that has no work."""
-    gate = Gate()
+async def test_a_free_place_wakes_another_worker(open_app: OpenApp, conn: Connection, monkeypatch: pytest.MonkeyPatch):
+    """When a job ends in one worker, the next one starts in another that found nothing to do and went to sleep."""
+    gate, asleep = Gate(), asyncio.Event()
     task = registered(gate)
     await limit(conn, "task", task.name, 1)
     apps = [await open_app() for _ in range(2)]
     async with (
         working(apps[0], queues=["one"], fetch_job_polling_interval=600),
-        working(apps[1], queues=["two"], fetch_job_polling_interval=600),
+        working(apps[1], queues=["two"], fetch_job_polling_interval=600) as other,
     ):
         await task.configure(queue="one").defer_async()
         await eventually(lambda: gate.running == 1)
+        look_ahead, take = other.claims.next_due, other.claims.take
+        waits = missed = False
+
+        async def take_noting(room: int) -> list[Claimed]:
+            nonlocal missed
+            waited, taken = waits, await take(room)
+            missed = missed or waited
+            return taken
+
+        async def next_due() -> float | None:
+            seconds = await look_ahead()
+            if missed:
+                asleep.set()
+            return seconds
+
+        monkeypatch.setattr(other.claims, "take", take_noting)
+        monkeypatch.setattr(other.claims, "next_due", next_due)
         await task.configure(queue="two").defer_async()
+        waits = True
+        await conn.execute("SELECT pg_notify('afresh_wake', '')")
+        await asyncio.wait_for(asleep.wait(), 20)
         gate.open.set()
         await eventually(lambda: all_succeeded(conn), 20)
     assert gate.most == 1
