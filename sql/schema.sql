@@ -52,6 +52,43 @@ CREATE TYPE afresh.outcome AS ENUM (
     'coalesced'
 );
 
+CREATE FUNCTION afresh.allowances(p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_room jsonb := (SELECT jsonb_object_agg(key, room) FROM afresh.limit_room());
+    v_keys text[] := ARRAY(
+        SELECT DISTINCT limited.key
+        FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares, v_room) l
+        CROSS JOIN LATERAL unnest(afresh.limit_keys(l.queue_name, l.task_name, l.relies_on)) AS limited (key)
+        WHERE l.room > 0 AND v_room ? limited.key
+    );
+BEGIN
+    v_room := (SELECT jsonb_object_agg(key, 0) FROM jsonb_object_keys(v_room) AS key);
+    IF cardinality(v_keys) > 0 THEN
+        PERFORM FROM afresh.job_limit WHERE kind || ':' || name = ANY (v_keys) ORDER BY kind, name FOR UPDATE;
+        -- A statement of its own: it sees what those have claimed for whom the lock was waited.
+        v_room := v_room || coalesce((SELECT jsonb_object_agg(key, room) FROM afresh.limit_room(v_keys)), '{}');
+    END IF;
+    RETURN coalesce(v_room, '{}');
+END;
+$$;
+
+CREATE FUNCTION afresh.announce_limit() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_notify('afresh_wake', '');
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false, p_claim bigint DEFAULT NULL::bigint, p_shares jsonb DEFAULT '[]'::jsonb) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[], cost text)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -67,16 +104,21 @@ DECLARE
     v_more boolean;
     v_crowded boolean;
     v_window integer := 2 * p_limit;
+    v_limits jsonb := '{}';
 BEGIN
+    IF EXISTS (SELECT FROM afresh.job_limit) THEN
+        v_limits := afresh.allowances(p_queues, p_tasks, p_dependencies, p_shares);
+    END IF;
     LOOP
         SELECT o_ids, o_more, o_crowded INTO v_ids, v_more, v_crowded
-        FROM afresh.runnable(p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true, p_shares);
+        FROM afresh.runnable(
+            p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true, p_shares, v_limits);
         EXIT WHEN cardinality(v_ids) >= p_limit OR NOT v_more OR v_window > 10000;
         v_window := 16 * v_window;
     END LOOP;
     IF v_crowded AND cardinality(v_ids) < p_limit THEN
         v_ids := v_ids || afresh.runnable_lock_heads(
-            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, p_shares, v_ids);
+            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, p_shares, v_limits, v_ids);
     END IF;
     IF cardinality(v_ids) = 0 THEN
         RETURN;
@@ -86,10 +128,14 @@ BEGIN
         WHERE id = ANY (v_ids);
     EXCEPTION WHEN unique_violation OR deadlock_detected THEN
         SELECT o_ids INTO v_ids
-        FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false, p_shares);
+        FROM afresh.runnable(
+            p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false, p_shares, v_limits);
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
     END;
+    IF v_limits <> '{}' THEN
+        PERFORM afresh.spend_tokens(v_ids, p_tasks, p_dependencies);
+    END IF;
     RETURN QUERY
     SELECT j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at,
            j.attempts, j.abort_requested, j.afresh_dependency,
@@ -513,15 +559,73 @@ CREATE FUNCTION afresh.job_state(p_status public.procrastinate_job_status, p_sch
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_status = 'todo'::public.procrastinate_job_status) AND (p_scheduled_at > now())) THEN CASE WHEN p_ran THEN 'retrying'::text ELSE 'scheduled'::text END WHEN (p_status = 'todo'::public.procrastinate_job_status) THEN 'ready'::text WHEN (p_status = ANY (ARRAY['doing'::public.procrastinate_job_status, 'aborting'::public.procrastinate_job_status])) THEN 'running'::text ELSE (p_status)::text END;
 
-CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL::text[]) RETURNS timestamp with time zone
+CREATE FUNCTION afresh.limit_keys(p_queue text, p_task text, p_dependency text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    RETURN ARRAY[('queue:'::text || p_queue), ('task:'::text || p_task), ('dependency:'::text || p_dependency)];
+
+CREATE FUNCTION afresh.limit_room(p_keys text[] DEFAULT NULL::text[]) RETURNS TABLE(key text, room integer)
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+RETURN QUERY
+WITH chosen AS MATERIALIZED (
+    SELECT l.*, l.kind || ':' || l.name AS key,
+           CASE WHEN l.rate_jobs IS NOT NULL THEN floor(afresh.refilled(l)) END AS filled
+    FROM afresh.job_limit l
+    WHERE p_keys IS NULL OR l.kind || ':' || l.name = ANY (p_keys)
+),
+running AS MATERIALIZED (
+    -- In the order of the index of what runs: any other that fits has all that waits, too.
+    SELECT r.queue_name, r.task_name, count(*) AS jobs
+    FROM (SELECT j.queue_name, j.task_name FROM procrastinate_jobs j WHERE j.status = 'doing' ORDER BY j.lock) r
+    WHERE EXISTS (SELECT FROM chosen WHERE max_running IS NOT NULL)
+    GROUP BY r.queue_name, r.task_name
+)
+SELECT c.key,
+       greatest(0, least(
+           CASE WHEN c.max_running IS NOT NULL THEN c.max_running - (
+               SELECT coalesce(sum(r.jobs), 0) FROM running r
+               WHERE CASE c.kind WHEN 'queue' THEN r.queue_name ELSE r.task_name END = c.name
+           ) END,
+           c.filled
+       ))::integer
+FROM chosen c;
+END;
+$$;
+
+CREATE FUNCTION afresh.limits_of(p_ids bigint[], p_tasks text[], p_dependencies text[]) RETURNS TABLE(id bigint, keys text[])
+    LANGUAGE sql STABLE
+    AS $$
+SELECT j.id, afresh.limit_keys(
+    j.queue_name, j.task_name, coalesce(nullif(j.afresh_dependency, ''), own.dependency)
+)
+FROM unnest(p_ids) WITH ORDINALITY AS given (id, position)
+CROSS JOIN LATERAL (SELECT * FROM procrastinate_jobs WHERE id = given.id LIMIT 1) j
+LEFT JOIN unnest(p_tasks, p_dependencies) AS own (task_name, dependency) ON own.task_name = j.task_name
+ORDER BY given.position;
+$$;
+
+CREATE FUNCTION afresh.limits_reached() RETURNS text[]
     LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    RETURN ARRAY(SELECT key FROM afresh.limit_room() WHERE room = 0);
+END;
+$$;
+
+CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL::text[], p_seen double precision DEFAULT 0) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 BEGIN RETURN (
-SELECT min(first.scheduled_at)
+SELECT least(min(first.scheduled_at), afresh.next_token(p_queues, p_seen))
 FROM afresh.due_lanes() l
 CROSS JOIN LATERAL (
     SELECT j.scheduled_at
@@ -536,6 +640,37 @@ CROSS JOIN LATERAL (
 WHERE p_queues IS NULL OR l.queue_name = ANY (p_queues)
 ); END;
 $$;
+
+CREATE TABLE afresh.job_limit (
+    kind text NOT NULL,
+    name text NOT NULL,
+    max_running integer,
+    rate_jobs integer,
+    rate_seconds double precision,
+    burst integer,
+    tokens double precision DEFAULT 0 NOT NULL,
+    tokens_at timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
+    CONSTRAINT job_limit_burst_check CHECK ((burst > 0)),
+    CONSTRAINT job_limit_dependency CHECK (((kind <> 'dependency'::text) OR (max_running IS NULL))),
+    CONSTRAINT job_limit_kind_check CHECK ((kind = ANY (ARRAY['queue'::text, 'task'::text, 'dependency'::text]))),
+    CONSTRAINT job_limit_limits CHECK ((num_nonnulls(max_running, rate_jobs) > 0)),
+    CONSTRAINT job_limit_max_running_check CHECK ((max_running > 0)),
+    CONSTRAINT job_limit_name_check CHECK (((length(name) >= 1) AND (length(name) <= 255))),
+    CONSTRAINT job_limit_rate CHECK ((((rate_jobs IS NULL) = (rate_seconds IS NULL)) AND ((burst IS NULL) OR (rate_jobs IS NOT NULL)))),
+    CONSTRAINT job_limit_rate_jobs_check CHECK ((rate_jobs > 0)),
+    CONSTRAINT job_limit_rate_seconds_check CHECK ((rate_seconds > (0)::double precision))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE afresh.job_limit IS 'How many jobs may run, or start in a period, over all workers.';
+
+COMMENT ON COLUMN afresh.job_limit.burst IS 'Jobs that may start at once after a rest; null: a tenth of rate_jobs, at least 1.';
+
+COMMENT ON COLUMN afresh.job_limit.tokens IS 'Left at tokens_at; a new bucket has been filling since 1970.';
+
+CREATE FUNCTION afresh.next_token(p_queues text[], p_seen double precision) RETURNS timestamp with time zone
+    LANGUAGE sql
+    RETURN (SELECT min(refill.at) AS min FROM (afresh.job_limit l CROSS JOIN LATERAL (SELECT (l.tokens_at + make_interval(secs => ((((1)::double precision - l.tokens) * l.rate_seconds) / (l.rate_jobs)::double precision))) AS at) refill) WHERE ((l.tokens < (1)::double precision) AND (refill.at > (clock_timestamp() - make_interval(secs => next_token.p_seen))) AND ((next_token.p_queues IS NULL) OR (l.kind <> 'queue'::text) OR (l.name = ANY (next_token.p_queues)))));
 
 CREATE FUNCTION afresh.note_failures() RETURNS void
     LANGUAGE plpgsql
@@ -555,22 +690,30 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb DEFAULT '[]'::jsonb) RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer, share text, share_jobs integer, share_retries integer)
+CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb DEFAULT '[]'::jsonb, p_limits jsonb DEFAULT '{}'::jsonb) RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer, share text, share_jobs integer, share_retries integer, relies_on text, room integer)
     LANGUAGE sql STABLE
     AS $$
-SELECT l.*, s.name, s.jobs, s.retries
+SELECT l.*, s.name, s.jobs, s.retries, coalesce(nullif(l.dependency, ''), own.dependency), limited.room
 FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM afresh.ready_lanes()
       UNION ALL
       SELECT * FROM afresh.due_lanes()) l
 LEFT JOIN unnest(p_tasks, p_dependencies) AS own (task_name, dependency) ON own.task_name = l.task_name
 LEFT JOIN jsonb_to_recordset(p_shares) AS s (name text, generation bigint, jobs integer, retries integer)
        ON s.name = coalesce(nullif(l.dependency, ''), own.dependency)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN p_limits <> '{}' THEN least(
+        (p_limits ->> ('queue:' || l.queue_name))::integer,
+        (p_limits ->> ('task:' || l.task_name))::integer,
+        (p_limits ->> ('dependency:' || coalesce(nullif(l.dependency, ''), own.dependency)))::integer
+    ) END AS room
+) limited
 WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
   AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
   AND NOT EXISTS (SELECT FROM afresh.hold h
                   WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency)
                     AND (s.generation IS NULL OR h.generation IS DISTINCT FROM s.generation))
-  AND s.jobs IS DISTINCT FROM 0;
+  AND s.jobs IS DISTINCT FROM 0
+  AND limited.room IS DISTINCT FROM 0;
 $$;
 
 CREATE FUNCTION afresh.ready_depth(p_queue text, p_tasks text[], p_dependencies text[], p_most integer) RETURNS integer
@@ -639,6 +782,10 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.refilled(p_limit afresh.job_limit) RETURNS double precision
+    LANGUAGE sql
+    RETURN LEAST((COALESCE((p_limit).burst, GREATEST(1, ((p_limit).rate_jobs / 10))))::double precision, ((p_limit).tokens + ((((p_limit).rate_jobs)::double precision / (p_limit).rate_seconds) * (GREATEST((0)::numeric, EXTRACT(epoch FROM (clock_timestamp() - (p_limit).tokens_at))))::double precision)));
+
 CREATE FUNCTION afresh.refresh_retry_samples(p_days interval, p_most bigint) RETURNS integer
     LANGUAGE plpgsql
     SET work_mem TO '64MB'
@@ -678,17 +825,17 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.runnable(p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean, p_shares jsonb, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean) RETURNS record
+CREATE FUNCTION afresh.runnable(p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean, p_locks boolean, p_shares jsonb, p_limits jsonb, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean) RETURNS record
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
 BEGIN
 WITH open_lane AS (
-    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares) WHERE p_locks OR NOT locked
+    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares, p_limits) WHERE p_locks OR NOT locked
 ),
 ready AS (
     SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due,
-           l.share, l.share_jobs, l.share_retries
+           l.share, l.share_jobs, l.share_retries, l.room
     FROM open_lane l
     CROSS JOIN LATERAL (
         SELECT j.id, (-j.priority) AS rank, j.lock
@@ -697,14 +844,14 @@ ready AS (
           AND j.queue_name = l.queue_name AND j.task_name = l.task_name
           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
         ORDER BY (-j.priority), j.id
-        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE p_window END
+        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE least(p_window, l.room) END
     ) j
     WHERE l.rank IS NULL
 ),
 due AS (
     SELECT j.id, l.rank, j.lock,
            row_number() OVER (PARTITION BY l.rank ORDER BY j.scheduled_at, j.id) AS position, true AS due,
-           l.share, l.share_jobs, l.share_retries
+           l.share, l.share_jobs, l.share_retries, l.room
     FROM open_lane l
     CROSS JOIN LATERAL (
         SELECT j.id, j.scheduled_at, j.lock
@@ -714,7 +861,7 @@ due AS (
           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
           AND (-j.priority) = l.rank
         ORDER BY j.scheduled_at, j.id
-        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE p_window END
+        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE least(p_window, l.room) END
     ) j
     WHERE l.rank IS NOT NULL
 ),
@@ -739,10 +886,19 @@ shared AS (
           WINDOW w AS (PARTITION BY u.share)) s
     WHERE s.place <= CASE WHEN s.due THEN s.for_due ELSE s.share_jobs - s.for_due END
 ),
+-- After the shares: the first job that has passed them is admitted here, so each claim comes further.
+admitted AS (
+    SELECT afresh.within_limits(
+        array_agg(u.id ORDER BY u.rank, u.position, u.due <> p_due_first), p_limits, p_tasks, p_dependencies
+    ) AS ids
+    FROM unlocked u
+    WHERE p_limits <> '{}' AND u.room IS NOT NULL AND (u.share IS NULL OR u.id IN (SELECT id FROM shared))
+),
 candidate AS (
     SELECT c.id, row_number() OVER (ORDER BY c.rank, c.position, c.due <> p_due_first) AS turn
     FROM unlocked c
-    WHERE c.share IS NULL OR c.id IN (SELECT id FROM shared)
+    WHERE (c.share IS NULL OR c.id IN (SELECT id FROM shared))
+      AND (c.room IS NULL OR c.id = ANY ((SELECT ids FROM admitted)::bigint[]))
     ORDER BY turn
     LIMIT p_window
 ),
@@ -766,7 +922,7 @@ INTO o_ids, o_more, o_crowded;
 END;
 $$;
 
-CREATE FUNCTION afresh.runnable_lock_heads(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb, p_besides bigint[]) RETURNS bigint[]
+CREATE FUNCTION afresh.runnable_lock_heads(p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb, p_limits jsonb, p_besides bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -788,21 +944,34 @@ BEGIN
         WHERE h.seen < 256
     ),
     open_lane AS MATERIALIZED (
-        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares) WHERE locked AND share IS NULL
+        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares, p_limits)
+        WHERE locked AND share IS NULL
     ),
-    runnable AS (
-        SELECT j.id, j.priority
+    free AS MATERIALIZED (
+        SELECT j.id, j.priority, l.room
         FROM head
         JOIN procrastinate_jobs j ON j.id = head.id
+        JOIN open_lane l ON l.queue_name = j.queue_name AND l.task_name = j.task_name
+                        AND l.dependency = coalesce(j.afresh_dependency, '')
+                        AND (l.rank IS NULL AND j.scheduled_at IS NULL
+                             OR l.rank = (-j.priority) AND j.scheduled_at IS NOT NULL)
         WHERE j.status::text = 'todo'
           AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())
           AND j.id <> ALL (p_besides)
           AND NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND r.status = 'doing')
-          AND EXISTS (SELECT FROM open_lane l
-                      WHERE l.queue_name = j.queue_name AND l.task_name = j.task_name
-                        AND l.dependency = coalesce(j.afresh_dependency, '')
-                        AND (l.rank IS NULL AND j.scheduled_at IS NULL
-                             OR l.rank = (-j.priority) AND j.scheduled_at IS NOT NULL))
+    ),
+    admitted AS (
+        SELECT afresh.within_limits(
+            p_besides || array_agg(id ORDER BY priority DESC, id), p_limits, p_tasks, p_dependencies
+        ) AS ids
+        FROM free WHERE p_limits <> '{}' AND room IS NOT NULL
+    ),
+    runnable AS (
+        SELECT j.id, j.priority
+        FROM free
+        JOIN procrastinate_jobs j ON j.id = free.id
+        WHERE j.status::text = 'todo'
+          AND (free.room IS NULL OR j.id = ANY ((SELECT ids FROM admitted)::bigint[]))
         ORDER BY j.priority DESC, j.id
         LIMIT p_limit
         FOR UPDATE OF j SKIP LOCKED
@@ -992,10 +1161,15 @@ BEGIN
         FROM given g
         WHERE j.id = g.id AND j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
           AND j.afresh_claim IS NOT DISTINCT FROM g.claim
-        RETURNING j.id, j.lock
+        RETURNING j.id, j.lock, j.queue_name, j.task_name
     ),
-    woken AS (
-        SELECT pg_notify('afresh_wake', '') FROM done WHERE lock IS NOT NULL LIMIT 1
+    woken AS (  -- A lock or a place is free that others may wait for.
+        SELECT pg_notify('afresh_wake', '') FROM done
+        WHERE lock IS NOT NULL
+           OR EXISTS (SELECT FROM afresh.job_limit WHERE max_running IS NOT NULL)  -- Asked once, and mostly all.
+              AND EXISTS (SELECT FROM afresh.job_limit l WHERE l.max_running IS NOT NULL
+                          AND l.name = CASE l.kind WHEN 'queue' THEN done.queue_name ELSE done.task_name END)
+        LIMIT 1
     )
     SELECT coalesce(array_agg(id), '{}') FROM done, (SELECT count(*) FROM woken) AS w INTO v_done;
     IF p_results IS NOT NULL THEN
@@ -1024,6 +1198,40 @@ BEGIN
         FROM unnest(p_ids, p_attempts, p_claims) AS g (id, attempts, claim)
         LEFT JOIN procrastinate_jobs j ON j.id = g.id;
     END IF;
+END;
+$$;
+
+CREATE FUNCTION afresh.spend_tokens(p_ids bigint[], p_tasks text[], p_dependencies text[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+UPDATE afresh.job_limit l
+SET tokens = afresh.refilled(l) - spent.jobs, tokens_at = clock_timestamp()
+FROM (SELECT key, count(*) AS jobs
+      FROM afresh.limits_of(p_ids, p_tasks, p_dependencies) CROSS JOIN LATERAL unnest(keys) AS key
+      GROUP BY key) spent
+WHERE spent.key = l.kind || ':' || l.name AND l.rate_jobs IS NOT NULL;
+$$;
+
+CREATE FUNCTION afresh.within_limits(p_ids bigint[], p_limits jsonb, p_tasks text[], p_dependencies text[]) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+    v_taken jsonb := '{}';
+    v_ids bigint[] := '{}';
+    v_job record;
+BEGIN
+    FOR v_job IN SELECT * FROM afresh.limits_of(p_ids, p_tasks, p_dependencies) LOOP
+        CONTINUE WHEN EXISTS (
+            SELECT FROM unnest(v_job.keys) AS key
+            WHERE (p_limits ->> key)::integer <= coalesce((v_taken ->> key)::integer, 0)
+        );
+        v_ids := v_ids || v_job.id;
+        v_taken := v_taken || coalesce((
+            SELECT jsonb_object_agg(key, 1 + coalesce((v_taken ->> key)::integer, 0))
+            FROM unnest(v_job.keys) AS key WHERE p_limits ? key
+        ), '{}');
+    END LOOP;
+    RETURN v_ids;
 END;
 $$;
 
@@ -1655,6 +1863,7 @@ CREATE VIEW afresh.jobs AS
             WHEN (EXISTS ( SELECT
                FROM public.procrastinate_jobs r_1
               WHERE ((r_1.lock = j.lock) AND ((r_1.status = 'doing'::public.procrastinate_job_status) OR ((r_1.status = 'todo'::public.procrastinate_job_status) AND ((r_1.priority > j.priority) OR ((r_1.priority = j.priority) AND (r_1.id < j.id)))))))) THEN 'lock'::text
+            WHEN (COALESCE((j.scheduled_at <= now()), true) AND (ARRAY[('queue:'::text || (j.queue_name)::text), ('task:'::text || (j.task_name)::text), ('dependency:'::text || COALESCE(j.afresh_dependency, relies.dependency))] && ( SELECT afresh.limits_reached() AS limits_reached))) THEN 'limit'::text
             ELSE NULL::text
         END AS waiting_for,
     times.created_at,
@@ -1838,6 +2047,9 @@ ALTER TABLE ONLY afresh.hold
 ALTER TABLE ONLY afresh.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (actor, route, key);
 
+ALTER TABLE ONLY afresh.job_limit
+    ADD CONSTRAINT job_limit_pkey PRIMARY KEY (kind, name);
+
 ALTER TABLE ONLY afresh.job_option
     ADD CONSTRAINT job_option_pkey PRIMARY KEY (job_id);
 
@@ -1926,6 +2138,8 @@ CREATE INDEX progress_at_idx ON afresh.progress USING btree (at);
 CREATE INDEX task_dependency_dependency_idx ON afresh.task_dependency USING btree (dependency);
 
 CREATE TRIGGER count_letter AFTER INSERT OR DELETE OR UPDATE OF status, died_at, cause, task_name, failure_type, remediation ON afresh.dead_letter FOR EACH ROW EXECUTE FUNCTION afresh.count_letter();
+
+CREATE TRIGGER job_limit_changed AFTER INSERT OR DELETE OR UPDATE OF max_running, rate_jobs, rate_seconds, burst ON afresh.job_limit FOR EACH STATEMENT EXECUTE FUNCTION afresh.announce_limit();
 
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_claim bigint;
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;

@@ -47,7 +47,7 @@ class JobSummary(BaseModel):
     queue: str = Field(examples=["api_calls"])
     status: str = Field(description="As Procrastinate has it.", examples=["succeeded"])
     state: State = Field(examples=["succeeded"])
-    waiting_for: str | None = Field(description="dependency, queue_paused, lock, or null.", examples=[None])
+    waiting_for: str | None = Field(description="dependency, queue_paused, lock, limit, or null.", examples=[None])
     attempts: int = Field(description="Runs that ended and counted.", examples=[3])
     max_attempts: int | None = Field(description="Null: no limit, or one that depends on the failure.", examples=[6])
     rescues: int = Field(description="How often it lost its worker.", examples=[0])

@@ -3,6 +3,7 @@
 What may run, in which order, and what is held back is decided in SQL (migration 0005); nothing is filtered here.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -64,6 +65,7 @@ class Claims:
         self._queues = queues
         self._numbers: Iterator[int] = count(1)
         self._due_first = False
+        self._claimed_at = time.monotonic()
         self.gate = Gate(app, queues)
 
     async def take(self, limit: int) -> list[Claimed]:
@@ -76,6 +78,7 @@ class Claims:
         if not isinstance(connector, AfreshConnector):
             return await self._take_one()
         self._due_first = not self._due_first
+        self._claimed_at = time.monotonic()
         tasks, dependencies = self._app.own_dependencies()
         number = next(self._numbers)
         async with connector.connection() as conn:
@@ -102,12 +105,12 @@ class Claims:
             return [self._claimed(row, claim) for *row, claim in await cursor.fetchall()]
 
     async def next_due(self) -> float | None:
-        """Seconds until the next job that waits for its time falls due."""
+        """Seconds until the next job that waits for its time falls due, or a rate limit lets one start."""
         connector = self._app.connector
         if not isinstance(connector, AfreshConnector):
             return None
         async with connector.connection() as conn:
-            cursor = await conn.execute(SQL["find_next_due"], (self._queues,))
+            cursor = await conn.execute(SQL["find_next_due"], (self._queues, time.monotonic() - self._claimed_at))
             row = await cursor.fetchone()
             return row[0] if row else None
 

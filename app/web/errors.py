@@ -100,6 +100,13 @@ class UnknownDependency(RequestRefused):
         super().__init__(f"nothing is known of a dependency {name!r}")
 
 
+class UnknownLimit(RequestRefused):
+    """Nobody has set this limit."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"there is no limit of {kind} {name!r}")
+
+
 class NothingToChange(RequestRefused):
     """A breaker is not in a state for this."""
 

@@ -45,6 +45,7 @@ from .errors import (
     UnknownBatch,
     UnknownDependency,
     UnknownGroup,
+    UnknownLimit,
     UnknownQueue,
     WrongKey,
 )
@@ -132,6 +133,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     NotMarked: Kind("not-marked", 409, "There is nothing to take back"),
     UnknownDependency: Kind("unknown-dependency", 404, "No such dependency"),
     NothingToChange: Kind("nothing-to-change", 409, "The breaker is not in a state for this"),
+    UnknownLimit: Kind("unknown-limit", 404, "No such limit"),
     UnknownQueue: Kind("unknown-queue", 404, "No such queue"),
     WrongState: Kind(
         "wrong-state", 409, "The job is not in a state for this", members=lambda error: {"state": error.state}

@@ -115,28 +115,39 @@ $$;
 --   p_shares   array of objects, for dependencies of which only so many jobs may be taken:
 --              {"name": …, "generation": …, "jobs": …, "retries": …}. A hold does not count against a share of its
 --              generation; 0 jobs holds a dependency back that nothing else does.
+--   p_limits   object: how many jobs each limit leaves room for, as `afresh.allowances` (migration 0019) has it
 --   share      name of the dependency, where only a share of the lane may be taken, and jobs and retries of it
+--   relies_on  name of the dependency, be it the jobs' own or their task's
+--   room       how many jobs of the lane its limits leave at most; null: none limits it
 CREATE FUNCTION afresh.open_lanes(
-    p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb DEFAULT '[]'
+    p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb DEFAULT '[]', p_limits jsonb DEFAULT '{}'
 ) RETURNS TABLE (
     queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer,
-    share text, share_jobs integer, share_retries integer
+    share text, share_jobs integer, share_retries integer, relies_on text, room integer
 )
 LANGUAGE sql STABLE
 AS $$
-SELECT l.*, s.name, s.jobs, s.retries
+SELECT l.*, s.name, s.jobs, s.retries, coalesce(nullif(l.dependency, ''), own.dependency), limited.room
 FROM (SELECT queue_name, task_name, dependency, locked, NULL::integer AS rank FROM afresh.ready_lanes()
       UNION ALL
       SELECT * FROM afresh.due_lanes()) l
 LEFT JOIN unnest(p_tasks, p_dependencies) AS own (task_name, dependency) ON own.task_name = l.task_name
 LEFT JOIN jsonb_to_recordset(p_shares) AS s (name text, generation bigint, jobs integer, retries integer)
        ON s.name = coalesce(nullif(l.dependency, ''), own.dependency)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN p_limits <> '{}' THEN least(
+        (p_limits ->> ('queue:' || l.queue_name))::integer,
+        (p_limits ->> ('task:' || l.task_name))::integer,
+        (p_limits ->> ('dependency:' || coalesce(nullif(l.dependency, ''), own.dependency)))::integer
+    ) END AS room
+) limited
 WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
   AND NOT EXISTS (SELECT FROM afresh.hold h WHERE h.kind = 'queue' AND h.name = l.queue_name)
   AND NOT EXISTS (SELECT FROM afresh.hold h
                   WHERE h.kind = 'dependency' AND h.name = coalesce(nullif(l.dependency, ''), own.dependency)
                     AND (s.generation IS NULL OR h.generation IS DISTINCT FROM s.generation))
-  AND s.jobs IS DISTINCT FROM 0;
+  AND s.jobs IS DISTINCT FROM 0
+  AND limited.room IS DISTINCT FROM 0;
 $$;
 
 -- The next runnable jobs in the order in which they should run, locked until the transaction ends.
@@ -146,18 +157,18 @@ $$;
 --   o_crowded   so many jobs with locks were looked at that those of other locks may lie behind them
 CREATE FUNCTION afresh.runnable(
     p_limit integer, p_window integer, p_queues text[], p_tasks text[], p_dependencies text[], p_due_first boolean,
-    p_locks boolean, p_shares jsonb, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean
+    p_locks boolean, p_shares jsonb, p_limits jsonb, OUT o_ids bigint[], OUT o_more boolean, OUT o_crowded boolean
 )
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 BEGIN
 WITH open_lane AS (
-    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares) WHERE p_locks OR NOT locked
+    SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares, p_limits) WHERE p_locks OR NOT locked
 ),
 ready AS (
     SELECT j.id, j.rank, j.lock, row_number() OVER (PARTITION BY j.rank ORDER BY j.id) AS position, false AS due,
-           l.share, l.share_jobs, l.share_retries
+           l.share, l.share_jobs, l.share_retries, l.room
     FROM open_lane l
     CROSS JOIN LATERAL (
         SELECT j.id, (-j.priority) AS rank, j.lock
@@ -166,14 +177,14 @@ ready AS (
           AND j.queue_name = l.queue_name AND j.task_name = l.task_name
           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
         ORDER BY (-j.priority), j.id
-        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE p_window END
+        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE least(p_window, l.room) END
     ) j
     WHERE l.rank IS NULL
 ),
 due AS (
     SELECT j.id, l.rank, j.lock,
            row_number() OVER (PARTITION BY l.rank ORDER BY j.scheduled_at, j.id) AS position, true AS due,
-           l.share, l.share_jobs, l.share_retries
+           l.share, l.share_jobs, l.share_retries, l.room
     FROM open_lane l
     CROSS JOIN LATERAL (
         SELECT j.id, j.scheduled_at, j.lock
@@ -183,7 +194,7 @@ due AS (
           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
           AND (-j.priority) = l.rank
         ORDER BY j.scheduled_at, j.id
-        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE p_window END
+        LIMIT CASE WHEN l.locked THEN 2 * p_window + 16 ELSE least(p_window, l.room) END
     ) j
     WHERE l.rank IS NOT NULL
 ),
@@ -208,10 +219,19 @@ shared AS (
           WINDOW w AS (PARTITION BY u.share)) s
     WHERE s.place <= CASE WHEN s.due THEN s.for_due ELSE s.share_jobs - s.for_due END
 ),
+-- After the shares: the first job that has passed them is admitted here, so each claim comes further.
+admitted AS (
+    SELECT afresh.within_limits(
+        array_agg(u.id ORDER BY u.rank, u.position, u.due <> p_due_first), p_limits, p_tasks, p_dependencies
+    ) AS ids
+    FROM unlocked u
+    WHERE p_limits <> '{}' AND u.room IS NOT NULL AND (u.share IS NULL OR u.id IN (SELECT id FROM shared))
+),
 candidate AS (
     SELECT c.id, row_number() OVER (ORDER BY c.rank, c.position, c.due <> p_due_first) AS turn
     FROM unlocked c
-    WHERE c.share IS NULL OR c.id IN (SELECT id FROM shared)
+    WHERE (c.share IS NULL OR c.id IN (SELECT id FROM shared))
+      AND (c.room IS NULL OR c.id = ANY ((SELECT ids FROM admitted)::bigint[]))
     ORDER BY turn
     LIMIT p_window
 ),
@@ -238,7 +258,8 @@ $$;
 -- Runnable jobs found by hopping from lock to lock, at most 256 locks a call. Not those of dependencies of which only a
 -- share may be taken: what was looked at before counts against it.
 CREATE FUNCTION afresh.runnable_lock_heads(
-    p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb, p_besides bigint[]
+    p_limit integer, p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb, p_limits jsonb,
+    p_besides bigint[]
 ) RETURNS bigint[]
 LANGUAGE plpgsql
 AS $$
@@ -261,21 +282,34 @@ BEGIN
         WHERE h.seen < 256
     ),
     open_lane AS MATERIALIZED (
-        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares) WHERE locked AND share IS NULL
+        SELECT * FROM afresh.open_lanes(p_queues, p_tasks, p_dependencies, p_shares, p_limits)
+        WHERE locked AND share IS NULL
     ),
-    runnable AS (
-        SELECT j.id, j.priority
+    free AS MATERIALIZED (
+        SELECT j.id, j.priority, l.room
         FROM head
         JOIN procrastinate_jobs j ON j.id = head.id
+        JOIN open_lane l ON l.queue_name = j.queue_name AND l.task_name = j.task_name
+                        AND l.dependency = coalesce(j.afresh_dependency, '')
+                        AND (l.rank IS NULL AND j.scheduled_at IS NULL
+                             OR l.rank = (-j.priority) AND j.scheduled_at IS NOT NULL)
         WHERE j.status::text = 'todo'
           AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())
           AND j.id <> ALL (p_besides)
           AND NOT EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND r.status = 'doing')
-          AND EXISTS (SELECT FROM open_lane l
-                      WHERE l.queue_name = j.queue_name AND l.task_name = j.task_name
-                        AND l.dependency = coalesce(j.afresh_dependency, '')
-                        AND (l.rank IS NULL AND j.scheduled_at IS NULL
-                             OR l.rank = (-j.priority) AND j.scheduled_at IS NOT NULL))
+    ),
+    admitted AS (
+        SELECT afresh.within_limits(
+            p_besides || array_agg(id ORDER BY priority DESC, id), p_limits, p_tasks, p_dependencies
+        ) AS ids
+        FROM free WHERE p_limits <> '{}' AND room IS NOT NULL
+    ),
+    runnable AS (
+        SELECT j.id, j.priority
+        FROM free
+        JOIN procrastinate_jobs j ON j.id = free.id
+        WHERE j.status::text = 'todo'
+          AND (free.room IS NULL OR j.id = ANY ((SELECT ids FROM admitted)::bigint[]))
         ORDER BY j.priority DESC, j.id
         LIMIT p_limit
         FOR UPDATE OF j SKIP LOCKED
@@ -305,8 +339,8 @@ $$;
 -- Of the jobs that share a lock only the first may run, and only when none of them does. When a crowd behind one lock
 -- fills the window, a second look hops from lock to lock, going on where the last one of this session stopped.
 --
--- Locks rows of procrastinate_jobs with SKIP LOCKED only, and no other table: it never waits, save for the
--- unique index of running locks. A claim that loses the race there, or that another one waits for as well (a deadlock),
+-- Locks rows of procrastinate_jobs with SKIP LOCKED only: it never waits, save for the unique index of running locks,
+-- and, where it may take jobs that a limit counts, for others who claim of that limit (migration 0019). A claim that loses the race there, or that another one waits for as well (a deadlock),
 -- takes jobs without a lock instead.
 --
 -- The planner's statistics of a queue table are always old; the settings keep it on the indexes made for this.
@@ -355,16 +389,21 @@ DECLARE
     v_more boolean;
     v_crowded boolean;
     v_window integer := 2 * p_limit;
+    v_limits jsonb := '{}';
 BEGIN
+    IF EXISTS (SELECT FROM afresh.job_limit) THEN
+        v_limits := afresh.allowances(p_queues, p_tasks, p_dependencies, p_shares);
+    END IF;
     LOOP
         SELECT o_ids, o_more, o_crowded INTO v_ids, v_more, v_crowded
-        FROM afresh.runnable(p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true, p_shares);
+        FROM afresh.runnable(
+            p_limit, v_window, p_queues, p_tasks, p_dependencies, p_due_first, true, p_shares, v_limits);
         EXIT WHEN cardinality(v_ids) >= p_limit OR NOT v_more OR v_window > 10000;
         v_window := 16 * v_window;
     END LOOP;
     IF v_crowded AND cardinality(v_ids) < p_limit THEN
         v_ids := v_ids || afresh.runnable_lock_heads(
-            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, p_shares, v_ids);
+            p_limit - cardinality(v_ids), p_queues, p_tasks, p_dependencies, p_shares, v_limits, v_ids);
     END IF;
     IF cardinality(v_ids) = 0 THEN
         RETURN;
@@ -374,10 +413,14 @@ BEGIN
         WHERE id = ANY (v_ids);
     EXCEPTION WHEN unique_violation OR deadlock_detected THEN
         SELECT o_ids INTO v_ids
-        FROM afresh.runnable(p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false, p_shares);
+        FROM afresh.runnable(
+            p_limit, 2 * p_limit, p_queues, p_tasks, p_dependencies, p_due_first, false, p_shares, v_limits);
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker, afresh_claim = p_claim
         WHERE id = ANY (v_ids);
     END;
+    IF v_limits <> '{}' THEN
+        PERFORM afresh.spend_tokens(v_ids, p_tasks, p_dependencies);
+    END IF;
     RETURN QUERY
     SELECT j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at,
            j.attempts, j.abort_requested, j.afresh_dependency,
@@ -394,16 +437,19 @@ BEGIN
 END;
 $$;
 
--- When the next job that waits for its time falls due; null if none does. Lets an idle worker sleep until then.
-CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL) RETURNS timestamptz
-LANGUAGE plpgsql STABLE
+-- When the next job that waits for its time falls due, or a rate limit lets one start; null if neither is to come. Lets
+-- an idle worker sleep until then.
+--
+--   p_seen   seconds since its last claim began: what a limit has let start since then, that claim did not see
+CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL, p_seen double precision DEFAULT 0) RETURNS timestamptz
+LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN RETURN (
-SELECT min(first.scheduled_at)
+SELECT least(min(first.scheduled_at), afresh.next_token(p_queues, p_seen))
 FROM afresh.due_lanes() l
 CROSS JOIN LATERAL (
     SELECT j.scheduled_at

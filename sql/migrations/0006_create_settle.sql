@@ -38,10 +38,15 @@ BEGIN
         FROM given g
         WHERE j.id = g.id AND j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
           AND j.afresh_claim IS NOT DISTINCT FROM g.claim
-        RETURNING j.id, j.lock
+        RETURNING j.id, j.lock, j.queue_name, j.task_name
     ),
-    woken AS (
-        SELECT pg_notify('afresh_wake', '') FROM done WHERE lock IS NOT NULL LIMIT 1
+    woken AS (  -- A lock or a place is free that others may wait for.
+        SELECT pg_notify('afresh_wake', '') FROM done
+        WHERE lock IS NOT NULL
+           OR EXISTS (SELECT FROM afresh.job_limit WHERE max_running IS NOT NULL)  -- Asked once, and mostly all.
+              AND EXISTS (SELECT FROM afresh.job_limit l WHERE l.max_running IS NOT NULL
+                          AND l.name = CASE l.kind WHEN 'queue' THEN done.queue_name ELSE done.task_name END)
+        LIMIT 1
     )
     SELECT coalesce(array_agg(id), '{}') FROM done, (SELECT count(*) FROM woken) AS w INTO v_done;
     IF p_results IS NOT NULL THEN

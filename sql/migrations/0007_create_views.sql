@@ -48,6 +48,15 @@ BEGIN
 END;
 $$;
 
+-- The limits (migration 0019) that let no job start now, as `afresh.limit_keys` names them.
+CREATE FUNCTION afresh.limits_reached() RETURNS text[]
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT key FROM afresh.limit_room() WHERE room = 0);
+END;
+$$;
+
 -- Every ended run of every job: ours as recorded, successes as Procrastinate's events tell them.
 CREATE VIEW afresh.attempts AS
 SELECT a.job_id, a.attempt, a.outcome::text AS outcome, a.counted, a.task_name, a.queue_name, a.worker_id,
@@ -80,6 +89,10 @@ SELECT j.id, j.task_name, j.queue_name, j.status::text AS status,
             WHEN EXISTS (SELECT FROM procrastinate_jobs r WHERE r.lock = j.lock AND (
                              r.status = 'doing' OR r.status = 'todo'
                              AND (r.priority > j.priority OR r.priority = j.priority AND r.id < j.id))) THEN 'lock'
+            WHEN coalesce(j.scheduled_at <= now(), true)
+                 AND ARRAY['queue:' || j.queue_name, 'task:' || j.task_name,
+                           'dependency:' || coalesce(j.afresh_dependency, relies.dependency)]
+                     && (SELECT afresh.limits_reached()) THEN 'limit'
        END AS waiting_for,
        times.created_at, j.scheduled_at, times.started_at,
        CASE WHEN j.status IN ('succeeded', 'failed', 'cancelled', 'aborted') THEN times.ended_at END AS ended_at,

@@ -18,8 +18,8 @@ WHERE j.worker_id = %(worker)s AND j.status = 'doing' AND j.id <> ALL (%(known)s
 ORDER BY j.id;
 
 -- name: find_next_due
--- Seconds until the next job that waits for its time falls due, by the database's clock: the worker's may be wrong.
-SELECT extract(epoch FROM afresh.next_due(%s) - clock_timestamp())::double precision;
+-- Seconds until a job falls due, or a limit lets one start, by the database's clock: the worker's may be wrong.
+SELECT extract(epoch FROM afresh.next_due(%s, %s) - clock_timestamp())::double precision;
 
 -- name: settle_successes
 -- Write the ends of runs that succeeded.

@@ -36,6 +36,18 @@ FRONTS = {
         SELECT 't', 'q', 9, 'down', CASE WHEN n % 2 = 0 THEN now() - interval '1 hour' END
         FROM generate_series(1, 50000) n
     """,
+    "limited": """
+        INSERT INTO afresh.job_limit (kind, name, max_running) VALUES ('queue', 'limited', 1);
+        INSERT INTO procrastinate_jobs (task_name, queue_name, priority, status)
+        SELECT 't', 'limited', 9, CASE n WHEN 1 THEN 'doing' ELSE 'todo' END::procrastinate_job_status
+        FROM generate_series(1, 100000) n
+    """,
+    "spent": """
+        INSERT INTO afresh.job_limit (kind, name, rate_jobs, rate_seconds, tokens_at)
+        VALUES ('task', 'spent', 1, 1e6, now());
+        INSERT INTO procrastinate_jobs (task_name, queue_name, priority)
+        SELECT 'spent', 'q', 9 FROM generate_series(1, 50000) n
+    """,
     "one lock": """
         INSERT INTO procrastinate_jobs (task_name, queue_name, priority, lock, status)
         SELECT 't', 'q', 9, 'busy', CASE n WHEN 1 THEN 'doing' ELSE 'todo' END::procrastinate_job_status
