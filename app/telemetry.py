@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .retry.breaker.states import Transition
 from .retry.failure import Failure
 from .retry.policy import DeadLetter, DeathCause, Retry, Snooze
 
@@ -155,6 +156,13 @@ class WorkerRelieved:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerMoved:
+    """A breaker came to another state, and that is stored. Emitted once, by the process that moved it."""
+
+    transition: Transition
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseLost:
     """The database stopped answering; work goes on when it is back."""
 
@@ -183,6 +191,7 @@ Event = (
     | WorkerStopped
     | WorkerOverloaded
     | WorkerRelieved
+    | BreakerMoved
     | DatabaseLost
     | DatabaseBack
 )

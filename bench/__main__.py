@@ -20,6 +20,7 @@ from . import (
     http,
     letters,
     memory,
+    outage,
     pickup,
     reads,
     report,
@@ -42,6 +43,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "ceiling": ceiling.rows,
     "decide": decide.rows,
     "breakers": breakers.rows,
+    "outage": outage.rows,
     "classify": classify.rows,  # The last: it silences logging.
 }
 """What is measured, in the order of the table."""

@@ -4,6 +4,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """An outage that is played.
+
+    Attributes:
+        jobs: That come when it begins.
+        capacity: Calls per second that the dependency bears.
+        quiet: Seconds before it.
+        down: Seconds of it.
+    """
+
+    jobs: int
+    capacity: float
+    quiet: float
+    down: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """Sizes of one run.
 
@@ -19,6 +36,7 @@ class Scale:
         failures: Attempts that failed, while what is known of them is read.
         reads: Times that each address is read in a round.
         letters: Dead letters that are replayed.
+        outage: Of a dependency.
     """
 
     rounds: int
@@ -32,6 +50,7 @@ class Scale:
     failures: int
     reads: int
     letters: int
+    outage: Outage
 
 
 SHORT = Scale(
@@ -46,6 +65,7 @@ SHORT = Scale(
     failures=50_000,
     reads=10,
     letters=10_000,
+    outage=Outage(jobs=600, capacity=100.0, quiet=5.0, down=8.0),
 )
 FULL = Scale(
     rounds=5,
@@ -59,4 +79,5 @@ FULL = Scale(
     failures=1_000_000,
     reads=100,
     letters=100_000,
+    outage=Outage(jobs=5_000, capacity=200.0, quiet=10.0, down=20.0),
 )

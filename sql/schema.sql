@@ -1836,8 +1836,11 @@ COMMENT ON COLUMN afresh.result.note IS 'Why what the task returned is not store
 
 CREATE TABLE afresh.task_dependency (
     task_name text NOT NULL,
-    dependency text NOT NULL
+    dependency text NOT NULL,
+    replay_on_recovery boolean DEFAULT false NOT NULL
 );
+
+COMMENT ON COLUMN afresh.task_dependency.replay_on_recovery IS 'Whether its dead letters of an outage are replayed when that is over.';
 
 CREATE VIEW afresh.jobs AS
  SELECT j.id,

@@ -7,9 +7,10 @@ from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue.app import Afresh
-from ..retry.breaker.states import State
+from ..retry.breaker.states import Moved, State
 from ..store import breakers
 from ..store.breakers import Dependency, PastTransition
+from ..telemetry import BreakerMoved, emit
 from ..web.auth import VIEWER, Operator
 from ..web.errors import NothingToChange, UnknownDependency
 from ..web.limits import StrictRoute
@@ -100,8 +101,10 @@ async def show_dependency(name: Name, conn: ReadingConnection, queue: Queue) -> 
 async def isolate(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let no job that relies on it start, nor any probe, until it is reset. What runs goes on."""
     async with queue.connection() as conn:
-        if not await breakers.isolate(conn, name, actor=caller.name, reason=body.reason):
+        moved = await breakers.isolate(conn, name, actor=caller.name, reason=body.reason)
+        if moved is None:
             raise NothingToChange(f"{name} is isolated already")
+        _tell(moved)
         return await _story(conn, queue, name)
 
 
@@ -112,8 +115,10 @@ async def reset(name: Name, body: Reason, caller: Operator, queue: Queue) -> Dep
     """Let its waiting jobs out, slowly at first."""
     async with queue.connection() as conn:
         await _find(conn, queue, name)
-        if not await breakers.reset(conn, name, actor=caller.name, reason=body.reason):
+        moved = await breakers.reset(conn, name, actor=caller.name, reason=body.reason)
+        if moved is None:
             raise NothingToChange(f"{name} is not kept from being called")
+        _tell(moved)
         return await _story(conn, queue, name)
 
 
@@ -127,6 +132,11 @@ async def probe(name: Name, body: Reason, caller: Operator, queue: Queue) -> Dep
         if not await breakers.probe_now(conn, name, actor=caller.name, reason=body.reason):
             raise NothingToChange(f"{name} is neither open nor held, so nothing is probed by the clock")
         return await _story(conn, queue, name)
+
+
+def _tell(moved: Moved) -> None:
+    if moved.transition is not None:
+        emit(BreakerMoved(moved.transition))
 
 
 async def _find(conn: AsyncConnection[Any], queue: Afresh, name: str) -> Dependency:

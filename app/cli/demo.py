@@ -25,7 +25,7 @@ QUEUES = f"{QUEUE},dead_letters"
 """Its worker takes its jobs and what replays them, and leaves the periodic ones: they are no part of the story."""
 
 AT_MOST_SECONDS = 120.0
-"""The story takes about 15 s; a slow machine is given its time."""
+"""Each act takes 5 to 20 s; a slow machine is given its time."""
 
 POLL_SECONDS = 0.25
 
@@ -40,6 +40,12 @@ SETTINGS = {
     "RETRY_MAX_DELAY": "30",
     "RETRY_JITTER": "proportional",
     "RETRY_HTTP_500": "false",
+    "BREAKER_FAILURES": "3",
+    "BREAKER_SECONDS": "4s",
+    "BREAKER_FAILURE_RATIO": "0.5",
+    "BREAKER_HALF_OPEN_MAX_CALLS": "3",
+    "BREAKER_WINDOW": "60s",
+    "BREAKER_QUIET": "2s",
     "TASK_TIMEOUTS": "fetch-joke=2s",
     "FAILURE_RULES": "",
     "MAX_QUEUE_SIZE": "",
@@ -151,7 +157,7 @@ def _watch(out: "Console", children: "Children", url: str, jokes: Joker) -> bool
             out.print(story.ladder(client, lines))
             out.print(f"\n{story.summary(lines)}\n")
             jokes.behaviour.mended = True
-            finished = _bring_back(out, children, client)
+            finished = _bring_back(out, children, client) and _go_down(out, children, client, jokes)
     return finished
 
 
@@ -172,6 +178,28 @@ def _bring_back(out: "Console", children: "Children", client: "httpx.Client") ->
     if finished:
         out.print(afterlife.letters(client, bulk))
         out.print(f"\n{afterlife.summary(afterlife.look(client, bulk))}\n")
+    return finished
+
+
+def _go_down(out: "Console", children: "Children", client: "httpx.Client", jokes: Joker) -> bool:
+    """Take the joke API down and up again; return whether its breaker closed and all jobs ended."""
+    from . import downtime
+
+    going = downtime.begin(client, jokes.behaviour, QUEUE)
+    if not children.wait_until(lambda: downtime.all_well(client, going), within=AT_MOST_SECONDS):
+        return False
+    out.print("The joke API goes down altogether, and more jobs come.")
+    with downtime.shown(out) as tell:
+
+        def all_over() -> bool:
+            over = downtime.proceed(client, going, QUEUE)
+            tell(going)
+            return over
+
+        finished = children.wait_until(all_over, within=AT_MOST_SECONDS, every=POLL_SECONDS)
+    if finished:
+        out.print(downtime.history(client))
+        out.print(f"\n{downtime.summary(going)}\n")
     return finished
 
 

@@ -46,15 +46,28 @@ ACTS: dict[int, Act] = {
 
 
 class Misbehaviour:
-    """Answers each joke as its act says, until it is mended. The requests for one joke come one after the other."""
+    """Answers each joke as its act says, until it is mended. The requests for one joke come one after the other.
+
+    While it is down it refuses everything.
+    """
 
     def __init__(self) -> None:
         self.mended = False
+        self.down = False
+        self._refused: list[str] = []
         self._scripts: dict[str, Iterator[Reply]] = {
             f"/jokes/{number}": chain(act.replies, repeat(act.then)) for number, act in ACTS.items()
         }
 
+    @property
+    def refused(self) -> int:
+        """Requests that came while it was down."""
+        return len(self._refused)
+
     def __call__(self, visit: Visit) -> Reply:
         """The next answer. A joke that does not exist is not there after mending either."""
+        if self.down:
+            self._refused.append(visit.path)
+            return DOWN
         reply = next(self._scripts.get(visit.path, repeat(OK)))
         return OK if self.mended and reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR else reply

@@ -154,6 +154,9 @@ class DependencyOverride(BaseModel):
     breaker_failure_ratio: values.Ratio | None = Field(None, description="Least share of calls that fail.")
     breaker_half_open_max_calls: values.PositiveCount | None = Field(None, description="Most probes at the same time.")
     breaker_window: values.PositiveDuration | None = Field(None, description="How far back calls count.")
+    breaker_quiet: values.PositiveDuration | None = Field(
+        None, description="How long its ramp is quiet before it ends."
+    )
 
     @property
     def overrides(self) -> Overrides:
@@ -164,6 +167,7 @@ class DependencyOverride(BaseModel):
             ratio=self.breaker_failure_ratio,
             half_open_max_calls=self.breaker_half_open_max_calls,
             window=self.breaker_window,
+            quiet=self.breaker_quiet,
         )
 
 
@@ -180,6 +184,9 @@ class BreakerSettings(Group):
         "BREAKER_HALF_OPEN_MAX_CALLS", "3", "Most probes at the same time, over all workers."
     )
     window: values.PositiveDuration = setting("BREAKER_WINDOW", "60s", "How far back calls count.")
+    quiet: values.PositiveDuration = setting(
+        "BREAKER_QUIET", "60s", "How long a ramp must not have been the limit before it ends."
+    )
     failure_ratio: values.Ratio = setting(
         "BREAKER_FAILURE_RATIO", "0.5", "Least share of calls that fail. Set explicitly, it rules as well."
     )
@@ -196,6 +203,7 @@ class BreakerSettings(Group):
             ratio=self.failure_ratio if "failure_ratio" in explicit else None,
             half_open_max_calls=self.half_open_max_calls,
             window=self.window,
+            quiet=self.quiet,
         )
         own = self.dependencies.get(re.sub(r"[^A-Z0-9]+", "_", dependency.upper()))
         return for_all if own is None else own.overrides.over(for_all)

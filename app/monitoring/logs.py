@@ -19,6 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from .. import telemetry
 from ..config import LogSettings
 from ..redact import MASK, is_secret, redact, redact_text
+from ..retry.breaker.states import State
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Retry
 from ..telemetry import Attempt
@@ -297,6 +298,18 @@ def _load(event: telemetry.WorkerOverloaded | telemetry.WorkerRelieved) -> dict[
         "memory_percent": round(event.memory_percent, 1),
         "cpu_percent": round(event.cpu_percent, 1),
     }
+
+
+@write.register
+def _(event: telemetry.BreakerMoved) -> None:
+    moved = event.transition
+    level = logging.WARNING if moved.after in _CALLED_NO_MORE else logging.INFO
+    fields = {"dependency": moved.name, "state": moved.after.value, "state_before": moved.before.value}
+    text = f"Breaker of {moved.name} is {moved.after.replace('_', '-')}: {moved.cause}"
+    _log.log(level, text, generation=moved.generation, **fields)
+
+
+_CALLED_NO_MORE = frozenset({State.OPEN, State.HELD, State.ISOLATED})
 
 
 @write.register

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -148,22 +148,26 @@ class Seen:
         return seen >= ENOUGH_SEEN and self.failed > share * seen
 
 
-async def preview(conn: AsyncConnection[Any], action: Action, chosen: LetterFilter, *, actor: str) -> Preview:
+async def preview(
+    conn: AsyncConnection[Any], action: Action, chosen: LetterFilter, *, actor: str, token: str | None = None
+) -> Preview:
     """Count the pending letters that a filter lets through, and keep that for a while.
+
+    A caller that may come twice gives its own token, and sees whether that was confirmed before.
 
     Raises:
         EmptyFilter: Nothing is asked for.
     """
     if chosen.is_empty:
         raise EmptyFilter
-    token = secrets.token_urlsafe(24)
+    token = token or secrets.token_urlsafe(24)
     async with conn.transaction():
         (matching,) = await _ask(conn, "count_matching", chosen)
         tasks = await _ask(conn, "list_matching_tasks", chosen, most=MOST_SHOWN)
         groups = await _ask(conn, "list_matching_groups", chosen, most=MOST_SHOWN)
         kept = {
             "action": action,
-            "filter": _as_json(chosen),
+            "filter": chosen.as_json(),
             "token_hash": _hash(token),
             "upper_id": matching["upper_id"],
             "previewed": matching["letters"],
@@ -192,14 +196,13 @@ async def confirm(  # noqa: PLR0913  What, how fast, until when, who, and why.
         HasGrown: More than a tenth more letters match than were previewed.
     """
     async with conn.transaction():
-        found = await fetch(conn, SQL["find_preview"], {"token_hash": _hash(token)})
-        if not found or (found[0]["expired"] and found[0]["job_id"] is None):
+        kept = await find_kept(conn, token)
+        if kept is None or (kept["expired"] and kept["job_id"] is None):
             raise PreviewGone
-        (kept,) = found
         bulk_id: int = kept["id"]
         if kept["job_id"] is not None:
             return bulk_id
-        (matching,) = await _ask(conn, "count_matching", _from_json(kept["filter"]))
+        (matching,) = await _ask(conn, "count_matching", LetterFilter.from_json(kept["filter"]))
         if matching["letters"] > GROWTH * kept["previewed"]:
             raise HasGrown(kept["previewed"], matching["letters"])
         job_id = await submit(conn, Submission(task_name=TASK, queue=QUEUE, args={"bulk_id": bulk_id}, priority=10))
@@ -208,6 +211,12 @@ async def confirm(  # noqa: PLR0913  What, how fast, until when, who, and why.
         details = {"letters": kept["previewed"], "filter": kept["filter"], "rate_per_second": rate_per_second}
         await _record(conn, bulk_id, f"{kept['action']}_many", actor, reason, details)
     return bulk_id
+
+
+async def find_kept(conn: AsyncConnection[Any], token: str) -> Row | None:
+    """The preview of a token, ``job_id`` being set once it is confirmed; nobody else confirms it meanwhile."""
+    found = await fetch(conn, SQL["find_preview"], {"token_hash": _hash(token)})
+    return found[0] if found else None
 
 
 async def cancel(conn: AsyncConnection[Any], bulk_id: int, *, actor: str, reason: str | None = None) -> None:
@@ -328,7 +337,7 @@ async def _look(conn: AsyncConnection[Any], bulk_id: int) -> Seen:
 async def _act(conn: AsyncConnection[Any], bulk: Row, limit: int, tasks: Collection[str]) -> _Done | None:
     """Act on the next letters; None: there are none. Where the database refuses, fewer are tried, down to one."""
     query = "replay_letters" if bulk["action"] == "replay" else "abandon_letters"
-    chosen, part = _from_json(bulk["filter"]), {"cursor": bulk["cursor"], "upper_id": bulk["upper_id"]}
+    chosen, part = LetterFilter.from_json(bulk["filter"]), {"cursor": bulk["cursor"], "upper_id": bulk["upper_id"]}
     held = await _ask(conn, "hold_next", chosen, **part) if limit == 1 else []
     if held:
         part = {"cursor": held[0]["id"] - 1, "upper_id": held[0]["id"]}
@@ -378,19 +387,6 @@ async def _record(  # noqa: PLR0913, PLR0917  Who, what, on what, why, and the r
 async def _ask(conn: AsyncConnection[Any], query: str, chosen: LetterFilter, **besides: Any) -> list[Row]:
     given = chosen.parameters()
     return await fetch(conn, LISTING.text(SQL[query], given), given | besides)
-
-
-def _as_json(chosen: LetterFilter) -> str:
-    """What is asked for, as it is kept."""
-    return orjson.dumps({name: value for name, value in asdict(chosen).items() if value not in {None, ()}}).decode()
-
-
-def _from_json(kept: Row) -> LetterFilter:
-    given: Row = dict(kept)
-    for name in {"died_from", "died_to"} & kept.keys():
-        given[name] = datetime.fromisoformat(kept[name])
-    given["tasks_of_dependency"] = tuple(kept.get("tasks_of_dependency", ()))
-    return LetterFilter(**given)
 
 
 def _hash(token: str) -> bytes:

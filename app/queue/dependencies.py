@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 
 from ..retry import budget
+from ..retry.breaker.admit import Admission
 from ..retry.breaker.counting import Report
 from ..retry.breaker.local import REPORT_SECONDS, Ring, Snapshot
 from ..retry.breaker.relevance import Relevance, relevance
 from ..retry.breaker.rules import DEFAULT_FAILURES, Rules, rules_from
-from ..retry.breaker.states import State
+from ..retry.breaker.states import State, Transition
 from ..retry.circumstances import Circumstances
 from ..retry.draft import HINT_MAX_SECONDS
 from ..retry.failure import Failure, FailureType
 from ..retry.policy import Decision, Retry, Snooze, SnoozeReason
 from ..store import breakers
+from ..telemetry import BreakerMoved, emit
 from .connector import AfreshConnector
 from .settle import refused
 from .task import options_of
@@ -155,6 +157,16 @@ class Dependencies:
             now, known = self.now(), self._known
             self._streaks = {each for each in self._streaks if known[each].braked(now)}
         return list(self._streaks)
+
+    # Asking
+
+    async def admitted(self, conn: breakers.Conn, name: str, want: int) -> Admission:
+        """How many of `want` waiting jobs of a dependency may be claimed; their tokens and permits are taken."""
+        rules, lease = self.rules_of(name), self.lease_of(name)
+        admission = await breakers.admitted(conn, name, want, rules=rules, job_timeout=lease, rng=self.rng)
+        for each in admission.transitions:
+            emit(BreakerMoved(each))
+        return admission
 
     # Outcomes
 
@@ -302,7 +314,8 @@ class Dependencies:
         connector, own = self._app.connector, self._app.own_dependencies()
         if own[0] and isinstance(connector, AfreshConnector):
             async with connector.connection() as conn:
-                await breakers.tell_dependencies(conn, own)
+                replayed = [name for name in own[0] if options_of(self._app.tasks[name]).replay_on_recovery]
+                await breakers.tell_dependencies(conn, own, replayed)
 
     def _gather(self) -> None:
         """Turn what was counted into reports: of those who failed here, and of those whom others watch too."""
@@ -323,15 +336,18 @@ class Dependencies:
         self._urgent.set()
 
     async def _tell(self, conn: breakers.Conn, word: _Word) -> None:
+        moved: Transition | None = None
         match word:
             case _Probe(name, permit, outcome):
-                await breakers.probed(conn, name, permit, outcome, rules=self.rules_of(name), rng=self.rng)
+                moved = await breakers.probed(conn, name, permit, outcome, rules=self.rules_of(name), rng=self.rng)
             case _Pause(name, generation, delay):
-                await breakers.paced(conn, name, delay, generation)
+                moved = await breakers.paced(conn, name, delay, generation)
             case _Unused(name, generation, tokens):
                 await breakers.give_back(conn, name, generation, tokens)
             case _Counted(name, said):
-                await breakers.report(conn, name, said, self.rules_of(name), self.rng)
+                moved = await breakers.report(conn, name, said, self.rules_of(name), self.rng)
+        if moved is not None:
+            emit(BreakerMoved(moved))
 
     def _of(self, name: str) -> _Known:
         known = self._known.get(name)

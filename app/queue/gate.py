@@ -103,9 +103,7 @@ class Gate:
 
     async def _ask(self, conn: AsyncConnection[Any], name: str, want: int) -> Admission:
         mine = self._dependencies
-        admission = await breakers.admitted(
-            conn, name, want, rules=mine.rules_of(name), job_timeout=mine.lease_of(name), rng=mine.rng
-        )
+        admission = await mine.admitted(conn, name, want)
         if admission.jobs:
             self._ask_at.pop(name, None)
         else:

@@ -128,9 +128,8 @@ async def _let_in(app: "Afresh", name: str, job_id: int) -> Call:
     look_at = first_look(seen, now)
     if look_at is None or look_at > now:
         raise DependencyUnavailable(name, seen.state, _delay(look_at, now, dependencies))
-    rules, lease = dependencies.rules_of(name), dependencies.lease_of(name)
     async with app.connection() as conn:
-        admission = await breakers.admitted(conn, name, 1, rules=rules, job_timeout=lease, rng=dependencies.rng)
+        admission = await dependencies.admitted(conn, name, 1)
         permit = next(iter(admission.permits), None)
         if permit is not None:
             await breakers.note_probes(conn, [(job_id, name, permit)])

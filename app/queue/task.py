@@ -64,6 +64,7 @@ class TaskOptions:
         critical: An open breaker of its dependency is a critical alert.
         cost: ``deferrable``: may wait outside peak hours.
         http: May be deferred over HTTP; None: by where it is defined.
+        replay_on_recovery: Its dead letters of an outage are replayed when its dependency has recovered.
         decides_by_type: No ``retry=`` was given, so the policy of the failure's type decides.
     """
 
@@ -75,6 +76,7 @@ class TaskOptions:
     critical: bool = False
     cost: Cost = "normal"
     http: bool | None = None
+    replay_on_recovery: bool = False
     decides_by_type: bool = True
 
 
@@ -147,6 +149,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     critical: bool = False,
     cost: Cost = "normal",
     http: bool | None = None,
+    replay_on_recovery: bool = False,
     periodic: str | Periodic | None = None,
     retry: RetryValue | None = None,
     name: str | None = None,
@@ -165,6 +168,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
         critical: Whether an open breaker of its dependency is critical.
         cost: ``deferrable`` if it may wait for a cheaper hour.
         http: Whether it may be deferred over HTTP.
+        replay_on_recovery: Whether dead letters that an outage of its dependency left are replayed when that is over.
         periodic: A cron line in UTC, or a `Periodic` that a setting can switch off.
         retry: None: the policy of each failure's type decides. An `ExponentialBackoff` or a preset: that policy.
             Procrastinate's own values and strategies alone decide. ``False`` or 0: one attempt.
@@ -196,6 +200,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
             critical=critical,
             cost=cost,
             http=http,
+            replay_on_recovery=replay_on_recovery,
             decides_by_type=retry is None,
         )
         declared.afresh_options = options  # type: ignore[attr-defined]  # A Task is Procrastinate's; ours rides on it.

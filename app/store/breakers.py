@@ -32,6 +32,10 @@ Change = Callable[[Breaker, datetime], Moved]
 
 _BROKEN = frozenset({State.OPEN, State.HELD})
 
+RECOVERY_TASK = "app.tasks.dead_letters.replay_recovered"
+RECOVERY_QUEUE = "dead_letters"
+"""What a recovery submits, by name: tasks are above this room."""
+
 
 async def report(conn: Conn, name: str, said: Report, rules: Rules, rng: Random) -> Transition | None:
     """Count what a process saw; return the transition that this led to."""
@@ -103,38 +107,38 @@ async def find_probes(conn: Conn, job_id: int) -> list[tuple[str, int]]:
 
 async def _operate(  # noqa: PLR0913  Who, what, on what, and why.
     conn: Conn, name: str, verb: str, change: Change, *, actor: str, reason: str
-) -> bool:
-    """Let an operator change a breaker, with a row in the audit; False if there is nothing to change."""
+) -> Moved | None:
+    """Let an operator change a breaker, with a row in the audit; None if there is nothing to change."""
     async with conn.transaction():
         breaker, now = await _lock(conn, name)
         moved = change(breaker, now)
         if moved.breaker == breaker:
-            return False
+            return None
         await _store(conn, breaker, moved.breaker, _some(moved.transition))
         if moved.transition is None:
             await conn.execute(SQL["announce_room"])
         await record(conn, actor=actor, action=f"dependency.{verb}", target=name, reason=reason)
-    return True
+    return moved
 
 
-async def isolate(conn: Conn, name: str, *, actor: str, reason: str) -> bool:
-    """Hold a dependency until it is reset; False if it is isolated already."""
+async def isolate(conn: Conn, name: str, *, actor: str, reason: str) -> Moved | None:
+    """Hold a dependency until it is reset; None if it is isolated already."""
     cause = f"{actor}: {redact_text(reason)}"
     return await _operate(
         conn, name, "isolate", lambda each, now: transition.isolate(each, cause, now=now), actor=actor, reason=reason
     )
 
 
-async def reset(conn: Conn, name: str, *, actor: str, reason: str) -> bool:
-    """Let a dependency's jobs out on the ramp; False if it is closed or on the ramp already."""
+async def reset(conn: Conn, name: str, *, actor: str, reason: str) -> Moved | None:
+    """Let a dependency's jobs out on the ramp; None if it is closed or on the ramp already."""
     cause = f"{actor}: {redact_text(reason)}"
     return await _operate(
         conn, name, "reset", lambda each, now: transition.reset(each, cause, now=now), actor=actor, reason=reason
     )
 
 
-async def probe_now(conn: Conn, name: str, *, actor: str, reason: str) -> bool:
-    """Have the next probe go at once; False if nothing is probed now."""
+async def probe_now(conn: Conn, name: str, *, actor: str, reason: str) -> Moved | None:
+    """Have the next probe go at once; None if nothing is probed now."""
     return await _operate(
         conn, name, "probe", lambda each, now: transition.probe_now(each, now=now), actor=actor, reason=reason
     )
@@ -158,9 +162,15 @@ async def count_waiting(
     return dict(await (await conn.execute(SQL["count_waiting"], given)).fetchall())
 
 
-async def tell_dependencies(conn: Conn, own: tuple[list[str], list[str]]) -> None:
-    """Say what tasks rely on."""
-    await conn.execute(SQL["tell_dependencies"], {"tasks": own[0], "dependencies": own[1]})
+async def tell_dependencies(conn: Conn, own: tuple[list[str], list[str]], replayed: Sequence[str] = ()) -> None:
+    """Say what tasks rely on, and which of them want their dead letters replayed after an outage."""
+    given = {"tasks": own[0], "dependencies": own[1], "replayed": list(replayed)}
+    await conn.execute(SQL["tell_dependencies"], given)
+
+
+async def list_recovering_tasks(conn: Conn, name: str) -> list[str]:
+    """The tasks whose dead letters are to be replayed when this dependency has recovered."""
+    return [row[0] for row in await (await conn.execute(SQL["list_recovering_tasks"], {"name": name})).fetchall()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +260,13 @@ async def _store(conn: Conn, before: Breaker, after: Breaker, transitions: Seque
                 "cause": each.cause,
             },
         )
+        if each.after is State.RAMPING and each.before is not State.CLOSED:  # Not after a mere rate limit.
+            await _replay_recovered(conn, each)
+
+
+async def _replay_recovered(conn: Conn, recovery: Transition) -> None:
+    given = {"name": recovery.name, "task": RECOVERY_TASK, "queue": RECOVERY_QUEUE}
+    await conn.execute(SQL["replay_recovered"], given)
 
 
 async def _throughput(conn: Conn, name: str, before: datetime) -> float:

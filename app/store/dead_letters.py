@@ -1,10 +1,11 @@
 """Dead letters as people and programs read them, and the counts of them. What brings them back is `queue.letters`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Self
 
+import orjson
 from psycopg import AsyncConnection
 
 from ..postgres.sqlfiles import load
@@ -38,6 +39,9 @@ CONDITIONS: Mapping[str, LiteralString] = {
     "died_from": "l.died_at >= %(died_from)s::timestamptz",
     "died_to": "l.died_at < %(died_to)s::timestamptz",
     "text": _TEXT,
+    "any_task": "l.task_name = ANY (%(any_task)s::text[])",
+    "any_type": "l.failure_type = ANY (%(any_type)s::text[])",
+    "replays_below": "l.replays < %(replays_below)s::integer",
 }
 
 LISTING = Listing(
@@ -66,6 +70,8 @@ class LetterFilter:
         group: The fingerprint of their failure.
         dependency: What their job relied on; or, where it said nothing, one of `tasks_of_dependency` was its task.
         bulk: The bulk action that was the last to touch them.
+        any_task, any_type: One of these.
+        replays_below: Brought back less often than this.
         text: Occurs in the name of the task or queue, in the exception or the note, in either case.
     """
 
@@ -81,14 +87,33 @@ class LetterFilter:
     died_from: datetime | None = None
     died_to: datetime | None = None
     text: str | None = None
+    any_task: tuple[str, ...] | None = None
+    any_type: tuple[str, ...] | None = None
+    replays_below: int | None = None
 
     def parameters(self) -> dict[str, Any]:
         """What the conditions are given."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        given["tasks_of_dependency"] = list(self.tasks_of_dependency)
+        for name in ("tasks_of_dependency", "any_task", "any_type"):
+            given[name] = None if given[name] is None else list(given[name])
         if self.text is not None:
             given["text"] = f"%{escape_like(self.text)}%"
         return given
+
+    def as_json(self) -> str:
+        """What is asked for, as it is kept."""
+        asked = {name: value for name, value in asdict(self).items() if value not in {None, ()}}
+        return orjson.dumps(asked).decode()
+
+    @classmethod
+    def from_json(cls, kept: Row) -> Self:
+        """The filter that was kept so."""
+        given: Row = dict(kept)
+        for name in {"died_from", "died_to"} & kept.keys():
+            given[name] = datetime.fromisoformat(kept[name])
+        for name in {"tasks_of_dependency", "any_task", "any_type"} & kept.keys():
+            given[name] = tuple(kept[name])
+        return cls(**given)
 
     @property
     def is_empty(self) -> bool:

@@ -4,10 +4,11 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from ..queue import bulk
+from ..queue import bulk, recovery
 from ..queue.pace import Turn
 from ..queue.progress import progress
 from ..queue.task import connection, current_job, task
+from ..store.breakers import RECOVERY_QUEUE, RECOVERY_TASK
 
 LOOK_SECONDS = 1.0
 """Between two looks at how the replayed jobs end, and whether somebody wants it to stop."""
@@ -53,6 +54,25 @@ async def run_bulk(bulk_id: int) -> dict[str, Any]:
                 return _result(step)
         rest = min(LOOK_SECONDS, max(PAUSE_SECONDS, 1 / terms["rate_per_second"]))
         await asyncio.sleep(SHORTEST_PAUSE if limit == bulk.AT_ONCE else rest)
+
+
+@task(
+    name=RECOVERY_TASK,
+    slug="replay-recovered",
+    queue=RECOVERY_QUEUE,
+    priority=10,
+    http=False,
+)
+async def replay_recovered(dependency: str) -> dict[str, Any]:
+    """Replay what an outage of a dependency killed, as far as the tasks want it; submitted by the recovery itself.
+
+    Returns:
+        The bulk action, None where there are no such letters.
+    """
+    job = current_job()
+    async with connection() as conn:
+        longest_wait = job.app.settings.retry.max_wait
+        return {"bulk_id": await recovery.replay(conn, dependency, job.job_id, longest_wait=longest_wait)}
 
 
 async def _tell(step: bulk.Step, besides: str) -> None:

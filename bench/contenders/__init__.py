@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -22,18 +22,26 @@ LONGEST_RUN = 300.0
 
 def run(contender: Contender, command: str, conninfo: str, **options: object) -> dict[str, Any]:
     """Run one command of a contender to its end and return what it measured."""
-    with started(contender, command, conninfo, **options) as process:
+    with started(contender, command, conninfo, None, **options) as process:
         return result(process)
 
 
 @contextmanager
-def started(contender: Contender, command: str, conninfo: str, **options: object) -> Iterator[subprocess.Popen[str]]:
-    """A contender's process; it does not outlive the block."""
+def started(
+    contender: Contender,
+    command: str,
+    conninfo: str,
+    environment: Mapping[str, str] | None = None,
+    **options: object,
+) -> Iterator[subprocess.Popen[str]]:
+    """A contender's process, with `environment` besides the defaults; it does not outlive the block."""
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     process = subprocess.Popen(
         [sys.executable, "-m", f"bench.contenders.{contender}", command, *arguments],
         cwd=ROOT,
-        env=_environment() | {"DATABASE_URL": conninfo, "TASK_MODULES": "bench.contenders.workload"},
+        env=_environment()
+        | {"DATABASE_URL": conninfo, "TASK_MODULES": "bench.contenders.workload"}
+        | dict(environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL if "BENCH_DEBUG" not in os.environ else None,
         text=True,

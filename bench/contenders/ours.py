@@ -9,7 +9,7 @@ from app.queue.task import task
 from app.tasks import dead_letters  # noqa: F401 - importing it declares the task that replays them.
 
 from .measure import main
-from .workload import TASKS, noop
+from .workload import TASKS, call, noop
 
 
 def make() -> procrastinate.App:
@@ -17,6 +17,7 @@ def make() -> procrastinate.App:
     for name, function in TASKS.items():
         task(name=name)(function)
     task(name="relying", slug="relying", depends_on="healthy")(noop)
+    task(name="call", depends_on="loopback")(call)
     app = create(load_settings())
     app.import_paths = []
     return app

@@ -63,6 +63,13 @@ CREATE TABLE afresh.breaker_probe (
     PRIMARY KEY (job_id, name)
 );
 
+-- What the recovery of a dependency sets going is decided in the transaction of its transition, so the tasks that want
+-- it are known here.
+ALTER TABLE afresh.task_dependency ADD COLUMN replay_on_recovery boolean NOT NULL DEFAULT false;
+
+COMMENT ON COLUMN afresh.task_dependency.replay_on_recovery IS
+'Whether its dead letters of an outage are replayed when that is over.';
+
 -- Of these dependencies, those with jobs that could run now, and how many, at most p_most; other arguments as those of
 -- afresh.claim. Asked before a breaker is, so that no permit and no token is taken for jobs that are not there.
 -- What is behind a busy lock counts too: to know better costs as much as the claim, which then gives back.

@@ -89,9 +89,22 @@ WHERE j.name = %(name)s AND l.at <= %(before)s::timestamptz AND l.at > %(before)
 
 -- name: tell_dependencies
 -- Say what tasks rely on.
-INSERT INTO afresh.task_dependency AS t (task_name, dependency)
-SELECT * FROM unnest(%(tasks)s::text[], %(dependencies)s::text[]) AS given (task_name, dependency) ORDER BY task_name
-ON CONFLICT (task_name) DO UPDATE SET dependency = excluded.dependency WHERE t.dependency <> excluded.dependency;
+INSERT INTO afresh.task_dependency AS t (task_name, dependency, replay_on_recovery)
+SELECT given.task_name, given.dependency, given.task_name = ANY (%(replayed)s::text[])
+FROM unnest(%(tasks)s::text[], %(dependencies)s::text[]) AS given (task_name, dependency) ORDER BY 1
+ON CONFLICT (task_name) DO UPDATE
+SET dependency = excluded.dependency, replay_on_recovery = excluded.replay_on_recovery
+WHERE (t.dependency, t.replay_on_recovery) IS DISTINCT FROM (excluded.dependency, excluded.replay_on_recovery);
+
+-- name: replay_recovered
+-- Have a job replay the dead letters of an outage, if a task wants that: once for each recovery, as this transition is.
+INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args)
+SELECT %(queue)s, %(task)s, 10, jsonb_build_object('dependency', %(name)s::text)
+WHERE EXISTS (SELECT FROM afresh.task_dependency t WHERE t.dependency = %(name)s AND t.replay_on_recovery);
+
+-- name: list_recovering_tasks
+-- The tasks whose dead letters of an outage of this dependency are to be replayed.
+SELECT task_name FROM afresh.task_dependency WHERE dependency = %(name)s AND replay_on_recovery ORDER BY task_name;
 
 -- name: list_breakers
 -- Every dependency that a breaker, a task or a hold names, or only the one asked for; waiting jobs up to a limit.

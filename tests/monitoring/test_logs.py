@@ -16,11 +16,19 @@ from procrastinate import App, testing
 from app import telemetry
 from app.config import LogSettings
 from app.monitoring import logs
+from app.retry.breaker.states import State, Transition
 from app.retry.failure import Evidence, Failure, FailureType, Remediation
 from app.retry.policy import DeadLetter, DeathCause, Retry, Snooze, SnoozeReason
 from app.telemetry import Attempt, emit
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def moved(before: State, after: State) -> telemetry.BreakerMoved:
+    """A breaker's transition."""
+    return telemetry.BreakerMoved(Transition("joke-api", 1, before, after, NOW, "5 of 5 calls failed"))
+
+
 ATTEMPT = Attempt(
     task_name="mycompany.jobs.process_document",
     attempt=1,
@@ -157,6 +165,8 @@ def test_failed_attempt(configure: Configure):
         (telemetry.WorkerStopped("w1"), "info", "Worker stopped"),
         (telemetry.WorkerOverloaded("w1", 91.0, 3.0), "warning", "Worker overloaded: it takes no more jobs"),
         (telemetry.WorkerRelieved("w1", 60.0, 3.0), "info", "Worker relieved: it takes jobs again"),
+        (moved(State.CLOSED, State.OPEN), "warning", "Breaker of joke-api is open: 5 of 5 calls failed"),
+        (moved(State.OPEN, State.HALF_OPEN), "info", "Breaker of joke-api is half-open: 5 of 5 calls failed"),
         (telemetry.DatabaseLost("gone"), "error", "Database lost"),
         (telemetry.DatabaseBack(2.5), "info", "Database back after 2.5s"),
     ],

@@ -1,5 +1,6 @@
 """The demo as a person watches it, at a pipe."""
 
+import re
 import signal
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ def test_the_demo_tells_its_story(project: Project, empty_database_url: str):
     The database of the settings is not touched.
     """
     settings = {"DATABASE_URL": empty_database_url, "ADMIN_API_KEY": "a-key-that-is-not-the-demos"}
-    code, text = project.run(*AFRESH, "demo", within=60, **settings)
+    code, text = project.run(*AFRESH, "demo", within=90, **settings)
     assert code == 0, text
     assert "9 succeeded, 7 of them not at once, and 3 are dead letters" in text
     for reason in (
@@ -30,8 +31,15 @@ def test_the_demo_tells_its_story(project: Project, empty_database_url: str):
     ):
         assert reason in text
     assert "3 dead letters replayed: 2 resolved, 1 pending again" in text
+    for move in ("closed → open", "half-open → ramping", "ramping → closed"):
+        assert move in text
+    outage = re.search(r"(\d+) jobs around the outage: (\d+) succeeded .* called (\d+) times while it was down", text)
+    assert outage is not None, text
+    jobs, succeeded, refused = map(int, outage.groups())
+    assert succeeded == jobs >= 18
+    assert refused <= jobs  # Without a breaker each job that comes while it is down is refused, again and again.
     assert "Traceback" not in text
-    order = ("/dashboard", "9 succeeded", "replayed by one bulk action", "2 resolved", "make run")
+    order = ("/dashboard", "9 succeeded", "replayed by one bulk action", "2 resolved", "goes down", "make run")
     assert sorted(order, key=text.index) == list(order)
     with psycopg.connect(empty_database_url) as conn:
         assert conn.execute("SELECT to_regclass('procrastinate_jobs')").fetchone() == (None,)

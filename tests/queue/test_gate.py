@@ -6,8 +6,11 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from app.config import BreakerSettings
 from app.queue.app import Afresh
+from app.queue.task import ExponentialBackoff
 from app.store import breakers
+from app.telemetry import BreakerMoved, Event
 
 from ..eventually import eventually
 from .conftest import OpenApp
@@ -24,14 +27,14 @@ from .dependencies import (
     transitions,
 )
 from .jobs import attempts, job, rows, value
-from .workers import Gate, working
+from .workers import Gate, work_off, working
 
 pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
 
 
-async def test_an_outage_ends_where_it_began(open_app: OpenApp, conn: Connection):
+async def test_an_outage_ends_where_it_began(open_app: OpenApp, conn: Connection, events: list[Event]):
     """A dependency that fails is not called any more, is probed, and gets its jobs back; every job then succeeds."""
     service = Service()
     service.up = False
@@ -47,6 +50,8 @@ async def test_an_outage_ends_where_it_began(open_app: OpenApp, conn: Connection
         await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'")
         await conn.execute("UPDATE afresh.breaker SET rate = 100")
         await eventually(lambda: all_succeeded(conn, 40), 30)
+    told = [each.transition for each in events if isinstance(each, BreakerMoved)]
+    assert [each.after for each in told] == await transitions(conn)  # Each once, over both workers.
 
 
 async def test_an_opening_is_seen_by_every_worker_within_a_second(open_app: OpenApp, conn: Connection):
@@ -291,3 +296,27 @@ async def idle(conn: Connection) -> bool:
 async def all_succeeded(conn: Connection, expected: int) -> bool:
     """Whether so many jobs succeeded."""
     return await succeeded(conn) == expected
+
+
+async def test_an_empty_budget_puts_retries_off(open_app: OpenApp, conn: Connection):
+    """When the retries of a process have used up its budget, others are put off at no cost, and none is failed."""
+    service = Service()
+    service.up = False
+    call = calling(service, retry=ExponentialBackoff(max_retries=3, initial_delay=timedelta(minutes=1)))
+    app = await open_app(breaker=BreakerSettings(failures=1_000))  # None opens: it would hold the jobs instead.
+    await call.batch_defer_async(*[{} for _ in range(90)])
+    await work_off(app)
+    found = await rows(
+        conn,
+        "SELECT decision::text AS decision, counted, count(*) AS runs, max(reason) AS reason FROM afresh.attempt "
+        "GROUP BY 1, 2 ORDER BY 1",
+    )
+    retried, put_off = found
+    assert (retried["decision"], retried["counted"]) == ("retry", True)
+    assert 50 <= retried["runs"] <= 50 / (1 - 0.2) + 5  # The bucket, what the calls earn, and what the seconds do.
+    assert (put_off["decision"], put_off["counted"]) == ("snooze", False)
+    assert retried["runs"] + put_off["runs"] == 90
+    assert "budget" in put_off["reason"]
+    assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 90
+    spent = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE attempts = 1")
+    assert spent == retried["runs"]

@@ -58,7 +58,7 @@ def _granted(breaker: Breaker, want: int, rules: Rules, now: datetime, lease: ti
         case State.CLOSED:
             return Admission(breaker, want)
         case State.RAMPING:
-            return _from_bucket(breaker, want, now)
+            return _from_bucket(breaker, want, rules, now)
         case State.OPEN if breaker.until is not None and now >= breaker.until:
             after, transition = half_opened(breaker, "the break is over", now)
             granted = _probes(after, want, 1 - len(after.permits), now, lease)
@@ -72,12 +72,12 @@ def _granted(breaker: Breaker, want: int, rules: Rules, now: datetime, lease: ti
             return Admission(breaker, 0)
 
 
-def _from_bucket(breaker: Breaker, want: int, now: datetime) -> Admission:
+def _from_bucket(breaker: Breaker, want: int, rules: Rules, now: datetime) -> Admission:
     if breaker.until is not None and now < breaker.until:
         return Admission(breaker, 0, retry_at=breaker.until)
     breaker = ramp.stepped(breaker, now)
-    if ramp.is_over(breaker, now):
-        after, transition = closed(breaker, now)
+    if ramp.is_over(breaker, rules.quiet_seconds, now):
+        after, transition = closed(breaker, rules, now)
         return Admission(after, want, transitions=() if transition is None else (transition,))
     after, tokens = ramp.drawn(breaker, want, now)
     meant = ramp.meant_for_retries(breaker.handed, tokens)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from .states import Breaker
 
 STEP = timedelta(seconds=5)
-QUIET = timedelta(seconds=60)
 START_SHARE = 0.1
 PACED_SHARE = 0.7
 SHRINK = 0.8
@@ -128,9 +127,9 @@ def _growth(breaker: Breaker, share: float) -> float:
     return SURGE if breaker.rate < known / 2 else GROW
 
 
-def is_over(breaker: Breaker, now: datetime) -> bool:
-    """Whether the bucket has not been the limit for a minute."""
-    return breaker.limited_at is not None and now - breaker.limited_at >= QUIET
+def is_over(breaker: Breaker, quiet_seconds: float, now: datetime) -> bool:
+    """Whether the bucket has not been the limit for so long."""
+    return breaker.limited_at is not None and now - breaker.limited_at >= timedelta(seconds=quiet_seconds)
 
 
 def meant_for_retries(handed: int, tokens: int) -> int:

@@ -46,11 +46,13 @@ class Rules:
         trips: By failure type; a type that is missing does not count.
         half_open_max_calls: Most probes in flight over all workers.
         window_seconds: How far back outcomes count.
+        quiet_seconds: A ramp that has not been the limit for so long is over.
     """
 
     trips: Mapping[FailureType, Trip] = field(default_factory=dict)
     half_open_max_calls: int = 3
     window_seconds: float = 60.0
+    quiet_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class Overrides:
     ratio: float | None = None
     half_open_max_calls: int | None = None
     window: timedelta | None = None
+    quiet: timedelta | None = None
 
     def over(self, other: "Overrides") -> "Overrides":
         """Both, of which these win."""
@@ -73,6 +76,7 @@ class Overrides:
                 other.half_open_max_calls if self.half_open_max_calls is None else self.half_open_max_calls
             ),
             window=other.window if self.window is None else self.window,
+            quiet=other.quiet if self.quiet is None else self.quiet,
         )
 
 
@@ -88,6 +92,7 @@ def rules_from(policies: Mapping[FailureType, RetryPolicy], overrides: Overrides
         trips=trips,
         half_open_max_calls=ours.half_open_max_calls or Rules().half_open_max_calls,
         window_seconds=ours.window.total_seconds() if ours.window else Rules().window_seconds,
+        quiet_seconds=ours.quiet.total_seconds() if ours.quiet else Rules().quiet_seconds,
     )
 
 

@@ -126,10 +126,10 @@ def half_opened(breaker: Breaker, cause: str, now: datetime, *, successes: int =
     return _moved(breaker, State.HALF_OPEN, cause, now)
 
 
-def closed(breaker: Breaker, now: datetime) -> Moved:
+def closed(breaker: Breaker, rules: Rules, now: datetime) -> Moved:
     """The ramp is over."""
     breaker = replace(_forgotten(breaker), reopenings=0, baseline=None, rate=0.0, tokens=0.0)
-    return _moved(breaker, State.CLOSED, "the ramp has not been the limit for 1 min", now)
+    return _moved(breaker, State.CLOSED, f"the ramp has not been the limit for {duration(rules.quiet_seconds)}", now)
 
 
 def _suspected(breaker: Breaker, report: Report, rules: Rules, now: datetime, rng: Random) -> Moved:
@@ -225,7 +225,7 @@ def _ramped(breaker: Breaker, report: Report, rules: Rules, now: datetime, rng: 
         cause = f"{breaker.step_failures} of {breaker.step_successes + breaker.step_failures} calls of the ramp failed"
         return _opened(breaker, _trip_of(breaker, rules), cause, now, rng)
     breaker = ramp.stepped(breaker, now)
-    return closed(breaker, now) if ramp.is_over(breaker, now) else Moved(breaker)
+    return closed(breaker, rules, now) if ramp.is_over(breaker, rules.quiet_seconds, now) else Moved(breaker)
 
 
 def _is_bad(breaker: Breaker, report: Report, rules: Rules, now: datetime) -> bool:

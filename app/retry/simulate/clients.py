@@ -1,5 +1,6 @@
 """The policies under test: plain ones that know their schedule alone, and ours with breaker, ramp and budget."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from ..breaker.rules import Rules, rules_from
 from ..breaker.states import Breaker, Moved, State, Transition
 from ..circumstances import Circumstances
 from ..decide import decide
-from ..failure import Failure
+from ..failure import Failure, FailureType
 from ..policy import ByType, DeadLetter, Decision, Fixed, JobLimits, RetryPolicy, Tier
 from ..presets import default_policies
 from .world import EPOCH, Grant, Job, World, moment
@@ -69,8 +70,15 @@ class Process:
 class Guarded:
     """Ours: the policies of the failure types, with the breaker shared by all processes."""
 
-    def __init__(self, name: str = "ours", *, jitter: Jitter = Jitter.PROPORTIONAL, rules: Rules | None = None) -> None:
-        policies = default_policies(jitter=jitter)
+    def __init__(
+        self,
+        name: str = "ours",
+        *,
+        jitter: Jitter = Jitter.PROPORTIONAL,
+        policies: Mapping[FailureType, RetryPolicy] | None = None,
+        rules: Rules | None = None,
+    ) -> None:
+        policies = policies or default_policies(jitter=jitter)
         self.name = name
         self.trips = 0
         self.transitions: list[Transition] = []

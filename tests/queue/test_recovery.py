@@ -1,0 +1,154 @@
+"""The dead letters of an outage come back by themselves when it is over, where their tasks want that."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.queue import recovery
+from app.queue.app import Afresh
+from app.store import breakers
+from app.tasks.dead_letters import replay_recovered, run_bulk
+
+from .conftest import OpenApp
+from .dependencies import NAME, Service, calling, open_breaker
+from .jobs import rows, value
+from .workers import work_off
+
+pytestmark = pytest.mark.anyio
+
+Connection = psycopg.AsyncConnection
+
+
+async def relying(open_app: OpenApp, service: Service, **options: Any) -> tuple[Afresh, Any]:
+    """An app that brings letters back, and a task of it that calls a service once, told to the database."""
+    call = calling(service, retry=False, **options)
+    app = await open_app()
+    for each in (run_bulk, replay_recovered):
+        app.register(each, None)
+    await app.dependencies.introduce()
+    return app, call
+
+
+async def die(app: Afresh, conn: Connection, service: Service, call: Any, jobs: int = 1) -> None:
+    """Let jobs of a task die of an outage, and open the breaker of what they call."""
+    service.up = False
+    await call.batch_defer_async(*[{} for _ in range(jobs)])
+    await work_off(app)
+    await conn.execute("DELETE FROM afresh.breaker")
+    assert await statuses(conn) == ["pending"] * jobs
+    await open_breaker(conn)
+    service.up = True
+
+
+async def recover(conn: Connection) -> None:
+    """Let the dependency's jobs out, with no limit that a test would notice."""
+    await breakers.reset(conn, NAME, actor="me", reason="it is up")
+    await conn.execute("UPDATE afresh.breaker SET rate = 1000, tokens = 100, tokens_at = now()")
+
+
+async def statuses(conn: Connection) -> list[str]:
+    """What became of each letter."""
+    return [row["status"] for row in await rows(conn, "SELECT status::text FROM afresh.dead_letter ORDER BY id")]
+
+
+async def test_letters_of_an_outage_come_back(open_app: OpenApp, conn: Connection):
+    """A recovery replays what the outage killed, as one bulk action that says who did it."""
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call, jobs=3)
+    await recover(conn)
+    await work_off(app)
+    assert await statuses(conn) == ["resolved"] * 3
+    (bulk,) = await rows(conn, "SELECT actor, reason, acted FROM afresh.bulk")
+    assert bulk == {"actor": f"recovery of {NAME}", "reason": f"{NAME} has recovered", "acted": 3}
+    audited = await rows(conn, "SELECT DISTINCT actor FROM afresh.audit WHERE action LIKE 'dead_letter.%%'")
+    assert audited == [{"actor": f"recovery of {NAME}"}]
+
+
+async def test_only_where_the_task_wants_it(open_app: OpenApp, conn: Connection):
+    """Letters of a task that has not asked for it stay where they are, and no job is made."""
+    service = Service()
+    app, call = await relying(open_app, service)
+    await die(app, conn, service, call)
+    await recover(conn)
+    await work_off(app)
+    assert await statuses(conn) == ["pending"]
+    assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %s", replay_recovered.name) == 0
+
+
+async def test_a_rate_limit_is_no_recovery(open_app: OpenApp, conn: Connection):
+    """A ramp that a rate limit began brings nothing back: nothing was down."""
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call)
+    await conn.execute("DELETE FROM afresh.breaker")
+    await breakers.paced(conn, NAME, timedelta(seconds=1), 0)
+    assert await value(conn, "SELECT state FROM afresh.breaker") == "ramping"
+    assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %s", replay_recovered.name) == 0
+
+
+async def test_other_failures_stay(open_app: OpenApp, conn: Connection):
+    """What did not die of an outage, or long ago, is left to a person; so is what another dependency killed."""
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call, jobs=4)
+    for change in (
+        "failure_type = 'PERMANENT_NOT_FOUND'",
+        "died_at = now() - interval '2 days'",
+        "dependency = 'another'",
+    ):
+        await conn.execute(
+            f"UPDATE afresh.dead_letter SET {change} WHERE id = (SELECT min(id) FROM afresh.dead_letter "  # noqa: S608 - constants of ours.
+            "WHERE failure_type <> 'PERMANENT_NOT_FOUND' AND died_at > now() - interval '1 day' "
+            "AND dependency IS DISTINCT FROM 'another')"
+        )
+    await recover(conn)
+    await work_off(app)
+    assert await statuses(conn) == ["pending", "pending", "pending", "resolved"]
+
+
+async def test_once_for_each_recovery(open_app: OpenApp, conn: Connection):
+    """A letter that dies again waits for the next recovery, and after three replays for a person."""
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call)
+    replays = []
+    for _ in range(5):
+        await recover(conn)
+        service.up = False  # It fails whenever it runs: the recovery was none.
+        await work_off(app)
+        replays.append(await value(conn, "SELECT replays FROM afresh.dead_letter"))
+        await conn.execute("DELETE FROM afresh.breaker")
+        await open_breaker(conn)
+    assert replays == [1, 2, 3, 3, 3]
+    assert await statuses(conn) == ["pending"]
+
+
+async def test_a_recovery_that_is_told_twice(open_app: OpenApp, conn: Connection):
+    """The job of a recovery that runs again, after a crash say, begins nothing anew."""
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call)
+    day = timedelta(days=1)
+    first = await recovery.replay(conn, NAME, 7, longest_wait=day)
+    assert first is not None
+    assert await recovery.replay(conn, NAME, 7, longest_wait=day) == first
+    assert await value(conn, "SELECT count(*) FROM afresh.bulk") == 1
+
+
+async def test_once_over_all_who_see_it(open_app: OpenApp, conn: Connection, database_url: str):
+    """However many let a dependency's jobs out at the same moment, its recovery submits one job."""
+    app, _ = await relying(open_app, Service(), replay_on_recovery=True)
+    await open_breaker(conn)
+
+    async def let_out() -> Any:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as own:
+            return await breakers.reset(own, NAME, actor="me", reason="it is up")
+
+    let = await asyncio.gather(*(let_out() for _ in range(12)))
+    assert sum(each is not None for each in let) == 1
+    assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %s", replay_recovered.name) == 1
+    await work_off(app)
