@@ -1085,10 +1085,12 @@ CREATE TABLE afresh.api_key (
     role text NOT NULL,
     prefix text NOT NULL,
     hash bytea NOT NULL,
+    hash_key bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     last_used_at timestamp with time zone,
     revoked_at timestamp with time zone,
     CONSTRAINT api_key_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT api_key_hash_key_check CHECK ((length(hash_key) = 32)),
     CONSTRAINT api_key_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,62}$'::text)),
     CONSTRAINT api_key_prefix_check CHECK ((prefix ~ '^afresh_[a-z0-9]+$'::text)),
     CONSTRAINT api_key_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
@@ -1096,7 +1098,9 @@ CREATE TABLE afresh.api_key (
 
 COMMENT ON COLUMN afresh.api_key.prefix IS 'The part of the key that is no secret, by which it is looked up.';
 
-COMMENT ON COLUMN afresh.api_key.hash IS 'SHA-256 of the whole key.';
+COMMENT ON COLUMN afresh.api_key.hash IS 'BLAKE2b of the whole key, keyed with hash_key.';
+
+COMMENT ON COLUMN afresh.api_key.hash_key IS 'Random, and new for each key: the same key twice would have two hashes.';
 
 COMMENT ON COLUMN afresh.api_key.last_used_at IS 'To the minute: a key costs no write per request.';
 
