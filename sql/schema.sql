@@ -1879,7 +1879,11 @@ CREATE INDEX attempt_job_idx ON afresh.attempt USING btree (job_id, id);
 
 CREATE INDEX attempt_off_peak_idx ON afresh.attempt USING btree (ended_at) WHERE ((decision = ANY (ARRAY['retry'::afresh.decision, 'snooze'::afresh.decision])) AND (explanation @> '[{"name": "off_peak"}]'::jsonb));
 
-CREATE INDEX audit_at_idx ON afresh.audit USING btree (at DESC, id DESC);
+CREATE INDEX audit_action_idx ON afresh.audit USING btree (action, id);
+
+CREATE INDEX audit_actor_idx ON afresh.audit USING btree (actor, id);
+
+CREATE INDEX audit_target_idx ON afresh.audit USING btree (target, id);
 
 CREATE INDEX breaker_event_name_idx ON afresh.breaker_event USING btree (name, id);
 
