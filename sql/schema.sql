@@ -1293,10 +1293,12 @@ CREATE TABLE afresh.api_key (
     role text NOT NULL,
     prefix text NOT NULL,
     hash bytea NOT NULL,
+    hash_key bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     last_used_at timestamp with time zone,
     revoked_at timestamp with time zone,
     CONSTRAINT api_key_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT api_key_hash_key_check CHECK ((length(hash_key) = 32)),
     CONSTRAINT api_key_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,62}$'::text)),
     CONSTRAINT api_key_prefix_check CHECK ((prefix ~ '^afresh_[a-z0-9]+$'::text)),
     CONSTRAINT api_key_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
@@ -1304,7 +1306,9 @@ CREATE TABLE afresh.api_key (
 
 COMMENT ON COLUMN afresh.api_key.prefix IS 'The part of the key that is no secret, by which it is looked up.';
 
-COMMENT ON COLUMN afresh.api_key.hash IS 'SHA-256 of the whole key.';
+COMMENT ON COLUMN afresh.api_key.hash IS 'BLAKE2b of the whole key, keyed with hash_key.';
+
+COMMENT ON COLUMN afresh.api_key.hash_key IS 'Random, and new for each key: the same key twice would have two hashes.';
 
 COMMENT ON COLUMN afresh.api_key.last_used_at IS 'To the minute: a key costs no write per request.';
 
@@ -2090,7 +2094,11 @@ CREATE INDEX attempt_job_idx ON afresh.attempt USING btree (job_id, id);
 
 CREATE INDEX attempt_off_peak_idx ON afresh.attempt USING btree (ended_at) WHERE ((decision = ANY (ARRAY['retry'::afresh.decision, 'snooze'::afresh.decision])) AND (explanation @> '[{"name": "off_peak"}]'::jsonb));
 
-CREATE INDEX audit_at_idx ON afresh.audit USING btree (at DESC, id DESC);
+CREATE INDEX audit_action_idx ON afresh.audit USING btree (action, id);
+
+CREATE INDEX audit_actor_idx ON afresh.audit USING btree (actor, id);
+
+CREATE INDEX audit_target_idx ON afresh.audit USING btree (target, id);
 
 CREATE INDEX breaker_event_name_idx ON afresh.breaker_event USING btree (name, id);
 

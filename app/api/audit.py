@@ -42,7 +42,7 @@ class AuditQuery(PageQuery):
 
 @router.get("/audit", summary="List who changed what", responses=responses(401, 403, 422, 503))
 async def list_changes(wanted: Annotated[AuditQuery, Query()], conn: ReadingConnection) -> AuditPage:
-    """Return one page of the changes that fit, newest first. A job's submission is told by the job itself."""
+    """Return one page of the changes that fit, newest first."""
     chosen = AuditFilter(actor=wanted.actor, action=wanted.action, target=wanted.target)
     page = await list_audit(conn, chosen, limit=wanted.limit, before=wanted.before, offset=wanted.offset)
     return AuditPage.of(page, AuditEntry.model_validate)

@@ -172,7 +172,7 @@ def _kind(task_type: str | None, settings: SubmissionSettings) -> TaskType | Non
     return settings.task_types.get(task_type) or TASK_TYPES.get(task_type)
 
 
-async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, now: datetime) -> Answer:
+async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, terms: Terms) -> Answer:
     """Make the job, or find the one that was made with this key before.
 
     Raises:
@@ -182,16 +182,19 @@ async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, now: d
         JobGone: The key's job is not kept any more.
     """
     try:
-        ready = {} if _is_later(wanted, now) else {wanted.queue: 1}
+        ready = {} if _is_later(wanted, terms.now) else {wanted.queue: 1}
         async with queue.backpressure.room(ready), queue.connection() as conn:
-            made = await submit_once(conn, wanted, claim) if claim else await submit(conn, wanted)
+            if claim:
+                made = await submit_once(conn, wanted, claim)
+            else:
+                made = await submit(conn, wanted, actor=terms.caller.name)
     except QueueFull:
         if claim is None or (first := await _first_of(queue, claim)) is None:
             raise
         return await _as_it_is(queue, first)
     if isinstance(made, Claimed):
         return await _as_it_is(queue, made)
-    return Answer(_submitted(made, wanted, now))
+    return Answer(_submitted(made, wanted, terms.now))
 
 
 async def _first_of(queue: Afresh, claim: Claim) -> Claimed | None:

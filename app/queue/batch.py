@@ -37,7 +37,7 @@ async def submit_batch(  # noqa: PLR0913  Whose jobs, which, and on which terms.
     on_conflict: Literal["fail", "skip"] = "fail",
     claim: Claim | None = None,
 ) -> Batch | Claimed:
-    """Insert all jobs and what they share, or what the key of `claim` stands for if it is taken.
+    """Insert all jobs, what they share and a row for the audit, or find what a taken key of `claim` stands for.
 
     Raises:
         AlreadyQueued: An item's queueing lock is held by a waiting job, or by an item before it; nothing is stored.

@@ -80,15 +80,15 @@ class Submission:
     cost: Cost | None = None
 
 
-async def submit(conn: AsyncConnection[Any], submission: Submission) -> int:
-    """Insert the job and its options in one statement; return its id.
+async def submit(conn: AsyncConnection[Any], submission: Submission, *, actor: str | None = None) -> int:
+    """Insert the job and its options in one statement, and a row for the audit if there is an actor; return its id.
 
     On a connection in a transaction the job is there when that commits. A conflict leaves the transaction usable.
 
     Raises:
         AlreadyQueued: A job with the same queueing lock waits.
     """
-    made = await _insert(conn, "submit_job", submission, {})
+    made = await _insert(conn, "submit_job", submission, {"actor": actor})
     if made is None:
         raise AssertionError("an INSERT … RETURNING returns its row")
     return made
@@ -97,7 +97,8 @@ async def submit(conn: AsyncConnection[Any], submission: Submission) -> int:
 async def submit_once(conn: AsyncConnection[Any], submission: Submission, claim: Claim) -> int | Claimed:
     """As `submit`, if the key is free: job and key are there together or not at all. Else what the key stands for.
 
-    A request that comes while another with its key is under way waits for that one's end.
+    A request that comes while another with its key is under way waits for that one's end. In the audit, whoever claims
+    the key is the actor.
 
     Raises:
         AlreadyQueued: A job with the same queueing lock waits; the key stays free.

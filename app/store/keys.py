@@ -26,6 +26,7 @@ _DIGITS = string.digits + string.ascii_lowercase
 _PREFIX_LENGTH = 10
 _ALPHABET = string.digits + string.ascii_letters
 _SECRET_LENGTH = 43  # 62 ** 43 > 2 ** 256
+_HASH_BYTES = 32
 
 
 class Role(IntEnum):
@@ -55,7 +56,8 @@ class ApiKey:
 
     Attributes:
         prefix: Its public part, such as ``afresh_3k9x0a7c2m``.
-        hash: SHA-256 of the whole key.
+        hash: As `hash_of` makes it, of the whole key and `hash_key`.
+        hash_key: 32 random bytes that are this key's alone.
         last_used_at: To the minute; None: never.
     """
 
@@ -63,17 +65,24 @@ class ApiKey:
     role: Role
     prefix: str
     hash: bytes = field(repr=False)
+    hash_key: bytes = field(repr=False)
     created_at: datetime
     last_used_at: datetime | None
 
     def matches(self, key: str) -> bool:
         """Whether `key` is this one, in a time that tells nothing about how much of it is right."""
-        return hmac.compare_digest(self.hash, hash_of(key))
+        return hmac.compare_digest(self.hash, hash_of(key, self.hash_key))
 
 
-def hash_of(key: str) -> bytes:
-    """SHA-256. A key of 256 random bits cannot be guessed, however fast guesses are made."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+def new_hash_key() -> bytes:
+    """32 random bytes to hash one key with."""
+    return secrets.token_bytes(_HASH_BYTES)
+
+
+def hash_of(key: str, hash_key: bytes) -> bytes:
+    """BLAKE2b with a key of its own, 32 bytes. 256 random bits cannot be guessed, however fast guesses are made."""
+    told = key.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(told, digest_size=_HASH_BYTES, key=hash_key, person=b"afresh-api-key").digest()
 
 
 def prefix_of(key: str) -> str:
@@ -98,10 +107,11 @@ async def create_key(conn: AsyncConnection[Any], name: str, role: Role, *, actor
         raise KeyRefused(f"{name[:80]!r} is no name for a key: up to 63 letters, digits, spaces and ._@- are")
     if name.lower() in RESERVED_NAMES:
         raise KeyRefused(f"{name!r} means somebody else in the audit; choose another name")
-    key = new_key()
-    values = {"name": name, "role": role.label, "prefix": prefix_of(key), "hash": hash_of(key)}
+    key, hash_key = new_key(), new_hash_key()
+    values = {"name": name, "role": role.label, "prefix": prefix_of(key)}
+    hashed = {"hash": hash_of(key, hash_key), "hash_key": hash_key}
     async with conn.transaction():
-        cursor = await conn.execute(SQL["insert_key"], values)
+        cursor = await conn.execute(SQL["insert_key"], values | hashed)
         if await cursor.fetchone() is None:
             raise KeyRefused(f"there is a key called {name!r} already; revoke it first, or choose another name")
         details = {"role": role.label, "prefix": values["prefix"]}

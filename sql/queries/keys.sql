@@ -2,8 +2,8 @@
 
 -- name: insert_key
 -- A new key; no row: the name is taken.
-INSERT INTO afresh.api_key (name, role, prefix, hash)
-VALUES (%(name)s, %(role)s, %(prefix)s, %(hash)s)
+INSERT INTO afresh.api_key (name, role, prefix, hash, hash_key)
+VALUES (%(name)s, %(role)s, %(prefix)s, %(hash)s, %(hash_key)s)
 ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING
 RETURNING id;
 
@@ -13,7 +13,8 @@ UPDATE afresh.api_key SET revoked_at = now() WHERE name = %(name)s AND revoked_a
 
 -- name: list_keys
 -- The keys that are in force, by name.
-SELECT name, role, prefix, hash, created_at, last_used_at FROM afresh.api_key WHERE revoked_at IS NULL ORDER BY name;
+SELECT name, role, prefix, hash, hash_key, created_at, last_used_at
+FROM afresh.api_key WHERE revoked_at IS NULL ORDER BY name;
 
 -- name: exists_key
 -- Whether any key is in force.

@@ -1,7 +1,7 @@
 -- Putting jobs into their queues.
 
 -- name: submit_job
--- One job, and a row of options only where something differs from the default.
+-- One job, a row of options only where something differs from the default, and one for the audit if somebody is named.
 WITH job AS (
     INSERT INTO procrastinate_jobs (
         queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, afresh_dependency
@@ -10,7 +10,7 @@ WITH job AS (
         %(queue_name)s, %(task_name)s, %(priority)s, %(lock)s, %(queueing_lock)s, %(args)s::jsonb, %(scheduled_at)s,
         %(dependency)s
     )
-    RETURNING id
+    RETURNING id, task_name
 ),
 option AS (
     INSERT INTO afresh.job_option (
@@ -23,6 +23,11 @@ option AS (
     ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, cost)
     WHERE num_nonnulls(given.max_retries, given.timeout, given.deadline, given.task_type, given.correlation_id,
                        given.metadata, given.submitted_by, given.cost) > 0
+),
+audited AS (
+    INSERT INTO afresh.audit (actor, action, target, details)
+    SELECT %(actor)s::text, 'job.submit', job.id::text, jsonb_build_object('task', job.task_name) FROM job
+    WHERE %(actor)s::text IS NOT NULL
 )
 SELECT id FROM job;
 
@@ -49,7 +54,7 @@ job AS (
         SELECT %(queue_name)s, %(task_name)s, %(priority)s::integer, %(lock)s::text, %(queueing_lock)s::text,
                %(args)s::jsonb, %(scheduled_at)s::timestamptz, %(dependency)s::text
     ) AS given
-    RETURNING id
+    RETURNING id, task_name
 ),
 option AS (
     INSERT INTO afresh.job_option (
@@ -62,6 +67,10 @@ option AS (
     ) AS given (max_retries, timeout, deadline, task_type, correlation_id, metadata, submitted_by, cost)
     WHERE num_nonnulls(given.max_retries, given.timeout, given.deadline, given.task_type, given.correlation_id,
                        given.metadata, given.submitted_by, given.cost) > 0
+),
+audited AS (
+    INSERT INTO afresh.audit (actor, action, target, details)
+    SELECT %(actor)s, 'job.submit', job.id::text, jsonb_build_object('task', job.task_name) FROM job
 )
 SELECT id FROM job;
 
@@ -122,6 +131,13 @@ option AS (
     SELECT g.id, g.max_retries, make_interval(secs => g.timeout), g.deadline, g.task_type, g.correlation_id, g.metadata,
            g.submitted_by, g.cost, %(batch_id)s
     FROM given g JOIN job ON job.id = g.id
+),
+audited AS (
+    INSERT INTO afresh.audit (actor, action, target, details)
+    SELECT b.created_by, 'batch.submit', b.id::text,
+           jsonb_build_object('task', b.task_name, 'jobs', (SELECT count(*) FROM job))
+    FROM afresh.batch b
+    WHERE b.id = %(batch_id)s
 )
 SELECT g.position::integer, g.id FROM given g JOIN job ON job.id = g.id ORDER BY g.position;
 

@@ -10,6 +10,7 @@ from app.store.keys import KeyRefused, Role, create_key, revoke_key
 from app.web.origin import SAFE_METHODS
 
 from ..application import run_waiting_jobs, serving, settings_for
+from ..queue.dependencies import open_breaker
 from .test_roles import QUESTIONS, ROUTES
 
 pytestmark = pytest.mark.anyio
@@ -17,11 +18,11 @@ pytestmark = pytest.mark.anyio
 WHY = {"reason": "told by the customer"}
 
 SUBMISSIONS = {("POST", "/tasks/{task}"), ("POST", "/tasks/{task}/batch")}
-"""A job says itself who asked for it, and so does a batch."""
+"""They take no reason: a job is asked for all the time."""
 
 PREVIEW = ("POST", "/dead-letters/bulk/preview")
 
-# In this order each is possible: jobs 1 to 3 wait, 4 to 6 have died, of one cause.
+# In this order each is possible: jobs 1 to 3 wait, 4 to 6 have died, of one cause; a dependency is out.
 STORY: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("POST", "/jobs/{job_id}/cancel", "/jobs/1/cancel", WHY),
     ("POST", "/jobs/{job_id}/reschedule", "/jobs/2/reschedule", WHY | {"priority": 9}),
@@ -35,16 +36,21 @@ STORY: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("POST", "/failures/groups/{fingerprint:path}/unmute", "GROUP/unmute", WHY),
     ("POST", "/dead-letters/{letter_id}/replay", "/dead-letters/1/replay", WHY),
     ("POST", "/dead-letters/{letter_id}/abandon", "/dead-letters/2/abandon", WHY),
-    ("POST", "/dead-letters/bulk", "/dead-letters/bulk", WHY | {"token": "TOKEN"}),
+    ("POST", "/dead-letters/bulk", "/dead-letters/bulk", WHY | {"token": "of the preview"}),
     ("POST", "/dead-letters/bulk/{bulk_id}/cancel", "/dead-letters/bulk/1/cancel", WHY),
+    ("POST", "/dependencies/{name}/probe", "/dependencies/joke-api/probe", WHY),
+    ("POST", "/dependencies/{name}/isolate", "/dependencies/joke-api/isolate", WHY),
+    ("POST", "/dependencies/{name}/reset", "/dependencies/joke-api/reset", WHY),
+    ("POST", "/tasks/{task}", "/tasks/fetch-joke", {}),
+    ("POST", "/tasks/{task}/batch", "/tasks/fetch-joke/batch", {"jobs": [{}, {}]}),
 )
 
 
 def test_every_change_is_in_the_story():
-    """Each route that changes something is called below, so that a new one has to say who, what and why, too."""
+    """Each route that changes something is called below, so that a new one has to leave its row, too."""
     told = {(method, route) for method, route, *_ in STORY}
     changing = {(method, path) for method, path, _ in ROUTES if method not in SAFE_METHODS and path not in QUESTIONS}
-    assert changing - SUBMISSIONS - {PREVIEW} == told
+    assert changing - {PREVIEW} == told
 
 
 async def test_every_change_is_told(database_url: str, conn: AsyncConnection):
@@ -52,25 +58,69 @@ async def test_every_change_is_told(database_url: str, conn: AsyncConnection):
     async with serving(settings_for(database_url)) as (queue, client):
         client.headers["Authorization"] = f"Bearer {await create_key(conn, 'zoe', Role.ADMIN, actor='test')}"
         places = await prepare(queue, client)
+        await open_breaker(conn)
         await conn.execute("DELETE FROM afresh.audit")
-        for method, _, path, given in STORY:
-            url = path.replace("GROUP", places["GROUP"])
-            body = {name: places.get(value, value) for name, value in given.items()} if method == "POST" else None
+        for method, route, path, given in STORY:
+            url = path.replace("GROUP", places["group"])
+            body = None if method == "DELETE" else given | {name: places[name] for name in given.keys() & places}
             answer = await client.request(method, url, json=body)
             assert answer.status_code in {200, 202}, (path, answer.text)
             cursor = await conn.execute("DELETE FROM afresh.audit RETURNING actor, target <> '', reason")
-            assert await cursor.fetchall() == [("zoe", True, WHY["reason"])], path
+            reason = None if (method, route) in SUBMISSIONS else WHY["reason"]
+            assert await cursor.fetchall() == [("zoe", True, reason)], path
+
+
+async def told(conn: AsyncConnection) -> list[Any]:
+    """Who did what on what, in the order of time."""
+    cursor = await conn.execute("SELECT actor, action, target, details FROM afresh.audit ORDER BY id")
+    return await cursor.fetchall()
+
+
+async def test_submissions(client: httpx.AsyncClient, conn: AsyncConnection):
+    """A submission leaves one row, and so does a batch, which says how many jobs it made; without a key: `local`."""
+    held = {"args": {"a": 1}, "queueing_lock": "held"}
+    job = (await client.post("/tasks/add", json=held)).json()
+    body = {"jobs": [{"args": {"a": 2}}, held, {"args": {"a": 3}}], "on_conflict": "skip"}
+    batch = (await client.post("/tasks/add/batch", json=body)).json()
+    assert await told(conn) == [
+        ("local", "job.submit", str(job["job_id"]), {"task": "sample.add"}),
+        ("local", "batch.submit", str(batch["batch_id"]), {"task": "sample.add", "jobs": 2}),
+    ]
+
+
+@pytest.mark.parametrize("path", ["/tasks/add", "/tasks/add/batch"])
+async def test_repeated_submission(client: httpx.AsyncClient, conn: AsyncConnection, path: str):
+    """What an Idempotency-Key keeps from being done twice is not told twice."""
+    item = {"args": {"a": 1}}
+    body = {"jobs": [item]} if path.endswith("batch") else item
+    answers = [await client.post(path, json=body, headers={"Idempotency-Key": "order-1"}) for _ in range(2)]
+    made = answers[1].headers["location"].rpartition("/")[2]
+    assert [(actor, target) for actor, _, target, _ in await told(conn)] == [("local", made)]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "order-1"}])
+async def test_refused_submission(client: httpx.AsyncClient, conn: AsyncConnection, headers: dict[str, str]):
+    """What was refused did not happen, and is not told."""
+    held = {"args": {"a": 1}, "queueing_lock": "held"}
+    await client.post("/tasks/add", json=held)
+    refused = [
+        await client.post("/tasks/add", json=held, headers=headers),
+        await client.post("/tasks/add/batch", json={"jobs": [held]}, headers=headers),
+        await client.post("/tasks/add", json={"args": {}}, headers=headers),
+    ]
+    assert [answer.status_code for answer in refused] == [409, 409, 422]
+    assert len(await told(conn)) == 1
 
 
 async def prepare(queue: Afresh, client: httpx.AsyncClient) -> dict[str, Any]:
-    """Bring about what the story begins with; what stands in it in capitals."""
+    """Bring about what the story begins with; its group of failures, and the token for its bulk replay."""
     waiting, dying = {"args": {"a": 1}, "run_in": "1h"}, {"args": {"message": "refused"}}
     for task, body in [("add", waiting)] * 3 + [("fail", dying)] * 3:
         await client.post(f"/tasks/{task}", json=body)
     await run_waiting_jobs(queue)
     (group,) = (await client.get("/failures/groups")).json()["items"]
     preview = await client.post(PREVIEW[1], json={"action": "replay", "filter": {"task": "fail"}})
-    return {"GROUP": f"/failures/groups/{group['fingerprint']}", "TOKEN": preview.json()["token"]}
+    return {"group": f"/failures/groups/{group['fingerprint']}", "token": preview.json()["token"]}
 
 
 async def changes(conn: AsyncConnection) -> None:
@@ -117,8 +167,7 @@ async def test_keys(conn: AsyncConnection):
     await revoke_key(conn, "deploy", actor="cli")
     with pytest.raises(KeyRefused):
         await revoke_key(conn, "deploy", actor="cli")
-    cursor = await conn.execute("SELECT actor, action, target, details FROM afresh.audit ORDER BY id")
-    assert await cursor.fetchall() == [
+    assert await told(conn) == [
         ("cli", "key.create", "deploy", {"role": "operator", "prefix": prefix}),
         ("cli", "key.revoke", "deploy", {"prefix": prefix}),
     ]

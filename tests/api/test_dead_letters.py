@@ -167,7 +167,7 @@ async def test_abandoning(queue: Afresh, client: httpx.AsyncClient, conn: AsyncC
     assert response.json()["note"] == "customer has left"
     again = (await client.post(url, json={"reason": "again"})).json()
     assert (again["status"], again["letter_status"]) == (409, "abandoned")
-    cursor = await conn.execute("SELECT action, target, reason FROM afresh.audit")
+    cursor = await conn.execute("SELECT action, target, reason FROM afresh.audit WHERE action <> 'job.submit'")
     assert await cursor.fetchall() == [("dead_letter.abandon", str(letter["id"]), "customer has left")]
 
 

@@ -93,7 +93,9 @@ async def test_resolved_until_it_comes_back(
     assert (await client.post(f"{path}/resolve", json=WHY)).json()["status"] == "resolved"
     reopened = (await client.post(f"{path}/reopen", json=WHY)).json()
     assert (reopened["status"], reopened["resolved"]) == ("open", None)
-    cursor = await conn.execute("SELECT actor, action, target, reason FROM afresh.audit ORDER BY id")
+    cursor = await conn.execute(
+        "SELECT actor, action, target, reason FROM afresh.audit WHERE action <> 'job.submit' ORDER BY id"
+    )
     target = group["fingerprint"]
     assert await cursor.fetchall() == [
         ("local", f"failure_group.{verb}", target, "mended in 1.2") for verb in ("resolve", "resolve", "reopen")

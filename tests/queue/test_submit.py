@@ -51,6 +51,17 @@ async def test_rollback(orders: AsyncConnection):
     assert await cursor.fetchone() == (0, 0)
 
 
+async def test_actor(orders: AsyncConnection):
+    """Whoever is named as the actor of a job stands in the audit, in the same transaction; without one nobody does."""
+    async with orders.transaction():
+        await submit(orders, job())
+        job_id = await submit(orders, job(), actor="shop")
+    async with orders.transaction(force_rollback=True):
+        await submit(orders, job(), actor="shop")
+    cursor = await orders.execute("SELECT actor, action, target FROM afresh.audit")
+    assert await cursor.fetchall() == [("shop", "job.submit", str(job_id))]
+
+
 async def test_conflict(orders: AsyncConnection):
     """A conflict leaves the caller's transaction usable, and what they did before in it."""
     twin = await submit(orders, job("one"))

@@ -1,17 +1,19 @@
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.redact import MASK, redact_text
-from app.store.keys import ApiKey, Role, hash_of, new_key, prefix_of
+from app.store.keys import ApiKey, Role, hash_of, new_hash_key, new_key, prefix_of
 
 
 def held(key: str) -> ApiKey:
     """A key as it is stored."""
     from datetime import UTC, datetime
 
-    return ApiKey("deploy", Role.VIEWER, prefix_of(key), hash_of(key), datetime(2030, 1, 1, tzinfo=UTC), None)
+    hash_key, then = new_hash_key(), datetime(2030, 1, 1, tzinfo=UTC)
+    return ApiKey("deploy", Role.VIEWER, prefix_of(key), hash_of(key, hash_key), hash_key, then, None)
 
 
 def test_form():
@@ -33,6 +35,16 @@ def test_matches(other: str):
     assert not held(key).matches(key + other) or not other
 
 
+def test_hash():
+    """The same key stored twice has two hashes, and each of them knows it, with its own hash key alone."""
+    key = new_key()
+    one, two = held(key), held(key)
+    assert one.hash != two.hash
+    assert (one.matches(key), two.matches(key)) == (True, True)
+    assert not replace(one, hash_key=two.hash_key).matches(key)
+    assert {len(one.hash), len(one.hash_key)} == {32}
+
+
 def test_comparison_takes_constant_time():
     """What is compared are digests, by the standard library's comparison whose time tells nothing."""
     names = ApiKey.matches.__code__.co_names
@@ -42,8 +54,8 @@ def test_comparison_takes_constant_time():
 def test_repr():
     """Neither key nor hash shows in a repr."""
     key = new_key()
-    assert key not in repr(held(key))
-    assert repr(hash_of(key)) not in repr(held(key))
+    stored = held(key)
+    assert not any(repr(hidden) in repr(stored) for hidden in (key, stored.hash, stored.hash_key))
 
 
 def test_roles():
