@@ -6,14 +6,14 @@ Nothing here may decide anything or be waited for: with every subscriber gone, j
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .retry.breaker.states import Transition
 from .retry.failure import Failure
 from .retry.policy import DeadLetter, DeathCause, Retry, Snooze
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One run of a job, or of code under `retrying`, which has no job and no queue.
 
     Attributes:

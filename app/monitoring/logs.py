@@ -107,11 +107,16 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 _OURS = "_written_by_afresh"
 
+_MAY_QUOTE = ("event", "error_message", "reason", "correlation_id")
+"""The fields of our own lines whose text comes from others; the rest are names from code, and numbers."""
+
 
 def _completed(record: logging.LogRecord) -> EventDict:
     """What the common steps make of a line of `_line`, whose names are ours and whose values are text and numbers."""
-    said = cast("EventDict", record.msg)
-    line = {name: redact_text(value) if isinstance(value, str) else value for name, value in said.items()}
+    line = dict(cast("EventDict", record.msg))
+    for name in _MAY_QUOTE:
+        if isinstance(said := line.get(name), str):
+            line[name] = redact_text(said)
     line["level"] = _level_name(record.levelno)
     line["logger"] = record.name
     line["timestamp"] = f"{_second(int(record.created))}.{int(record.created % 1 * 1e6):06d}Z"
@@ -182,7 +187,7 @@ def _plain(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 def _shown(value: object) -> str:
     """Text of one word as it is; all else so that it is clear where it ends."""
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else repr(value)
+    return value if isinstance(value, str) and (value.isalnum() or _WORD.fullmatch(value)) else repr(value)
 
 
 _WORD = re.compile(r"""[^\s=\[\]"']+""")
@@ -365,4 +370,5 @@ def _seconds(delay: timedelta) -> str:
 
 
 def _end(attempt: Attempt) -> None:
-    _running.set(tuple(running for running in _running.get() if running != attempt))
+    if running := _running.get():
+        _running.set(tuple(each for each in running if each is not attempt))

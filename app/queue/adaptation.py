@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +38,8 @@ SAMPLES_SECONDS = 60.0
 
 DEEPEST = 1_000
 """Ready jobs are counted up to this."""
+
+NOTHING_AROUND = Circumstances()
 
 
 class _Depth(NamedTuple):
@@ -81,8 +82,7 @@ class Adaptation:
         job, options = run.claimed.job, run.prepared.options if run.prepared else None
 
         def judge_all(failure: Failure) -> Circumstances:
-            return replace(
-                judge(failure) or Circumstances(),
+            return (judge(failure) or NOTHING_AROUND)._replace(
                 samples=self.samples(job.task_name, failure.type),
                 ready_jobs=self.ready_jobs(job.queue),
                 peak=self._hours_of(run.claimed, options),

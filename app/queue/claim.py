@@ -5,10 +5,9 @@ What may run, in which order, and what is held back is decided in SQL (migration
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procrastinate import jobs
 from procrastinate.manager import JobManager
@@ -27,8 +26,7 @@ SQL = load("spine")
 _NOBODY: Mapping[str, Iterator[Pass]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A job that this worker now runs, with what was asked for when it was submitted.
 
     Attributes:

@@ -2,10 +2,9 @@
 
 import traceback
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from ..redact import redact_text
 from ..retry import explain
@@ -30,14 +29,17 @@ DEEPEST_TRACEBACK = 50
 MOST_KNOWN_FRAMES = 2_000
 """Formatted frames kept for the next failure at the same place."""
 
+MOST_KNOWN_FAILURES = 200
+"""Failures whose fields are kept for the next time."""
+
 SAYS_MORE = (SyntaxError, NameError, AttributeError, ImportError, BaseExceptionGroup)
 """Of these the standard library says more than name and text: a place in the source, a suggestion, what is in it."""
 
 _known_frames: dict[tuple[str, str, int, int], str] = {}
+_known_failures: dict[int, tuple[Failure, dict[str, Any]]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One run that has ended."""
 
     claimed: Claimed
@@ -64,9 +66,22 @@ def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: s
     return {
         **_row(run),
         **_what_follows(decision),
+        **_what_failed(failure),
+        "traceback": trace,
+        # Only what a step says can quote the failure; its name and its numbers are the engine's own.
+        "explanation": [{**each, "text": redact_text(each["text"])} for each in explain.as_json(decision.explanation)],
+        "reason": shown(reason),
+    }
+
+
+def _what_failed(failure: Failure) -> dict[str, Any]:
+    """The failure's own fields. The classifier returns one and the same for what it met before, so do these."""
+    known = _known_failures.get(id(failure))
+    if known is not None and known[0] is failure:
+        return known[1]
+    fields = {
         "exception_type": failure.exception_type,
         "message": shown(failure.message),
-        "traceback": trace,
         "failure_type": failure.type.value,
         "confidence": failure.confidence,
         "evidence": [
@@ -75,10 +90,11 @@ def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: s
         ],
         "remediation": failure.remediation.value,
         "fingerprint": failure.fingerprint,
-        # Only what a step says can quote the failure; its name and its numbers are the engine's own.
-        "explanation": [{**each, "text": redact_text(each["text"])} for each in explain.as_json(decision.explanation)],
-        "reason": shown(reason),
     }
+    if len(_known_failures) >= MOST_KNOWN_FAILURES:
+        _known_failures.clear()
+    _known_failures[id(failure)] = (failure, fields)  # Kept with its fields, or its id would soon be another's.
+    return fields
 
 
 def aborted(run: Run) -> dict[str, Any]:
@@ -112,26 +128,22 @@ def _row(run: Run) -> dict[str, Any]:
         "claim": run.claimed.claim,
         "started_at": run.began,
         "ended_at": run.ended,
-        "priority": None,
-        "queue_name": None,
-        "lock": None,
     }
 
 
 def _what_follows(decision: Decision) -> dict[str, Any]:
     match decision:
         case Retry():
-            return {
+            retry = {
                 "outcome": "failed",
                 "counted": True,
                 "status": "todo",
                 "decision": "retry",
                 "delay": decision.delay.total_seconds(),
                 "next_run_at": decision.at,
-                "priority": decision.priority,
-                "queue_name": decision.queue,
-                "lock": decision.lock,
             }
+            changes = {"priority": decision.priority, "queue_name": decision.queue, "lock": decision.lock}
+            return retry | {name: value for name, value in changes.items() if value is not None}
         case Snooze():
             return {
                 "outcome": "snoozed",

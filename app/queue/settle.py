@@ -8,8 +8,8 @@ acknowledgement of a job that succeeded, it does not run the job again.
 import asyncio
 import random
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import psycopg
@@ -45,8 +45,7 @@ TEXTS = ("exception_type", "message", "traceback", "fingerprint", "reason")
 CHANGES = ("priority", "queue_name", "lock")
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """How one run ended, and what is told once that is written.
 
     Attributes:
@@ -216,7 +215,7 @@ class Settler:
         if self._flying.pop(settlement.job_id, None) is None:
             return
         later = _storable(settlement, error) if unstorable(error) else settlement
-        later = replace(later, tries=settlement.tries + 1)
+        later = later._replace(tries=settlement.tries + 1)
         self._put_off[later.job_id] = later
         delay = min(60.0, 0.05 * 2.0**settlement.tries)
         asyncio.get_running_loop().call_later(delay, self._add_again, later)
@@ -259,9 +258,7 @@ class Settler:
         manager, job, ending = self.app.job_manager, settlement.job, settlement.ending
         status = jobs.Status.SUCCEEDED if ending is None else jobs.Status(ending["status"])
         if ending is not None and status is jobs.Status.TODO:
-            await JobManager.retry_job(
-                manager, job, ending["next_run_at"], ending["priority"], ending["queue_name"], ending["lock"]
-            )
+            await JobManager.retry_job(manager, job, ending["next_run_at"], *(ending.get(change) for change in CHANGES))
         else:
             delete = self.delete is jobs.DeleteJobCondition.ALWAYS or (
                 self.delete is jobs.DeleteJobCondition.SUCCESSFUL and ending is None
@@ -293,12 +290,12 @@ def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settl
     """
     ending = settlement.ending
     if ending is not None and any(ending.get(name) is not None for name in CHANGES):
-        return replace(settlement, ending={**ending, **dict.fromkeys(CHANGES)})
+        return settlement._replace(ending={**ending, **dict.fromkeys(CHANGES)})
     if ending is not None:
         plain = {name: _plain(ending[name])[:LONGEST_TEXT] for name in TEXTS if ending.get(name) is not None}
         ending = {**ending, **plain, "evidence": None, "explanation": None}
     note = settlement.note if settlement.result is None else f"Postgres refused the result: {storable(str(error))}"
-    return replace(settlement, ending=ending, result=None, note=note)
+    return settlement._replace(ending=ending, result=None, note=note)
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,6 @@
 """What stands around a failure when it is decided: its dependency, its history, its queue. Values only."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .breaker.local import Seen
 from .breaker.relevance import Relevance
@@ -9,8 +9,7 @@ from .learning import Samples
 from .offpeak import PeakHours
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """All that is known beside the failure, the policy and the job.
 
     Attributes:
