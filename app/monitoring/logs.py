@@ -371,4 +371,4 @@ def _seconds(delay: timedelta) -> str:
 
 def _end(attempt: Attempt) -> None:
     if running := _running.get():
-        _running.set(tuple(each for each in running if each is not attempt))
+        _running.set(tuple(each for each in running if each != attempt))
