@@ -15,6 +15,7 @@ from ..postgres.errors import PostgresError
 from ..queue import app as queue_app
 from ..queue.app import Afresh
 from ..queue.connector import AfreshConnector
+from ..queue.garbage import collect_less_often
 from ..store.keys import any_key
 from ..web import problem
 from ..web.auth import VIEWER, SignIn
@@ -65,6 +66,7 @@ def create_app(queue: Afresh) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with queue.open_async():
+            collect_less_often()
             with told_of_shutdown(queue.hub.close):
                 yield
 

@@ -1,6 +1,5 @@
 """The queue's composition root: a Procrastinate `App` with our connector, JobManager, worker, engine and tasks."""
 
-import gc
 import importlib
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +25,7 @@ from .claim import own_dependencies
 from .connector import AfreshConnector
 from .decide import engine
 from .dependencies import Dependencies
+from .garbage import collect_less_often
 from .job_manager import AfreshJobManager
 from .overload import Load, Machine
 from .rescue import Silence
@@ -37,10 +37,6 @@ _PACKAGE = __name__.rpartition(".queue.")[0]
 
 TASK_MODULES = tuple(f"{_PACKAGE}.tasks.{name}" for name in ("jokes", "maintenance", "dead_letters", "analytics"))
 """Our own tasks, loaded by name: rooms above this one are never imported from it."""
-
-
-YOUNG_OBJECTS = 20_000
-"""Objects that a worker may make between two looks of the garbage collector; some two megabytes."""
 
 
 class Afresh(procrastinate.App):
@@ -163,18 +159,8 @@ class Afresh(procrastinate.App):
     async def run_worker_async(self, **options: Unpack[WorkerOptions]) -> None:
         """Run a worker, with logs and metrics listening."""
         importlib.import_module(f"{_PACKAGE}.monitoring.logs").configure_logs(self.settings.log)
-        _collect_less_often()
+        collect_less_often()
         await super().run_worker_async(**options)
-
-
-def _collect_less_often() -> None:
-    """Have the garbage collector look every few hundred jobs, not every few: a tenth of what a failing job costs.
-
-    What a job leaves behind is freed by its reference counts; only cycles, such as tracebacks make, wait for this.
-    """
-    young, *older = gc.get_threshold()
-    if 0 < young < YOUNG_OBJECTS:
-        gc.set_threshold(YOUNG_OBJECTS, *older)
 
 
 def heartbeat_seconds(stalled_after: timedelta) -> float:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 from procrastinate import PsycopgConnector, SyncPsycopgConnector, exceptions, utils
 from procrastinate.connector import Notify
-from procrastinate.psycopg_connector import wrap_exceptions
+from procrastinate.sync_psycopg_connector import wrap_exceptions
 from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
@@ -154,8 +154,17 @@ class AfreshConnector(PsycopgConnector):
             psycopg.OperationalError: There is none.
             TimeoutError: The moment took longer than `ANSWER_SECONDS`.
         """
-        async with asyncio.timeout(ANSWER_SECONDS), self.pool.connection() as conn:
+        async with asyncio.timeout(ANSWER_SECONDS), self._taken() as conn:
             yield conn
+
+    @asynccontextmanager
+    async def _taken(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """As ``pool.connection()``, which ends a transaction that nobody began: in autocommit there is none."""
+        conn = await self.pool.getconn()
+        try:
+            yield conn
+        finally:
+            await self.pool.putconn(conn)
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -176,19 +185,19 @@ class AfreshConnector(PsycopgConnector):
         finally:
             await pool.putconn(conn)
 
-    @wrap_exceptions()  # type: ignore[untyped-decorator]  # Procrastinate's is not annotated.
     async def fetch(self, query: Any, parameters: dict[str, Any], connection: Any | None = None) -> list[Any]:
         """Run one statement, on the caller's connection if there is one, and return its rows as tuples.
 
         Raises:
             procrastinate.exceptions.ConnectorException: The database refused, or is out of reach.
         """
-        if connection is not None:
-            cursor = await connection.cursor(row_factory=tuple_row).execute(query, parameters)
-            return list(await cursor.fetchall())
-        async with self.pool.connection() as conn:
-            cursor = await conn.execute(query, parameters)
-            return list(await cursor.fetchall())
+        with wrap_exceptions():
+            if connection is not None:
+                cursor = await connection.cursor(row_factory=tuple_row).execute(query, parameters)
+                return list(await cursor.fetchall())
+            async with self._taken() as conn:
+                cursor = await conn.execute(query, parameters)
+                return list(await cursor.fetchall())
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Pass notifications on until cancelled, connecting again whenever the connection is lost.
