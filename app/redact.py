@@ -87,11 +87,16 @@ def redact_text(text: str) -> str:
     if text in _harmless:
         return text
     masked = _masked(text)
-    if masked == text:
+    return known_harmless(text) if masked == text else masked
+
+
+def known_harmless(text: str) -> str:
+    """Return `text`, in which no secret is, so that nobody looks for one again: it is made of what was masked."""
+    if len(text) <= LONGEST_HARMLESS:
         if len(_harmless) >= MOST_HARMLESS:
             _harmless.clear()
         _harmless.add(text)
-    return masked
+    return text
 
 
 def _masked(text: str) -> str:

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, assert_never, cast
 
 from . import telemetry
+from .redact import redact_text
 from .retry.backoff import Backoff, Jitter
 from .retry.classify import Context, classify
 from .retry.decide import decide
@@ -243,7 +244,7 @@ class Run(Iterator["Run"], AsyncIterator["Run"]):
         failure = classify(error, self.how.context._replace(now=datetime.now(UTC), previous=seen, rules=rules))
         self._fingerprints.append(failure.fingerprint)
         decision = self.decision = self._decided(failure, error)
-        reason = line(decision.explanation)
+        reason = redact_text(line(decision.explanation))
         match decision:
             case Snooze():
                 telemetry.emit(telemetry.AttemptSnoozed(self._label(), took, decision, reason, failure))

@@ -53,7 +53,7 @@ class AttemptSucceeded:
 class AttemptFailed:
     """The task failed at the cost of an attempt, and what follows is stored.
 
-    `reason` is the decision's explanation in one line.
+    `reason` is the decision's explanation in one line, without secrets.
     """
 
     attempt: Attempt

@@ -10,7 +10,6 @@ from typing import Any
 from procrastinate.tasks import Task
 
 from ..config import RetrySettings, Settings
-from ..retry import explain
 from ..retry.backoff import Jitter
 from ..retry.circumstances import Circumstances
 from ..retry.classify import Context, classify, from_description
@@ -268,11 +267,6 @@ def after_own_fault(error: BaseException) -> tuple[Failure, Decision]:
     failure = classify(error)
     because = Step("fault", f"no decision could be drawn: {failure.exception_type}: {failure.message[:200]}", {})
     return failure, DeadLetter(DeathCause.BROKEN_STRATEGY, (because,))
-
-
-def line(decision: Decision) -> str:
-    """The explanation as one readable line."""
-    return explain.line(decision.explanation)
 
 
 def _limits(run: Run) -> JobLimits:

@@ -227,14 +227,14 @@ def _success(run: record.Run, value: Any) -> Settlement:
 
 
 def _followed(run: record.Run, failure: Failure, decision: Decision, trace: str | None = None) -> Settlement:
-    reason = decide.line(decision)
-    return run.settlement(record.failed(run, failure, decision, reason, trace), *_told(run, failure, decision, reason))
+    why = record.explained(decision)
+    return run.settlement(record.failed(run, failure, decision, why, trace), *_told(run, failure, decision, why.reason))
 
 
 def _put_off(run: record.Run, decision: Snooze) -> Settlement:
-    reason = decide.line(decision)
-    event = telemetry.AttemptSnoozed(run.attempt, run.seconds, decision, reason)
-    return run.settlement(record.put_off(run, decision, reason), event)
+    why = record.explained(decision)
+    event = telemetry.AttemptSnoozed(run.attempt, run.seconds, decision, why.reason)
+    return run.settlement(record.put_off(run, decision, why), event)
 
 
 def _told(run: record.Run, failure: Failure, decision: Decision, reason: str) -> tuple[telemetry.Event, ...]:

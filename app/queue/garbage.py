@@ -1,6 +1,8 @@
-"""How often a process of ours looks for garbage. What a job or a request leaves behind is freed by its reference counts;
-only cycles, such as tracebacks make, wait for the collector.
-"""  # noqa: D205  Two sentences.
+"""How often a process looks for garbage.
+
+Most of what a job or a request leaves behind is freed by its reference counts; only cycles, such as tracebacks make, wait
+for the collector.
+"""
 
 import gc
 

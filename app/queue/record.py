@@ -6,7 +6,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
-from ..redact import redact_text
+from ..redact import known_harmless, redact_text
 from ..retry import explain
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Decision, Retry, Snooze
@@ -28,6 +28,9 @@ DEEPEST_TRACEBACK = 50
 
 MOST_KNOWN_FRAMES = 2_000
 """Formatted frames kept for the next failure at the same place."""
+
+NUMBERS_ALONE = frozenset({"policy", "jitter", "contention", "learned", "load", "off_peak", "snooze"})
+"""Steps in which no word comes from the failure: each has other numbers, so each would be searched for secrets anew."""
 
 MOST_KNOWN_FAILURES = 200
 """Failures whose fields are kept for the next time."""
@@ -61,16 +64,31 @@ class Run(NamedTuple):
         return Settlement(claimed.job, claimed.job_id, claimed.claim, self.attempt, events, ending, result, note)
 
 
-def failed(run: Run, failure: Failure, decision: Decision, reason: str, trace: str | None) -> dict[str, Any]:
+class Explained(NamedTuple):
+    """Why a decision was drawn, without secrets: its steps as they are stored, and one line of them."""
+
+    steps: list[dict[str, Any]]
+    reason: str
+
+
+def explained(decision: Decision) -> Explained:
+    """The explanation of a decision, masked once for all who store it or tell it."""
+    steps = explain.as_json(decision.explanation)
+    for step in steps:
+        if step["name"] not in NUMBERS_ALONE:
+            step["text"] = redact_text(step["text"])
+    return Explained(steps, known_harmless(storable(explain.SEPARATOR.join([step["text"] for step in steps]))))
+
+
+def failed(run: Run, failure: Failure, decision: Decision, why: Explained, trace: str | None) -> dict[str, Any]:
     """The task failed, and `decision` follows."""
     return {
         **_row(run),
         **_what_follows(decision),
         **_what_failed(failure),
         "traceback": trace,
-        # Only what a step says can quote the failure; its name and its numbers are the engine's own.
-        "explanation": [{**each, "text": redact_text(each["text"])} for each in explain.as_json(decision.explanation)],
-        "reason": shown(reason),
+        "explanation": why.steps,
+        "reason": why.reason,
     }
 
 
@@ -115,10 +133,9 @@ def released(run: Run) -> dict[str, Any]:
     }
 
 
-def put_off(run: Run, decision: Snooze, reason: str) -> dict[str, Any]:
+def put_off(run: Run, decision: Snooze, why: Explained) -> dict[str, Any]:
     """It did not run: what it waits for is no failure."""
-    explained = {"explanation": explain.as_json(decision.explanation), "reason": reason}
-    return _row(run) | _what_follows(decision) | explained
+    return _row(run) | _what_follows(decision) | {"explanation": why.steps, "reason": why.reason}
 
 
 def _row(run: Run) -> dict[str, Any]:
