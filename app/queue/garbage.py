@@ -1,7 +1,7 @@
 """How often a process looks for garbage.
 
-Most of what a job or a request leaves behind is freed by its reference counts; only cycles, such as tracebacks make, wait
-for the collector.
+What a job or a request leaves behind is mostly freed by its reference counts; only cycles, such as tracebacks make,
+wait for the collector.
 """
 
 import gc
