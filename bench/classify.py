@@ -53,7 +53,8 @@ def _import() -> tuple[float, int]:
     Of the process and not of the clock, and the least of many runs: on a loaded machine the rest is others' work.
     """
     script = (
-        "import sys, time, json; before = set(sys.modules); start = time.process_time(); import app.retry.classify;"
+        "import sys, time, json; before = set(sys.modules); start = time.process_time();"
+        "import app.retry.classify, app.retry.decide;"
         "took = time.process_time() - start; new = {m.partition('.')[0] for m in set(sys.modules) - before};"
         "foreign = [m for m in new if m not in sys.stdlib_module_names and m != 'app' and not m.startswith('_')];"
         "print(json.dumps([took * 1000, foreign]))"
@@ -107,7 +108,7 @@ def rows(bench: Bench) -> list[Row]:
         _at_most("classify, p99", p99, "µs", 200),
         Row(name="right type, on exceptions the rules have seen", value=types * 100, unit="%", required=95),
         Row(name="right retry-or-not, on the same", value=retries * 100, unit="%", required=98),
-        _at_most("import of app.retry.classify, processor time", import_ms, "ms", 30),
+        _at_most("import of the engine, classify and decide, processor time", import_ms, "ms", 30),
         _at_most("foreign modules imported", foreign, "", 0),
         _at_most(f"memory kept after {plain(calls)} classifications", grown, "blocks", 100),
         _at_most("resident memory grown meanwhile", resident, "MB", 5),
