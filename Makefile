@@ -30,13 +30,13 @@ migrate: sync-run ## Bring the database up to this code
 psql: sync-run ## Open psql on the right server
 	$(AFRESH) psql
 
-test: sync-all ## Run the tests; T="-k breaker" chooses
-	$(VENV)/python -m pytest $(T)
+test: sync-all ## Run the tests; T="-k breaker" chooses, N=0 runs them in one process
+	$(VENV)/python -m pytest -n $(or $(N),3) --dist loadfile $(T)
 
 matrix: sync-all ## Run the tests of SQL and its plans on Postgres 16, and on 15 where Debian's package is
 	failed=0; for version in 16 $(notdir $(wildcard /usr/lib/postgresql/15)); do \
 		echo "Postgres $$version"; \
-		TEST_POSTGRES_VERSION=$$version $(VENV)/python -m pytest -m matrix -q tests/postgres tests/queue tests/sql tests/store || failed=1; \
+		TEST_POSTGRES_VERSION=$$version $(VENV)/python -m pytest -n 3 --dist loadfile -m matrix -q tests/postgres tests/queue tests/sql tests/store || failed=1; \
 	done; exit $$failed
 
 chaos: sync-all ## Two minutes of random faults, and the account of every job; C="--seconds 20 --seed 1" chooses

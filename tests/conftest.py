@@ -1,5 +1,6 @@
 """Every test that asks for one gets a database of its own, copied from a template that has the present schema."""
 
+import gc
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,17 @@ _numbers = itertools.count(1)
 def anyio_backend() -> str:
     """Procrastinate and psycopg stand on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def garbage() -> Iterator[None]:
+    """Let a worker or an API in this process change how often it collects for its own test alone.
+
+    What a test leaves behind is then found, and told, soon, and not beside another test.
+    """
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
 
 
 @pytest.fixture(scope="session")

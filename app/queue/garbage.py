@@ -11,13 +11,10 @@ YOUNG_OBJECTS = 20_000
 
 
 def collect_less_often() -> None:
-    """Have the collector look every few hundred jobs, not every few, and not at what was loaded at the start.
+    """Have the collector look every few hundred jobs, not every few: it was a tenth of what a failing job costs.
 
-    It was a tenth of what a failing job costs. A process that has set thresholds of its own keeps them where they are
-    higher.
+    A process that has set a threshold of its own keeps it where it is higher.
     """
     young, *older = gc.get_threshold()
     if 0 < young < YOUNG_OBJECTS:
         gc.set_threshold(YOUNG_OBJECTS, *older)
-        gc.collect()
-        gc.freeze()
