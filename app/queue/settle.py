@@ -45,6 +45,15 @@ TEXTS = ("exception_type", "message", "traceback", "fingerprint", "reason")
 CHANGES = ("priority", "queue_name", "lock")
 
 
+class UnsettledJobs(Exception):  # noqa: N818  Reads as what happened.
+    """A worker ended before it could store how its last jobs ended; others will run them again."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"the database is out of reach: how {count} jobs ended could not be stored, they will run again"
+        )
+
+
 class Settlement(NamedTuple):
     """How one run ended, and what is told once that is written.
 

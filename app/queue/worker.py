@@ -18,12 +18,12 @@ from procrastinate.job_context import AbortReason, JobContext
 
 from .. import telemetry
 from .call import Calls
-from .claim import SQL, Claimed, Claims
+from .claim import SQL, Claimed, Claims, UnreadableJobs
 from .connector import AfreshConnector
 from .execute import Executor
 from .loops import side_loops
 from .overload import Overload
-from .settle import Settler
+from .settle import Settler, UnsettledJobs
 from .signals import obeying
 
 if TYPE_CHECKING:
@@ -47,15 +47,6 @@ has to end after it was cancelled: one that refuses loses its job all the same."
 
 TROUBLE = (psycopg.Error, exceptions.ConnectorException, TimeoutError)
 """Whatever the database answers, or does not: no error of one statement may end a worker."""
-
-
-class UnsettledJobs(Exception):  # noqa: N818  Reads as what happened.
-    """A worker ended before it could store how its last jobs ended; others will run them again."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(
-            f"the database is out of reach: how {count} jobs ended could not be stored, they will run again"
-        )
 
 
 class AfreshWorker(procrastinate_worker.Worker):
@@ -168,6 +159,9 @@ class AfreshWorker(procrastinate_worker.Worker):
         except psycopg.errors.ForeignKeyViolation:  # Pruned: somebody took this worker for lost.
             await self.register_again()
             return None
+        except UnreadableJobs:
+            self._missed_at = 0.0
+            return None
         except TROUBLE as error:
             self._missed_at = 0.0  # It may have been done, with only the answer lost.
             self.settler.outage.lost("claims", error)
@@ -183,7 +177,10 @@ class AfreshWorker(procrastinate_worker.Worker):
         known = {context.job.id or 0 for context in self._running_jobs.values()}
         known |= {each.job_id for each, _ in self._ahead} | self._returning | set(self.settler.unconfirmed)
         with contextlib.suppress(*TROUBLE):
-            self._accept(await self.claims.missed(list(known)))
+            missed, unreadable = await self.claims.missed(list(known))
+            for each, error in unreadable:
+                self._executor.refuse(each, error)
+            self._accept(missed)
             self._missed_at = time.monotonic() + self.update_heartbeat_interval
 
     def _accept(self, claimed: list[Claimed]) -> None:
