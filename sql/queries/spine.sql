@@ -28,8 +28,9 @@ LEFT JOIN afresh.job_option o ON o.job_id = j.id
 WHERE j.id = %(job_id)s AND j.status = 'doing' AND j.afresh_claim = %(claim)s;
 
 -- name: find_next_due
--- Seconds until a job falls due, or a limit lets one start, by the database's clock: the worker's may be wrong.
-SELECT extract(epoch FROM afresh.next_due(%s, %s) - clock_timestamp())::double precision;
+-- Seconds until a job falls due, or a limit lets one start, by the database's clock: the worker's may be wrong. The
+-- epochs are subtracted, because a job may wait for 'infinity', from which Postgres 16 subtracts no time.
+SELECT (extract(epoch FROM afresh.next_due(%s, %s)) - extract(epoch FROM clock_timestamp()))::double precision;
 
 -- name: settle_successes
 -- Write the ends of runs that succeeded.
