@@ -12,7 +12,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from procrastinate import exceptions
 from procrastinate import worker as procrastinate_worker
 from procrastinate.job_context import AbortReason, JobContext
 
@@ -21,7 +20,7 @@ from .call import Calls
 from .claim import SQL, Claimed, Claims, UnreadableJobs
 from .connector import AfreshConnector
 from .execute import Executor
-from .loops import side_loops
+from .loops import TROUBLE, side_loops
 from .overload import Overload
 from .settle import Settler, UnsettledJobs
 from .signals import obeying
@@ -44,9 +43,6 @@ THREAD_NOTICE = 2.0
 LAST_WORDS = 5.0
 """Seconds that a stopping worker has at least to write how its jobs ended, however short its grace, and that a task
 has to end after it was cancelled: one that refuses loses its job all the same."""
-
-TROUBLE = (psycopg.Error, exceptions.ConnectorException, TimeoutError)
-"""Whatever the database answers, or does not: no error of one statement may end a worker."""
 
 
 class AfreshWorker(procrastinate_worker.Worker):
@@ -285,8 +281,8 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._ahead.extendleft(reversed([each for each in ahead if each[0].job_id in kept]))
         self._start_ahead()  # The last job that ran may have ended meanwhile, and found nothing to start.
 
-    async def beat(self) -> None:
-        """Say that this worker lives; pruned by others, it registers again.
+    async def beat(self, *, anew: bool = False) -> None:
+        """Say that this worker lives, on a new connection if so wished; pruned by others, it registers again.
 
         Raises:
             psycopg.Error, procrastinate.exceptions.ConnectorException, TimeoutError: Nothing was said.
@@ -295,7 +291,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         if not isinstance(connector, AfreshConnector):
             await self.app.job_manager.update_heartbeat(self.worker_id or 0)
             return
-        async with connector.connection() as conn:
+        async with connector.fresh() if anew else connector.connection() as conn:
             cursor = await conn.execute(SQL["beat_heart"], (self.worker_id,))
             known = await cursor.fetchone()
         if known is None:
