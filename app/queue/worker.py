@@ -73,6 +73,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._ahead: deque[tuple[Claimed, float]] = deque()
         self._average = 1.0
         self._releasing: asyncio.Task[None] | None = None
+        self._letting_go = asyncio.Lock()
         self.settler = Settler(self.app, self.worker_id, self.delete_jobs)
         self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
         self._calls = Calls(self.app, self)
@@ -262,6 +263,10 @@ class AfreshWorker(procrastinate_worker.Worker):
         What cannot go back is kept, and starts here when there is room: a job that was asked to abort, and one whose
         queueing lock another job waits with. Where the answer was lost nobody knows; then a settlement gives them back.
         """
+        async with self._letting_go:
+            await self._release_ahead()
+
+    async def _release_ahead(self) -> None:
         ahead, unknown = list(self._ahead), list(self._ahead)
         self._ahead.clear()
         ids = {each.job_id for each, _ in ahead}
@@ -352,6 +357,7 @@ class AfreshWorker(procrastinate_worker.Worker):
     async def _shutdown(self, side_tasks: list[asyncio.Task[Any]]) -> None:
         """Drain while the heart still beats; what does not end in time goes back to the queue."""
         await self.release_ahead()
+        await self._letting_go.acquire()  # For good: what could not go back by now goes the way of what runs.
         if self._running_jobs:
             await asyncio.wait(self._running_jobs, timeout=self.shutdown_graceful_timeout)
         await self._release_running()
