@@ -97,9 +97,12 @@ def test_task_that_refuses_to_end(queue: Queue, start: Start, effects: Effects, 
     assert queue.status(job) == "todo"
 
 
-def test_end_during_an_outage(queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate):
+@pytest.mark.parametrize("command", ["procrastinate", "afresh"])
+def test_end_during_an_outage(  # noqa: PLR0913, PLR0917 - one story of a worker, its job and an outage.
+    queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate, command: str
+):
     """A worker that cannot store how its jobs ended says so and exits with 1; they run again."""
-    worker = start(proxy.url)
+    worker = start(proxy.url, command=command)
     job = queue.submit("wait", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
     proxy.refuse()
