@@ -48,7 +48,7 @@ def test_second_signal(queue: Queue, start: Start, effects: Effects, gate: Gate,
     job = queue.submit("wait", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
     began = time.monotonic()
-    while worker.lives and time.monotonic() < began + 5:
+    while worker.lives and time.monotonic() < began + 15:
         worker.signal(number)
         for _ in passed(0.1):
             pass
@@ -65,7 +65,7 @@ def test_second_signal_to_a_worker_that_is_blocked(
     job = queue.submit("block", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
     began = time.monotonic()
-    while worker.lives and time.monotonic() < began + 5:
+    while worker.lives and time.monotonic() < began + 15:
         worker.signal(signal.SIGTERM)
         for _ in passed(0.1):
             pass
