@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg
 from procrastinate import jobs
 from procrastinate.manager import JobManager
 
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 
 SQL = load("spine")
 
+UNREADABLE = (psycopg.DataError, ValueError, RecursionError)
+"""What comes of values that Postgres holds and Python does not: a time before our era, JSON of a thousand levels."""
+
 _NOBODY: Mapping[str, Iterator[Pass]] = {}
+
+
+class UnreadableJobs(Exception):  # noqa: N818  Reads as what happened.
+    """Jobs were claimed, and one of them cannot be read. `Claims.missed` tells which."""
 
 
 class Claimed(NamedTuple):
@@ -71,6 +79,7 @@ class Claims:
 
         Raises:
             psycopg.OperationalError: The database is out of reach; nothing is claimed that a rescue would not find.
+            UnreadableJobs: One of the claimed jobs holds what this program cannot read.
         """
         connector = self._app.connector
         if not isinstance(connector, AfreshConnector):
@@ -86,21 +95,35 @@ class Claims:
                 (self.worker_id, limit, self._queues, tasks, dependencies, self._due_first, number, shares.text),
             )
             passes = self.gate.passes(shares)
-            claimed = [self._claimed(row, number, passes) for row in await cursor.fetchall()]
+            try:
+                rows = await cursor.fetchall()
+            except UNREADABLE as error:
+                raise UnreadableJobs(str(error)) from error
+            claimed = [self._claimed(row, number, passes) for row in rows]
             await self.gate.settle_up(conn, shares, [each.call for each in claimed if each.call])
             return claimed
 
-    async def missed(self, known: list[int]) -> list[Claimed]:
-        """Jobs that run under this worker's name and are not `known` to it: the answer to their claim was lost.
+    async def missed(self, known: list[int]) -> tuple[list[Claimed], list[tuple[Claimed, Exception]]]:
+        """Jobs that run under this worker's name and are not `known` to it; then those that cannot be read, and why.
 
-        Not to be called while a claim is under way.
+        The answer to their claim was lost, or not understood. Not to be called while a claim is under way.
         """
+        found: list[Claimed] = []
+        unreadable: list[tuple[Claimed, Exception]] = []
         connector = self._app.connector
         if not isinstance(connector, AfreshConnector):
-            return []
+            return found, unreadable
         async with connector.connection() as conn:
             cursor = await conn.execute(SQL["find_missed"], {"worker": self.worker_id, "known": known})
-            return [self._claimed(row, claim) for *row, claim in await cursor.fetchall()]
+            for *bare, claim in await cursor.fetchall():
+                cursor = await conn.execute(SQL["read_missed"], {"job_id": bare[0], "claim": claim})
+                try:
+                    row = await cursor.fetchone()
+                except UNREADABLE as error:
+                    unreadable.append((self._claimed(bare, claim), error))
+                else:
+                    found += [self._claimed(row, claim)] if row else []
+        return found, unreadable
 
     async def next_due(self) -> float | None:
         """Seconds until the next job that waits for its time falls due, or a rate limit lets one start."""

@@ -167,6 +167,17 @@ class AfreshConnector(PsycopgConnector):
             await self.pool.putconn(conn)
 
     @asynccontextmanager
+    async def fresh(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A new connection, past any pooler: those of the pool may all be in use, or lead nowhere.
+
+        Raises:
+            psycopg.OperationalError: There is none.
+            TimeoutError: The moment took longer than `ANSWER_SECONDS`.
+        """
+        async with asyncio.timeout(ANSWER_SECONDS), await self.database.connect_async() as conn:
+            yield conn
+
+    @asynccontextmanager
     async def lend(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A connection for as long as a task or a request needs it, in autocommit.
 

@@ -269,6 +269,23 @@ def after_own_fault(error: BaseException) -> tuple[Failure, Decision]:
     return failure, DeadLetter(DeathCause.BROKEN_STRATEGY, (because,))
 
 
+def after_unreadable_row(error: Exception) -> tuple[Failure, Decision]:
+    """The job holds what only Postgres can hold; the next worker could read it no better."""
+    says = f"{type(error).__name__}: {error}"[:200]
+    failure = Failure(
+        type=FailureType.PERMANENT_VALIDATION,
+        confidence=1.0,
+        evidence=(Evidence("queue.unreadable_row", type(error).__name__, 0, says),),
+        remediation=Remediation.FIX_DATA,
+        sentence="Its row holds a value that only Postgres can hold: correct its time or its arguments.",
+        retryable=False,
+        fingerprint="unreadable-row",
+        exception_type="UnreadableRow",
+        message=says,
+    )
+    return failure, DeadLetter(DeathCause.PERMANENT, (Step("unreadable", f"its row cannot be read: {says}", {}),))
+
+
 def _limits(run: Run) -> JobLimits:
     claimed = run.claimed
     return JobLimits(

@@ -151,6 +151,12 @@ class Executor:
         self._tell_dependency(claimed.call, Released())
         self._settle_once(run.settlement(record.released(run), telemetry.JobReleased(run.attempt)))
 
+    def refuse(self, claimed: Claimed, error: Exception) -> None:
+        """Bury a job that was claimed and cannot be read."""
+        self.expect(claimed)
+        self._tell_dependency(claimed.call, Released())
+        self._settle_once(_followed(_unstarted(claimed), *decide.after_unreadable_row(error)))
+
     def _settle_once(self, settlement: Settlement) -> None:
         run = (settlement.job_id, settlement.claim)
         if run in self._unsettled:

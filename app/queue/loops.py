@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -27,6 +27,9 @@ STEADY_SECONDS = 60.0
 BEAT_AGAIN = 0.5
 """Seconds before a heartbeat that failed is tried again. After an outage the others wait no longer for this worker
 than `rescue.Silence` says."""
+
+TROUBLE = (psycopg.Error, exceptions.ConnectorException, TimeoutError)
+"""Whatever the database answers, or does not: no error of one statement may end a worker."""
 
 _logger = logging.getLogger(__name__)
 
@@ -75,13 +78,38 @@ async def beat(worker: "AfreshWorker") -> None:
     """Keep the heartbeat, also while the worker drains; one that fails is tried again soon."""
     while True:
         try:
-            await worker.beat()
-        except (psycopg.Error, exceptions.ConnectorException, TimeoutError) as error:
+            await _beat_once(worker)
+        except TROUBLE as error:
             worker.settler.outage.lost("heartbeat", error)
             await asyncio.sleep(BEAT_AGAIN)
         else:
             worker.settler.outage.back("heartbeat")
             await asyncio.sleep(worker.update_heartbeat_interval)
+
+
+async def _beat_once(worker: "AfreshWorker") -> None:
+    """One heartbeat: where the pool has no connection to give, or one that leads nowhere, on another at once."""
+    try:
+        await promptly(worker.beat(), within=worker.update_heartbeat_interval)
+    except TROUBLE:
+        await promptly(worker.beat(anew=True), within=worker.update_heartbeat_interval)
+
+
+async def promptly(work: Coroutine[Any, Any, None], *, within: float) -> None:
+    """Do it within so many seconds, or be gone: a statement without an answer takes its time also to be cancelled.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # So that it is not reported as unread.
+    try:
+        await asyncio.wait({task}, timeout=within)
+        if not task.done():
+            raise TimeoutError(f"no answer within {within:g} s")
+        task.result()
+    finally:
+        task.cancel()
 
 
 async def rescue(worker: "AfreshWorker") -> None:

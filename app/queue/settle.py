@@ -6,6 +6,7 @@ acknowledgement of a job that succeeded, it does not run the job again.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from procrastinate import jobs
 from procrastinate.manager import JobManager
 
 from ..postgres.sqlfiles import load
+from ..redact import redact_text
 from ..telemetry import AttemptAborted, Event, JobCoalesced, OwnershipLost, emit
 from .connector import AfreshConnector
 from .outage import Outage
@@ -41,8 +43,22 @@ LONGEST_PAUSE = 5.0
 LONGEST_TEXT = 16_000
 """Characters kept of a text that had to be replaced."""
 
+LONGEST_REFUSAL = 300
+"""Characters of what the database says to a row that it refuses, in a line of the log."""
+
 TEXTS = ("exception_type", "message", "traceback", "fingerprint", "reason")
 CHANGES = ("priority", "queue_name", "lock")
+
+_logger = logging.getLogger(__name__)
+
+
+class UnsettledJobs(Exception):  # noqa: N818  Reads as what happened.
+    """A worker ended before it could store how its last jobs ended; others will run them again."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"the database is out of reach: how {count} jobs ended could not be stored, they will run again"
+        )
 
 
 class Settlement(NamedTuple):
@@ -156,7 +172,9 @@ class Settler:
             self._arrived.clear()
 
     def _put_back(self) -> None:
-        self._pending = {**self._flying, **self._pending}
+        arrived, self._pending = self._pending, self._flying
+        for each in arrived.values():
+            self.add(each)
         self._reports = {**self._reports_flying, **self._reports}
         self._flying = {}
         self._arrived.set()
@@ -214,6 +232,8 @@ class Settler:
         """For a row refused alone: a race over a queueing lock passes, what cannot be stored is replaced."""
         if self._flying.pop(settlement.job_id, None) is None:
             return
+        if not isinstance(error, psycopg.IntegrityError):
+            _logger.warning("the end of job %d is refused (%s)", settlement.job_id, _first_line(error))
         later = _storable(settlement, error) if unstorable(error) else settlement
         later = later._replace(tries=settlement.tries + 1)
         self._put_off[later.job_id] = later
@@ -278,8 +298,13 @@ def refused(error: psycopg.Error | TypeError) -> bool:
 
 
 def unstorable(error: psycopg.Error | TypeError) -> bool:
-    """Whether it is a value that the database, or JSON, cannot hold."""
-    return not isinstance(error, psycopg.IntegrityError | psycopg.InternalError)
+    """Whether it is a value that the database, or JSON, cannot hold.
+
+    Not where a function or a right is missing (class 42): no other value would fare better, and what is missing may
+    come.
+    """
+    kind = (getattr(error, "sqlstate", None) or "")[:2]
+    return kind != "42" and not isinstance(error, psycopg.IntegrityError | psycopg.InternalError)
 
 
 def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settlement:
@@ -296,6 +321,11 @@ def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settl
         ending = {**ending, **plain, "evidence": None, "explanation": None}
     note = settlement.note if settlement.result is None else f"Postgres refused the result: {storable(str(error))}"
     return settlement._replace(ending=ending, result=None, note=note)
+
+
+def _first_line(error: Exception) -> str:
+    """Without the details, which quote the row."""
+    return redact_text(f"{type(error).__name__}: {error}".partition("\n")[0][:LONGEST_REFUSAL])
 
 
 def _plain(text: str) -> str:

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -24,26 +25,24 @@ def obeying(stop: Callable[[], None]) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    told: list[signal.Signals] = []
+    told: list[int] = []
 
-    def obey(number: signal.Signals) -> None:
+    def obey(number: int, _: FrameType | None) -> None:
         if told:
             _die_of(number)
         told.append(number)
-        stop()
+        loop.call_soon_threadsafe(stop)  # It may sleep just now, and only this wakes it.
 
-    former = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
-        loop.add_signal_handler(number, obey, number)
+    # Not by the loop, which is told of nothing while a task blocks it: then the second signal is most needed.
+    former = {number: signal.signal(number, obey) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in former.items():
-            loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
 
-def _die_of(number: signal.Signals) -> None:
+def _die_of(number: int) -> None:
     """End as the signal ends a process that has no handler, so that the exit code tells the truth."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

@@ -12,18 +12,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from procrastinate import exceptions
 from procrastinate import worker as procrastinate_worker
 from procrastinate.job_context import AbortReason, JobContext
 
 from .. import telemetry
 from .call import Calls
-from .claim import SQL, Claimed, Claims
+from .claim import SQL, Claimed, Claims, UnreadableJobs
 from .connector import AfreshConnector
 from .execute import Executor
-from .loops import side_loops
+from .loops import TROUBLE, side_loops
 from .overload import Overload
-from .settle import Settler
+from .settle import Settler, UnsettledJobs
 from .signals import obeying
 
 if TYPE_CHECKING:
@@ -44,18 +43,6 @@ THREAD_NOTICE = 2.0
 LAST_WORDS = 5.0
 """Seconds that a stopping worker has at least to write how its jobs ended, however short its grace, and that a task
 has to end after it was cancelled: one that refuses loses its job all the same."""
-
-TROUBLE = (psycopg.Error, exceptions.ConnectorException, TimeoutError)
-"""Whatever the database answers, or does not: no error of one statement may end a worker."""
-
-
-class UnsettledJobs(Exception):  # noqa: N818  Reads as what happened.
-    """A worker ended before it could store how its last jobs ended; others will run them again."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(
-            f"the database is out of reach: how {count} jobs ended could not be stored, they will run again"
-        )
 
 
 class AfreshWorker(procrastinate_worker.Worker):
@@ -86,6 +73,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._ahead: deque[tuple[Claimed, float]] = deque()
         self._average = 1.0
         self._releasing: asyncio.Task[None] | None = None
+        self._letting_go = asyncio.Lock()
         self.settler = Settler(self.app, self.worker_id, self.delete_jobs)
         self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
         self._calls = Calls(self.app, self)
@@ -168,6 +156,9 @@ class AfreshWorker(procrastinate_worker.Worker):
         except psycopg.errors.ForeignKeyViolation:  # Pruned: somebody took this worker for lost.
             await self.register_again()
             return None
+        except UnreadableJobs:
+            self._missed_at = 0.0
+            return None
         except TROUBLE as error:
             self._missed_at = 0.0  # It may have been done, with only the answer lost.
             self.settler.outage.lost("claims", error)
@@ -183,7 +174,10 @@ class AfreshWorker(procrastinate_worker.Worker):
         known = {context.job.id or 0 for context in self._running_jobs.values()}
         known |= {each.job_id for each, _ in self._ahead} | self._returning | set(self.settler.unconfirmed)
         with contextlib.suppress(*TROUBLE):
-            self._accept(await self.claims.missed(list(known)))
+            missed, unreadable = await self.claims.missed(list(known))
+            for each, error in unreadable:
+                self._executor.refuse(each, error)
+            self._accept(missed)
             self._missed_at = time.monotonic() + self.update_heartbeat_interval
 
     def _accept(self, claimed: list[Claimed]) -> None:
@@ -269,6 +263,10 @@ class AfreshWorker(procrastinate_worker.Worker):
         What cannot go back is kept, and starts here when there is room: a job that was asked to abort, and one whose
         queueing lock another job waits with. Where the answer was lost nobody knows; then a settlement gives them back.
         """
+        async with self._letting_go:
+            await self._release_ahead()
+
+    async def _release_ahead(self) -> None:
         ahead, unknown = list(self._ahead), list(self._ahead)
         self._ahead.clear()
         ids = {each.job_id for each, _ in ahead}
@@ -288,8 +286,8 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._ahead.extendleft(reversed([each for each in ahead if each[0].job_id in kept]))
         self._start_ahead()  # The last job that ran may have ended meanwhile, and found nothing to start.
 
-    async def beat(self) -> None:
-        """Say that this worker lives; pruned by others, it registers again.
+    async def beat(self, *, anew: bool = False) -> None:
+        """Say that this worker lives, on a new connection if so wished; pruned by others, it registers again.
 
         Raises:
             psycopg.Error, procrastinate.exceptions.ConnectorException, TimeoutError: Nothing was said.
@@ -298,7 +296,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         if not isinstance(connector, AfreshConnector):
             await self.app.job_manager.update_heartbeat(self.worker_id or 0)
             return
-        async with connector.connection() as conn:
+        async with connector.fresh() if anew else connector.connection() as conn:
             cursor = await conn.execute(SQL["beat_heart"], (self.worker_id,))
             known = await cursor.fetchone()
         if known is None:
@@ -359,6 +357,7 @@ class AfreshWorker(procrastinate_worker.Worker):
     async def _shutdown(self, side_tasks: list[asyncio.Task[Any]]) -> None:
         """Drain while the heart still beats; what does not end in time goes back to the queue."""
         await self.release_ahead()
+        await self._letting_go.acquire()  # For good: what could not go back by now goes the way of what runs.
         if self._running_jobs:
             await asyncio.wait(self._running_jobs, timeout=self.shutdown_graceful_timeout)
         await self._release_running()

@@ -5,21 +5,32 @@
 SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s, %s::jsonb);
 
 -- name: find_missed
--- Jobs that run under this worker's name without its knowledge, as a claim returns them, and the number of that claim.
+-- Jobs that run under this worker's name without its knowledge, as a claim returns them but only with what can always
+-- be read, and the number of that claim.
+SELECT j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queueing_lock, '{}'::jsonb AS args,
+       NULL AS scheduled_at, j.attempts, j.abort_requested, j.afresh_dependency,
+       NULL AS max_retries, NULL AS timeout, NULL AS deadline, NULL AS task_type, NULL AS correlation_id,
+       NULL AS metadata, NULL AS waited, NULL AS fingerprints, NULL AS cost, j.afresh_claim
+FROM procrastinate_jobs j
+WHERE j.worker_id = %(worker)s AND j.status = 'doing' AND j.id <> ALL (%(known)s::bigint[])
+ORDER BY j.id;
+
+-- name: read_missed
+-- One of them, with all that a claim returns.
 SELECT j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at,
        j.attempts, j.abort_requested, j.afresh_dependency,
        o.max_retries, o.timeout, o.deadline, o.task_type, o.correlation_id, o.metadata, o.waited,
        (SELECT array_agg(a.fingerprint ORDER BY a.id)
         FROM afresh.attempt a WHERE a.job_id = j.id AND a.outcome = 'failed') AS fingerprints,
-       o.cost, j.afresh_claim
+       o.cost
 FROM procrastinate_jobs j
 LEFT JOIN afresh.job_option o ON o.job_id = j.id
-WHERE j.worker_id = %(worker)s AND j.status = 'doing' AND j.id <> ALL (%(known)s::bigint[])
-ORDER BY j.id;
+WHERE j.id = %(job_id)s AND j.status = 'doing' AND j.afresh_claim = %(claim)s;
 
 -- name: find_next_due
--- Seconds until a job falls due, or a limit lets one start, by the database's clock: the worker's may be wrong.
-SELECT extract(epoch FROM afresh.next_due(%s, %s) - clock_timestamp())::double precision;
+-- Seconds until a job falls due, or a limit lets one start, by the database's clock: the worker's may be wrong. The
+-- epochs are subtracted, because a job may wait for 'infinity', from which Postgres 16 subtracts no time.
+SELECT (extract(epoch FROM afresh.next_due(%s, %s)) - extract(epoch FROM clock_timestamp()))::double precision;
 
 -- name: settle_successes
 -- Write the ends of runs that succeeded.

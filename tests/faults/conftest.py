@@ -152,9 +152,10 @@ def start(tmp_path: Path, effects: Effects) -> Iterator[Start]:
     """Start workers on a database, and end them with the test."""
     started: list[Process] = []
 
-    def start(url: str, *flags: str, **settings: str) -> Process:
+    def start(url: str, *flags: str, command: str = "procrastinate", **settings: str) -> Process:
         log = tmp_path / f"worker-{len(started)}.log"
-        started.append(processes.worker(log, *flags, DATABASE_URL=url, EFFECTS=str(effects.file), **settings))
+        begin = processes.worker if command == "procrastinate" else processes.afresh_worker
+        started.append(begin(log, *flags, DATABASE_URL=url, EFFECTS=str(effects.file), **settings))
         return started[-1]
 
     yield start

@@ -85,6 +85,14 @@ async def hold_connection(gate: str) -> None:
     note("ran")
 
 
+@task(name="faults.defer_twin")
+async def defer_twin() -> None:
+    """Submit a job with a queueing lock, which waits for whoever is about to take that lock."""
+    note("began")
+    await touch.configure(queueing_lock="taken").defer_async()
+    note("ran")
+
+
 @task(name="faults.refuse_to_end")
 async def refuse_to_end(gate: str) -> None:
     """Ignore every request to end until the gate opens."""

@@ -89,6 +89,11 @@ def worker(log: Path, *flags: str, **settings: str) -> Process:
     return Process(["-m", "procrastinate", "--app=app.queue.app.app", "worker", *flags], log, **settings)
 
 
+def afresh_worker(log: Path, *flags: str, **settings: str) -> Process:
+    """Start a worker by our own command, which runs on uvloop."""
+    return Process(["-m", "app", "worker", *flags], log, **settings)
+
+
 def api(log: Path, port: int, **settings: str) -> Process:
     """Start the API."""
     arguments = ["-m", "uvicorn", "app.api.main:app", "--host=127.0.0.1", f"--port={port}"]

@@ -1,5 +1,7 @@
 """Workers that die, and workers that are only taken for dead."""
 
+import psycopg
+
 from ..eventually import eventually_sync
 from .conftest import Queue, Start
 from .processes import Effects, Gate, passed
@@ -119,6 +121,42 @@ def test_silence_of_everybody(queue: Queue, proxy: Proxy, start: Start, effects:
     gate.open()
     eventually_sync(queue.ended(*jobs))
     assert [queue.outcomes(job) for job in jobs] == [["succeeded"]] * 2
+
+
+def test_heartbeat_on_a_connection_that_leads_nowhere(
+    queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate
+):
+    """A heartbeat that gets no answer is soon sent on another connection, and its worker is not taken for lost."""
+    start(proxy.url)
+    job = queue.submit("wait", gate=gate)
+    eventually_sync(lambda: effects.count(job, "began") == 1)
+    start(queue.url, WORKER_QUEUES="nothing")
+    trap = proxy.hold_answer("SET last_heartbeat = now()")
+    eventually_sync(trap.caught.is_set)
+    for _ in passed(5):
+        pass
+    trap.release()
+    gate.open()
+    eventually_sync(queue.ended(job))
+    assert queue.outcomes(job) == ["succeeded"]
+
+
+def test_submissions_that_hold_every_connection(queue: Queue, start: Start, effects: Effects):
+    """Tasks whose submissions wait for a lock, on all connections there are, do not starve the heartbeat."""
+    start(queue.url, WORKER_CONCURRENCY="12")
+    start(queue.url, WORKER_QUEUES="nothing")
+    with psycopg.connect(queue.url) as conn:
+        conn.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock) "
+            "VALUES ('nothing', 'faults.touch', 'taken')"
+        )
+        jobs = queue.submit_many("defer_twin", 12)
+        eventually_sync(lambda: len(effects.counts("began")) == 12)
+        for _ in passed(5):
+            pass
+        assert [outcome for job in jobs for outcome in queue.outcomes(job) if outcome == "lost"] == []
+        conn.rollback()
+    eventually_sync(lambda: queue.status(jobs[0]) != "doing")
 
 
 def test_tasks_that_hold_every_connection(queue: Queue, start: Start, effects: Effects, gate: Gate):

@@ -48,12 +48,41 @@ def test_second_signal(queue: Queue, start: Start, effects: Effects, gate: Gate,
     job = queue.submit("wait", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
     began = time.monotonic()
-    while worker.lives and time.monotonic() < began + 5:
+    while worker.lives and time.monotonic() < began + 15:
         worker.signal(number)
         for _ in passed(0.1):
             pass
     assert worker.ended(0.1) == -number
     assert queue.status(job) == "doing"
+
+
+@pytest.mark.parametrize("command", ["procrastinate", "afresh"])
+def test_second_signal_to_a_worker_that_is_blocked(
+    queue: Queue, start: Start, effects: Effects, gate: Gate, command: str
+):
+    """The second signal ends the worker at once also while a task blocks its event loop."""
+    worker = start(queue.url, SHUTDOWN_GRACE="60s", command=command)
+    job = queue.submit("block", gate=gate)
+    eventually_sync(lambda: effects.count(job, "began") == 1)
+    began = time.monotonic()
+    while worker.lives and time.monotonic() < began + 15:
+        worker.signal(signal.SIGTERM)
+        for _ in passed(0.1):
+            pass
+    assert worker.ended(0.1) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["procrastinate", "afresh"])
+def test_idle_worker_that_is_told_to_end(queue: Queue, start: Start, number: signal.Signals, command: str):
+    """A worker that sleeps until its next poll ends at once, with exit code 0."""
+    worker = start(queue.url, "--fetch-job-polling-interval=60", command=command)
+    eventually_sync(lambda: worker.says("Worker started"))
+    eventually_sync(queue.ended(queue.submit("touch")))
+    for _ in passed(0.5):
+        pass
+    worker.signal(number)
+    assert worker.ended(5) == 0
 
 
 def test_task_that_refuses_to_end(queue: Queue, start: Start, effects: Effects, gate: Gate):
@@ -68,9 +97,12 @@ def test_task_that_refuses_to_end(queue: Queue, start: Start, effects: Effects, 
     assert queue.status(job) == "todo"
 
 
-def test_end_during_an_outage(queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate):
+@pytest.mark.parametrize("command", ["procrastinate", "afresh"])
+def test_end_during_an_outage(  # noqa: PLR0913, PLR0917 - one story of a worker, its job and an outage.
+    queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate, command: str
+):
     """A worker that cannot store how its jobs ended says so and exits with 1; they run again."""
-    worker = start(proxy.url)
+    worker = start(proxy.url, command=command)
     job = queue.submit("wait", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
     proxy.refuse()

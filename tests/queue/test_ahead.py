@@ -112,6 +112,28 @@ async def test_jobs_ahead_go_back_when_the_worker_stops(queue_app: Afresh, conn:
     assert [await status(conn, each) for each in ids] == ["succeeded", "todo", "todo"]
 
 
+async def test_a_worker_does_not_end_before_its_jobs_have_gone_back(
+    queue_app: Afresh, conn: Connection, database_url: str, gate: Gate
+):
+    """Jobs that are on their way back when the worker is told to stop go back before it has ended."""
+    async with working(queue_app, concurrency=1) as worker, await Connection.connect(database_url) as other:
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
+        await other.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", (ids[1],))
+        await holds.hold(conn, "queue", "default", reason="why", actor="me")
+        await eventually(lambda: _somebody_waits(conn))
+        worker.stop()
+        gate.open.set()
+        await eventually(lambda: is_(conn, ids[0], "succeeded"))
+        await eventually(lambda: worker.worker_id is None or worker._letting_go.locked())
+    assert [await status(conn, each) for each in ids] == ["succeeded", "todo", "todo"]
+    assert [await attempts(conn, each) for each in ids[1:]] == [[], []]
+
+
+async def _somebody_waits(conn: Connection) -> bool:
+    query = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(await rows(conn, query))
+
+
 async def test_a_job_ahead_whose_twin_waits_stays(queue_app: Afresh, conn: Connection, gate: Gate):
     """A job that cannot go back, because another waits with its queueing lock, is run here, and lost to nobody."""
     async with working(queue_app, concurrency=1, queues=["default"]) as worker:

@@ -82,6 +82,13 @@ async def test_the_next_due_time_is_told_in_seconds(queue_app: Afresh, conn: Con
     assert 55 < (await claims.next_due() or 0) <= 60
 
 
+async def test_a_job_for_the_end_of_time_is_far_away(queue_app: Afresh, conn: Connection):
+    """A job that is parked at ``infinity`` lets an idle worker sleep, and fails nothing."""
+    await add(conn)
+    await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = 'infinity'")
+    assert await Claims(queue_app, 0, None).next_due() == float("inf")
+
+
 def test_workers_that_start_together_look_apart():
     """Of a hundred workers that start in one instant never more than a few look for lost jobs in one tenth of a
     second: they share the interval from the first look on, and none waits longer than it.

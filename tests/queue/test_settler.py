@@ -24,6 +24,9 @@ pytestmark = pytest.mark.anyio
 Connection = psycopg.AsyncConnection
 
 
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
 @asynccontextmanager
 async def writing(app: Afresh, worker: int, **options: Any) -> AsyncIterator[Settler]:
     """A settler that writes."""
@@ -205,6 +208,32 @@ async def test_a_backend_killed_in_between_costs_nothing(queue_app: Afresh, conn
     assert sum(isinstance(event, AttemptSucceeded) for event in events) == 200
 
 
+async def test_a_function_that_is_missing_for_a_while_costs_no_result(queue_app: Afresh, conn: Connection):
+    """What a task returned is not given up where no settlement at all can be written, as by a missing right."""
+    (job_id,), worker = await claimed(conn)
+    await conn.execute("ALTER FUNCTION afresh.settle_successes RENAME TO away")
+    async with writing(queue_app, worker) as settler:
+        settler.add(settlement(job_id, result=b"7"))
+        await eventually(lambda: settler._put_off)
+        await conn.execute("ALTER FUNCTION afresh.away RENAME TO settle_successes")
+    assert await value(conn, "SELECT result FROM afresh.result WHERE job_id = %s", job_id) == 7
+
+
+async def test_the_end_of_an_earlier_run_does_not_take_the_place_of_a_later_one(queue_app: Afresh, conn: Connection):
+    """While the end of a run is on its way the end of the run before may arrive, if its answer was lost; when the way
+    is cut off, the later run's is what is written.
+    """  # noqa: D205 - one sentence
+    (job_id,), worker = await claimed(conn)
+    async with writing(queue_app, worker) as settler, conn.transaction():
+        await conn.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", [job_id])
+        settler.add(settlement(job_id))
+        (waiting,) = await eventually(lambda: rows(conn, WAITING))
+        settler.add(settlement(job_id, ending(job_id))._replace(claim=0))
+        await conn.execute("SELECT pg_terminate_backend(%s)", [waiting["pid"]])
+        await eventually(lambda: not settler._flying)
+    assert await status(conn, job_id) == "succeeded"
+
+
 async def test_a_deadlock_is_no_outage(queue_app: Afresh, conn: Connection, server: Server, events: list[Event]):
     """A settlement that met somebody head on is written again at once; nobody is told that the database is lost."""
     ids, worker = await claimed(conn, 2)
@@ -265,8 +294,7 @@ async def test_a_twin_that_comes_in_that_instant_wins(queue_app: Afresh, conn: C
 
 
 async def _someone_waits(conn: Connection) -> bool:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    return bool(await value(conn, query))
+    return bool(await rows(conn, WAITING))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Rows that Postgres holds and Python cannot read, as only plain SQL makes them."""
+
+from typing import Any
+
+import pytest
+from psycopg import AsyncConnection as Connection
+from psycopg import sql
+
+from app.queue.app import Afresh
+
+from ..eventually import eventually
+from .jobs import rows
+from .workers import is_, working
+
+pytestmark = pytest.mark.anyio
+
+DEEP = '{"value": ' + "[" * 2000 + "]" * 2000 + "}"
+
+
+async def insert(conn: Connection, **columns: Any) -> int:
+    """A job as plain SQL makes it."""
+    given = {"queue_name": "default", "task_name": "takes.anything", **columns}
+    statement = sql.SQL("INSERT INTO procrastinate_jobs ({}) VALUES ({}) RETURNING id").format(
+        sql.SQL(", ").join(map(sql.Identifier, given)), sql.SQL(", ").join(map(sql.Placeholder, given))
+    )
+    row = await (await conn.execute(statement, given)).fetchone()
+    assert row
+    return int(row[0])
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"scheduled_at": "-infinity"}, {"scheduled_at": "0044-03-15 12:00+00 BC"}, {"args": DEEP}],
+    ids=["-infinity", "44 BC", "deep"],
+)
+async def test_a_row_that_cannot_be_read(queue_app: Afresh, conn: Connection, columns: dict[str, str]):
+    """A job that cannot be read is buried, and says why; those that were claimed with it run."""
+
+    @queue_app.task(name="takes.anything")
+    async def anything(value: Any = None) -> Any:
+        return value
+
+    before, bad, after = await insert(conn), await insert(conn, **columns), await insert(conn)
+    async with working(queue_app):
+        await eventually(lambda: is_(conn, before, "succeeded"))
+        await eventually(lambda: is_(conn, after, "succeeded"))
+        await eventually(lambda: is_(conn, bad, "failed"))
+    (letter,) = await rows(conn, "SELECT job_id, cause::text, failure_type, reason FROM afresh.dead_letter")
+    assert (letter["job_id"], letter["cause"], letter["failure_type"]) == (bad, "permanent", "PERMANENT_VALIDATION")
+    assert "its row cannot be read" in letter["reason"]
