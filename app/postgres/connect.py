@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -162,19 +162,31 @@ class Database:
         )
 
     def pool(
-        self, *, application_name: str = "afresh", min_size: int = 1, max_size: int = 10, **options: Any
+        self,
+        *,
+        application_name: str = "afresh",
+        min_size: int = 1,
+        max_size: int = 10,
+        prepare: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]] | None = None,
+        **options: Any,
     ) -> AsyncConnectionPool:
         """A pool of connections in autocommit, not opened yet.
 
         It may be made before the database is open; each new connection asks `conninfo` again. What it hands out may
-        have died since: the first statement then fails, and the pool replaces it. ``options`` go to psycopg's pool.
+        have died since: the first statement then fails, and the pool replaces it. ``prepare`` is called with each new
+        connection, besides `configure`; ``options`` go to psycopg's pool.
         """
+
+        async def configure(conn: psycopg.AsyncConnection[Any]) -> None:
+            await self.configure(conn)
+            if prepare is not None:
+                await prepare(conn)
 
         async def find() -> str:
             return await self._conninfo_async(application_name, direct=False)
 
         return AsyncConnectionPool(
-            find, min_size=min_size, max_size=max_size, open=False, configure=self.configure, **options
+            find, min_size=min_size, max_size=max_size, open=False, configure=configure, **options
         )
 
     async def configure(self, conn: psycopg.AsyncConnection[Any]) -> None:

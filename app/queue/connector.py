@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
+from ..postgres.calendar import clamp_times
 from ..postgres.connect import Database
 
 RECONNECT_SECONDS = 5.0
@@ -95,16 +96,17 @@ class AfreshConnector(PsycopgConnector):
             await asyncio.to_thread(self.database.close)
             raise
         self._async_pool = own
-        self._lent = self._pool(min_size=0, timeout=LENT_SECONDS)
+        self._lent = self._pool(min_size=0, timeout=LENT_SECONDS, prepare=clamp_times)
         await self._lent.open()
         self._loop = asyncio.get_running_loop()
 
-    def _pool(self, *, min_size: int, timeout: float) -> AsyncConnectionPool:
+    def _pool(self, *, min_size: int, timeout: float, **options: Any) -> AsyncConnectionPool:
         return self.database.pool(
             min_size=min_size,
             max_size=self._max_size,
             timeout=timeout,
             reconnect_timeout=RECONNECT_SECONDS_IN_A_ROW,
+            **options,
         )
 
     async def close_async(self) -> None:

@@ -165,3 +165,17 @@ async def test_reading_is_bounded(queue: Afresh, conn: AsyncConnection):
         response = await client.get("/jobs")
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("time", "shown"),
+    [("infinity", "9999-12-31T23:59:59.999999Z"), ("0044-03-15 BC", "0001-01-01T00:00:00Z")],
+)
+async def test_a_time_beyond_the_calendar(client: httpx.AsyncClient, conn: AsyncConnection, time: str, shown: str):
+    """A job whose time only Postgres can hold is shown at the end of our calendar, and hides no other job."""
+    job_id = await defer(client, "fetch-joke")
+    other = await defer(client, "fetch-joke")
+    await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = %s WHERE id = %s", [time, job_id])
+    assert (await client.get(f"/jobs/{job_id}")).json()["scheduled_at"] == shown
+    assert {job["job_id"] for job in (await client.get("/jobs")).json()["items"]} == {job_id, other}
+    assert (await client.get("/dashboard")).status_code == 200
