@@ -160,9 +160,12 @@ class Dependencies:
 
     # Asking
 
-    async def admitted(self, conn: breakers.Conn, name: str, want: int) -> Admission:
-        """How many of `want` waiting jobs of a dependency may be claimed; their tokens and permits are taken."""
-        rules, lease = self.rules_of(name), self.lease_of(name)
+    async def admitted(self, conn: breakers.Conn, name: str, want: int, *, run: timedelta | None = None) -> Admission:
+        """How many of `want` waiting jobs of a dependency may be claimed; their tokens and permits are taken.
+
+        `run` is how long they may run, where that is known.
+        """
+        rules, lease = self.rules_of(name), run or self.lease_of(name)
         admission = await breakers.admitted(conn, name, want, rules=rules, job_timeout=lease, rng=self.rng)
         for each in admission.transitions:
             emit(BreakerMoved(each))

@@ -176,7 +176,10 @@ class Executor:
         if prepared is None:
             return Missing()
         job = claimed.job
-        running = RunningJob(self._app, claimed.job_id, job.task_name, job.attempts + 1, claimed.claim, self._reports)
+        limit = claimed.timeout or prepared.timeout
+        running = RunningJob(
+            self._app, claimed.job_id, job.task_name, job.attempts + 1, claimed.claim, self._reports, limit
+        )
         token = _current.set(running)
         try:
             return Returned(await self._calls.call(prepared, claimed, context, worker))

@@ -61,7 +61,7 @@ async def guarded(name: str) -> AsyncIterator[None]:
     """
     running = current_job()
     app = running.app
-    call = await _let_in(app, name, running.job_id)
+    call = await _let_in(app, name, running)
     try:
         yield
     except asyncio.CancelledError as error:  # Out of time, or asked to end: whoever knows which judges it.
@@ -118,8 +118,8 @@ def _classified(running: RunningJob, error: BaseException) -> Failure:
     return classify(error, Context(task_name=running.task_name, retry_http_500=engine.settings.http_500, rules=rules))
 
 
-async def _let_in(app: "Afresh", name: str, job_id: int) -> Call:
-    dependencies = app.dependencies
+async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:
+    dependencies, job_id = app.dependencies, running.job_id
     seen, now = dependencies.snapshot.of(name), dependencies.now()
     if name in dependencies.braked():
         raise DependencyUnavailable(name, "suspect", _delay(now, now, dependencies))
@@ -129,7 +129,7 @@ async def _let_in(app: "Afresh", name: str, job_id: int) -> Call:
     if look_at is None or look_at > now:
         raise DependencyUnavailable(name, seen.state, _delay(look_at, now, dependencies))
     async with app.connection() as conn:
-        admission = await dependencies.admitted(conn, name, 1)
+        admission = await dependencies.admitted(conn, name, 1, run=running.limit)
         permit = next(iter(admission.permits), None)
         if permit is not None:
             await breakers.note_probes(conn, [(job_id, name, permit)])

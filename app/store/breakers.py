@@ -16,7 +16,7 @@ from psycopg.rows import class_row, dict_row
 from ..postgres.sqlfiles import load
 from ..redact import redact_text
 from ..retry.breaker import ramp, transition
-from ..retry.breaker.admit import Admission, admit
+from ..retry.breaker.admit import Admission, admit, leased
 from ..retry.breaker.counting import Report
 from ..retry.breaker.local import Snapshot
 from ..retry.breaker.relevance import Relevance
@@ -82,6 +82,15 @@ async def admitted(  # noqa: PLR0913  As `admit`.
         admission = admit(breaker, want, rules, now=now, job_timeout=job_timeout, rng=rng)
         await _store(conn, breaker, admission.breaker, admission.transitions)
     return admission
+
+
+async def lease(conn: Conn, name: str, permit: int, run: timedelta) -> None:
+    """Let a probe's permit last as long as its job, which may run longer than was thought when it was given out."""
+
+    def prolong(breaker: Breaker, now: datetime) -> Moved:
+        return Moved(leased(breaker, permit, run, now=now))
+
+    await _change(conn, name, prolong)
 
 
 async def give_back(conn: Conn, name: str, generation: int, tokens: int) -> None:

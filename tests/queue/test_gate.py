@@ -8,6 +8,8 @@ import pytest
 
 from app.config import BreakerSettings
 from app.queue.app import Afresh
+from app.queue.claim import Claims
+from app.queue.submit import Submission, submit
 from app.queue.task import ExponentialBackoff
 from app.store import breakers
 from app.telemetry import BreakerMoved, Event
@@ -18,6 +20,7 @@ from .dependencies import (
     NAME,
     Service,
     calling,
+    lease,
     let_probes_go,
     open_breaker,
     ramp,
@@ -26,7 +29,7 @@ from .dependencies import (
     succeeded,
     transitions,
 )
-from .jobs import attempts, job, rows, value
+from .jobs import attempts, job, register, rows, value
 from .workers import Gate, work_off, working
 
 pytestmark = pytest.mark.anyio
@@ -99,6 +102,40 @@ async def test_probes_never_exceed_their_number(open_app: OpenApp, conn: Connect
         assert gate.most == 3
         await breakers.isolate(conn, NAME, actor="me", reason="the test is over")
         gate.open.set()
+
+
+async def test_a_probe_that_no_job_may_run_as_is_not_asked_for_again_at_once(open_app: OpenApp, conn: Connection):
+    """Where a limit is in the way of all that waits, a worker asks for probes seldom, whatever it is woken by."""
+    call = calling(Service())
+    app = await open_app()
+    await open_breaker(conn)
+    await call.batch_defer_async(*[{} for _ in range(5)])
+    await conn.execute(
+        "INSERT INTO afresh.job_limit (kind, name, rate_jobs, rate_seconds, tokens_at) "
+        "VALUES ('dependency', %s, 1, 1e6, now())",
+        (NAME,),
+    )
+    await let_probes_go(conn)
+    claims = Claims(app, await register(conn), None)
+    await app.dependencies.refresh()
+    for _ in range(50):
+        assert await claims.take(10) == []
+        await app.dependencies.flush()
+        claims.gate.look_again()
+    assert 1 <= await value(conn, "SELECT last_permit FROM afresh.breaker") <= 6
+
+
+async def test_the_lease_of_a_probe_lasts_as_long_as_its_job(open_app: OpenApp, conn: Connection):
+    """A job that may run for an hour is not taken for a probe that hangs before that."""
+    call = calling(Service(), timeout=timedelta(minutes=1))
+    app = await open_app()
+    await open_breaker(conn)
+    await submit(conn, Submission(task_name=call.name, timeout=timedelta(hours=1)))
+    await let_probes_go(conn)
+    claims = Claims(app, await register(conn), None)
+    await app.dependencies.refresh()
+    assert len(await claims.take(10)) == 1
+    assert timedelta(minutes=59) < await lease(conn) < timedelta(minutes=61)
 
 
 async def test_a_failed_probe_spends_no_attempt(open_app: OpenApp, conn: Connection):

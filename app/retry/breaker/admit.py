@@ -53,6 +53,16 @@ def admit(  # noqa: PLR0913  The whole case is in the arguments.
     return granted if lapse is None else granted._replace(transitions=(lapse, *granted.transitions))
 
 
+def leased(breaker: Breaker, permit: int, run: timedelta, *, now: datetime) -> Breaker:
+    """The row with a permit that lasts as long as a job which may run so long, if it did not anyway."""
+    expires_at = now + run + LEASE_GRACE
+    permits = (
+        each._replace(expires_at=max(each.expires_at, expires_at)) if each.number == permit else each
+        for each in breaker.permits
+    )
+    return replace(breaker, permits=tuple(permits))
+
+
 def _granted(breaker: Breaker, want: int, rules: Rules, now: datetime, lease: timedelta) -> Admission:
     match breaker.state:
         case State.CLOSED:
