@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 1.0
 """Between two looks at the breakers, if no notification comes."""
 
+HEARD_SECONDS = 2.0
+"""How long a decision that buries a job waits for what others say, at most."""
+
 MOST_UNSENT = 1_000
 """Reports kept while the database is out of reach."""
 
@@ -123,6 +126,7 @@ class Dependencies:
         self._flushing = asyncio.Lock()
         self._unsent: deque[_Word] = deque(maxlen=MOST_UNSENT)
         self._urgent = asyncio.Event()
+        self._heard = asyncio.Event()
         self.rng = Random()  # noqa: S311  Spreads load; no secret.
 
     # Reading
@@ -279,8 +283,15 @@ class Dependencies:
         Raises:
             psycopg.Error, TimeoutError: The database is out of reach.
         """
-        connector = self._app.connector
+        heard, self._heard = self._heard, asyncio.Event()
         self._gather()
+        try:
+            await self._tell_all()
+        finally:
+            heard.set()
+
+    async def _tell_all(self) -> None:
+        connector = self._app.connector
         if not self._unsent or not isinstance(connector, AfreshConnector):
             return
         async with self._flushing, connector.connection() as conn:
@@ -293,6 +304,13 @@ class Dependencies:
                     raise
                 self._unsent.popleft()
         await self.refresh()
+
+    async def heard(self) -> None:
+        """Wait until what was counted here is told, and what came of it is known; for a moment at most."""
+        heard = self._heard
+        self._urgent.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(heard.wait(), HEARD_SECONDS)
 
     async def report(self) -> None:
         """Say what is to be said until cancelled: failures of the healthy and probes at once, the rest in groups."""

@@ -11,6 +11,7 @@ Decides purely, acts once: whatever happened, exactly one settlement is handed t
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from procrastinate.job_context import AbortReason, JobContext
 
 from .. import telemetry
 from ..retry.failure import Failure
-from ..retry.policy import DeadLetter, Decision, Retry, Snooze
+from ..retry.policy import DeadLetter, DeathCause, Decision, Retry, Snooze
 from . import decide, record
 from .call import AttemptTimedOut, Calls, Prepared
 from .claim import Claimed
@@ -108,7 +109,7 @@ class Executor:
         run = record.Run(claimed, attempt, began, ended, prepared)
         self._tell_dependency(claimed.call, outcome)
         try:
-            settlement = self._conclude(outcome, run)
+            settlement = await self._conclude(outcome, run)
         except BaseException as error:  # noqa: BLE001  Our own fault: without a settlement the job would run for ever.
             settlement = _followed(run, *decide.after_own_fault(error))
         self._settle_once(settlement)
@@ -196,14 +197,14 @@ class Executor:
             if running.throttle is not None:
                 running.throttle.close()
 
-    def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:  # noqa: PLR0911  One for each outcome.
+    async def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:  # noqa: PLR0911  One for each outcome.
         match outcome:
             case Returned(value):
                 return _success(run, value)
             case Raised(DependencyUnavailable() as refusal):
                 return _followed(run, *decide.after_refusal(self._app.engine, run, refusal))
             case Raised(exception, blamed):
-                return self._failure(run, exception, blamed)
+                return await self._failure(run, exception, blamed)
             case Stopped():
                 event = telemetry.AttemptAborted(run.attempt, run.seconds)
                 return run.settlement(record.aborted(run), event)
@@ -216,13 +217,20 @@ class Executor:
             case _:
                 assert_never(outcome)
 
-    def _failure(self, run: record.Run, exception: BaseException, blamed: Blamed | None) -> Settlement:
+    async def _failure(self, run: record.Run, exception: BaseException, blamed: Blamed | None) -> Settlement:
         blame = Blame(self._app.dependencies, run.claimed.call, blamed, exception)
-        failure, decision = decide.after_failure(
-            self._app.engine, run, exception, self._app.adaptation.judging(run, blame.judge)
-        )
+        failure, decision = self._decided(run, exception, blame.judge)
+        if blame.may_be_held and isinstance(decision, DeadLetter) and decision.cause is DeathCause.PERMANENT:
+            # With a revoked key all that are in flight fail before the hold that spares them is known.
+            with contextlib.suppress(asyncio.CancelledError):  # The run is over: there is nothing left to cancel.
+                await self._app.dependencies.heard()
+            failure, decision = self._decided(run, exception, blame.judge_again)
         blame.charge(failure, decision)
         return _followed(run, failure, decision, record.traceback_of(exception))
+
+    def _decided(self, run: record.Run, exception: BaseException, judge: decide.Judge) -> tuple[Failure, Decision]:
+        judging = self._app.adaptation.judging(run, judge)
+        return decide.after_failure(self._app.engine, run, exception, judging)
 
 
 def _ended_on_request(context: JobContext) -> Stopped | Released:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..retry.breaker.relevance import Relevance
 from ..retry.breaker.states import State
 from ..retry.circumstances import Circumstances
 from ..retry.classify import Context, classify
@@ -83,9 +84,27 @@ class Blame:
         self._dependencies = dependencies
         self._own = own
         self._blamed = blamed if blamed is not None and blamed.exception in _chain(raised) else None
+        self._around: Circumstances | None = None
 
     def judge(self, failure: Failure) -> Circumstances | None:
         """Count the failure, and tell what stands around it."""
+        self._around = self._judge(failure)
+        return self._around
+
+    def judge_again(self, _: Failure) -> Circumstances | None:
+        """What stands around it by now; it is not counted twice."""
+        around = self._around
+        if around is None or around.dependency is None:
+            return around
+        return around._replace(breaker=self._dependencies.snapshot.of(around.dependency))
+
+    @property
+    def may_be_held(self) -> bool:
+        """Whether the dependency lets none of us in, and others may have said so often enough to hold its jobs."""
+        around = self._around
+        return around is not None and around.relevance is Relevance.HOLDS and not around.caught
+
+    def _judge(self, failure: Failure) -> Circumstances | None:
         own, blamed = self._own, self._blamed
         if blamed is None:
             return None if own is None else self._dependencies.judge(own, failure)
