@@ -116,7 +116,14 @@ class Gate:
             conn, names, queues=self._queues, own=self._app.own_dependencies(), most=room
         )
         self._ask_at |= dict.fromkeys(names, now + LOOK_AGAIN)
+        waiting |= {name: 0 for name in names if name not in waiting and self._is_quiet(name, now)}
         return {name: await self._ask(conn, name, min(room, jobs)) for name, jobs in waiting.items()}
+
+    def _is_quiet(self, name: str, now: datetime) -> bool:
+        """Whether a ramp is over of which nobody would hear, because no job waits for it."""
+        seen = self._dependencies.snapshot.of(name)
+        quiet = timedelta(seconds=self._dependencies.rules_of(name).quiet_seconds)
+        return seen is not None and seen.limited_at is not None and now - seen.limited_at >= quiet
 
     async def _ask(self, conn: AsyncConnection[Any], name: str, want: int) -> Admission:
         mine = self._dependencies

@@ -31,6 +31,7 @@ Conn = AsyncConnection[Any]
 Change = Callable[[Breaker, datetime], Moved]
 
 _BROKEN = frozenset({State.OPEN, State.HELD})
+"""What leads to a ramp, which has to know the throughput before; so does isolation, of one that was well."""
 
 RECOVERY_TASK = "app.tasks.dead_letters.replay_recovered"
 RECOVERY_QUEUE = "dead_letters"
@@ -246,7 +247,8 @@ async def _lock(conn: Conn, name: str) -> tuple[Breaker, datetime]:
 
 
 async def _store(conn: Conn, before: Breaker, after: Breaker, transitions: Sequence[Transition]) -> None:
-    if any(each.after in _BROKEN for each in transitions) and after.baseline is None:
+    stopped = any(each.after in _BROKEN or each.before is State.CLOSED for each in transitions)
+    if stopped and after.baseline is None:
         since = before.suspect_since or transitions[0].at
         after = transition.measured(after, await _throughput(conn, after.name, since))
     if after == before:

@@ -195,6 +195,17 @@ async def test_a_ramp_hands_out_its_rate(open_app: OpenApp, conn: Connection):
     assert calls <= row["handed"] <= 20 * seconds + 2
 
 
+async def test_a_ramp_ends_without_jobs(open_app: OpenApp, conn: Connection):
+    """A ramp that has not been the limit for a minute is over, also where no job comes by which it would be seen."""
+    calling(Service())
+    app = await open_app()
+    await open_breaker(conn)
+    await ramp(conn, rate=20)
+    async with working(app, fetch_job_polling_interval=0.1):
+        await conn.execute("UPDATE afresh.breaker SET limited_at = now() - interval '59 seconds'")
+        await eventually(lambda: is_(conn, "closed"))
+
+
 async def test_what_was_not_claimed_goes_back(queue_app: Afresh, conn: Connection):
     """Of the tokens of a ramp those that no job was claimed with are there for the next worker."""
     calling(Service())
