@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import orjson
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Rollback
 from psycopg.rows import class_row, dict_row
 
 from ..postgres.sqlfiles import load
@@ -123,12 +123,13 @@ async def _operate(  # noqa: PLR0913  Who, what, on what, and why.
         breaker, now = await _lock(conn, name)
         moved = change(breaker, now)
         if moved.breaker == breaker:
-            return None
+            raise Rollback  # A name that nobody knows leaves no row behind.
         await _store(conn, breaker, moved.breaker, _some(moved.transition))
         if moved.transition is None:
             await conn.execute(SQL["announce_room"])
         await record(conn, actor=actor, action=f"dependency.{verb}", target=name, reason=reason)
-    return moved
+        return moved
+    return None
 
 
 async def isolate(conn: Conn, name: str, *, actor: str, reason: str) -> Moved | None:
