@@ -5,6 +5,7 @@
     Stopped    somebody asked for its end                → aborted
     Released   its worker stops                          → back to the queue, at no cost
     PutOff     it can wait, and these are dear hours    → snoozed until they are over
+    Expired    its deadline passed while it waited       → dead, without having run
     Missing    no task of that name is known here        → snoozed for a grace time, then dead
 
 Decides purely, acts once: whatever happened, exactly one settlement is handed to `settle`.
@@ -70,13 +71,20 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Expired:
+    """Its deadline passed before it could begin."""
+
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PutOff:
     """Its work can wait for the quiet hours."""
 
     decision: Snooze
 
 
-Outcome = Returned | Raised | Stopped | Released | Missing | PutOff
+Outcome = Returned | Raised | Stopped | Released | Missing | Expired | PutOff
 
 
 class Executor:
@@ -104,7 +112,7 @@ class Executor:
         attempt = _attempt(claimed, prepared)
         began = datetime.now(UTC)
         telemetry.emit(telemetry.AttemptStarted(attempt))
-        outcome = self._put_off(claimed, prepared, context) or await self._run(claimed, prepared, context, worker)
+        outcome = self._kept_back(claimed, prepared, context) or await self._run(claimed, prepared, context, worker)
         ended = max(began, datetime.now(UTC))
         run = record.Run(claimed, attempt, began, ended, prepared)
         self._tell_dependency(claimed.call, outcome)
@@ -164,11 +172,14 @@ class Executor:
             self._unsettled.remove(run)
             self._settle(settlement)
 
-    def _put_off(self, claimed: Claimed, prepared: Prepared | None, context: JobContext) -> PutOff | None:
+    def _kept_back(self, claimed: Claimed, prepared: Prepared | None, context: JobContext) -> Expired | PutOff | None:
         self._app.adaptation.meet(claimed.job.queue)
         if prepared is None or context.abort_reason():
             return None
-        decision = self._app.adaptation.put_off(claimed, prepared.options, datetime.now(UTC))
+        now = datetime.now(UTC)
+        if claimed.deadline is not None and claimed.deadline <= now:
+            return Expired(claimed.deadline)
+        decision = self._app.adaptation.put_off(claimed, prepared.options, now)
         return None if decision is None else PutOff(decision)
 
     async def _run(self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker") -> Outcome:
@@ -212,6 +223,8 @@ class Executor:
                 return run.settlement(record.released(run), telemetry.JobReleased(run.attempt))
             case PutOff(decision):
                 return _put_off(run, decision)
+            case Expired(deadline):
+                return _followed(run, *decide.after_deadline(deadline))
             case Missing():
                 return _followed(run, *decide.after_missing_task(self._app.engine, run))
             case _:

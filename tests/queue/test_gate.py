@@ -264,6 +264,22 @@ async def test_a_revoked_key_buries_no_more_than_it_takes_to_know(
     assert dead + waiting == 30
 
 
+async def test_a_job_held_past_its_deadline_is_buried(open_app: OpenApp, conn: Connection):
+    """A job whose deadline passed while its breaker held it is not run any more; its dead letter names the deadline."""
+    service = Service()
+    call = calling(service)
+    app = await open_app()
+    await breakers.isolate(conn, NAME, actor="me", reason="maintenance")
+    now = await value(conn, "SELECT clock_timestamp()")
+    job_id = await submit(conn, Submission(task_name=call.name, deadline=now))
+    await breakers.reset(conn, NAME, actor="me", reason="it is back")
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+    (letter,) = await rows(conn, "SELECT cause::text AS cause, reason FROM afresh.dead_letter")
+    assert (letter["cause"], service.calls) == ("waited_too_long", 0)
+    assert f"its deadline {now:%Y-%m-%d %H:%M}" in letter["reason"]
+
+
 async def test_a_rate_limit_holds_all_jobs_of_its_dependency(open_app: OpenApp, conn: Connection):
     """One job that is told to come back in a minute speaks for all the others: nobody calls before."""
     service = Limited()
