@@ -57,7 +57,10 @@ async def test_a_hold_stands_and_falls_with_the_breaker(conn: Connection):
     (found,) = await rows(conn, "SELECT name, held_by, generation FROM afresh.hold")
     assert found == {"name": NAME, "held_by": "breaker", "generation": 1}
     await breakers.reset(conn, NAME, actor="me", reason="up")
-    await conn.execute("UPDATE afresh.breaker SET limited_at = now() - interval '2 minutes', step_at = now()")
+    await conn.execute(
+        "UPDATE afresh.breaker"
+        " SET limited_at = now() - interval '2 minutes', tokens_at = now() - interval '2 minutes', step_at = now()"
+    )
     await breakers.admitted(conn, NAME, 1, rules=RULES, job_timeout=timedelta(minutes=1), rng=Random(1))
     assert await state(conn) == "closed"
     assert await rows(conn, "SELECT FROM afresh.hold") == []

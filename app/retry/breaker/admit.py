@@ -86,10 +86,11 @@ def _from_bucket(breaker: Breaker, want: int, rules: Rules, now: datetime) -> Ad
     if breaker.until is not None and now < breaker.until:
         return Admission(breaker, 0, retry_at=breaker.until)
     breaker = ramp.stepped(breaker, now)
-    if ramp.is_over(breaker, rules.quiet_seconds, now):
+    after, tokens = ramp.drawn(breaker, want, now)
+    # Where the bucket is the limit now, it may have been none for want of workers alone.
+    if tokens == want and ramp.is_over(breaker, rules.quiet_seconds, now):
         after, transition = closed(breaker, rules, now)
         return Admission(after, want, transitions=() if transition is None else (transition,))
-    after, tokens = ramp.drawn(breaker, want, now)
     meant = ramp.meant_for_retries(breaker.handed, tokens)
     return Admission(after, tokens, for_retries=meant, retry_at=ramp.next_token_at(after) if tokens < want else None)
 
