@@ -310,13 +310,15 @@ class Dependencies:
         heard = self._heard
         self._urgent.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(heard.wait(), HEARD_SECONDS)
+            async with asyncio.timeout(HEARD_SECONDS):
+                await heard.wait()
 
     async def report(self) -> None:
         """Say what is to be said until cancelled: failures of the healthy and probes at once, the rest in groups."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), REPORT_SECONDS)
+            with contextlib.suppress(TimeoutError):  # Not `wait_for`: see `Adaptation.look`.
+                async with asyncio.timeout(REPORT_SECONDS):
+                    await self._urgent.wait()
             self._urgent.clear()
             await self.flush()
 
