@@ -47,7 +47,11 @@ class DependencyReport(BaseModel):
     rate: float | None = Field(description="Jobs per second that a ramp lets out.", examples=[None])
     failure_type: str | None = Field(description="Of the latest failure that counted.", examples=[None])
     generation: int = Field(description="How many transitions there were.", examples=[0])
-    held_by: str | None = Field(description="Who keeps its jobs waiting: breaker, or a person.", examples=[None])
+    held_by: str | None = Field(
+        description="What keeps its jobs waiting: breaker, also where a person isolated it (the cause names them); or "
+        "whoever wrote the hold by hand.",
+        examples=[None],
+    )
     tasks: list[str] = Field(description="Tasks that rely on it.", examples=[["app.tasks.jokes.fetch_and_cache_joke"]])
 
 

@@ -119,8 +119,11 @@ class Adaptation:
             psycopg.Error, TimeoutError: The database is out of reach.
         """
         while self._on:
+            # Not `wait_for`: up to Python 3.11 it loses a cancellation that comes just after what it waited for, and a
+            # worker that stops would wait for this loop for ever.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._met.wait(), SAMPLES_SECONDS)
+                async with asyncio.timeout(SAMPLES_SECONDS):
+                    await self._met.wait()
             await self.refresh()
             await asyncio.sleep(LOOK_SECONDS)
 

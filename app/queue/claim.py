@@ -100,7 +100,7 @@ class Claims:
             except UNREADABLE as error:
                 raise UnreadableJobs(str(error)) from error
             claimed = [self._claimed(row, number, passes) for row in rows]
-            await self.gate.settle_up(conn, shares, [each.call for each in claimed if each.call])
+            await self.gate.settle_up(conn, shares, claimed)
             return claimed
 
     async def missed(self, known: list[int]) -> tuple[list[Claimed], list[tuple[Claimed, Exception]]]:

@@ -262,6 +262,23 @@ def after_refusal(engine: Engine, run: Run, refusal: DependencyUnavailable) -> t
     return failure, decision
 
 
+def after_deadline(deadline: datetime) -> tuple[Failure, Decision]:
+    """A job that could not begin before its deadline is not run any more."""
+    said = f"its deadline {deadline:%Y-%m-%d %H:%M:%S %Z} passed before it could run"
+    failure = Failure(
+        type=FailureType.UNKNOWN,
+        confidence=1.0,
+        evidence=(Evidence("queue.deadline", "DeadlinePassed", 0, said),),
+        remediation=Remediation.MANUAL_RETRY,
+        sentence="It waited until its deadline had passed, for its dependency, its queue or a free worker.",
+        retryable=False,
+        fingerprint="deadline-passed",
+        exception_type="DeadlinePassed",
+        message=said,
+    )
+    return failure, DeadLetter(DeathCause.WAITED_TOO_LONG, (Step("deadline", said, {}),))
+
+
 def after_own_fault(error: BaseException) -> tuple[Failure, Decision]:
     """No decision could be drawn, by a fault of this code: the job is kept where an operator sees it."""
     failure = classify(error)

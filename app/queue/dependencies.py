@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 1.0
 """Between two looks at the breakers, if no notification comes."""
 
+HEARD_SECONDS = 2.0
+"""How long a decision that buries a job waits for what others say, at most."""
+
 MOST_UNSENT = 1_000
 """Reports kept while the database is out of reach."""
 
@@ -123,6 +126,7 @@ class Dependencies:
         self._flushing = asyncio.Lock()
         self._unsent: deque[_Word] = deque(maxlen=MOST_UNSENT)
         self._urgent = asyncio.Event()
+        self._heard = asyncio.Event()
         self.rng = Random()  # noqa: S311  Spreads load; no secret.
 
     # Reading
@@ -160,9 +164,12 @@ class Dependencies:
 
     # Asking
 
-    async def admitted(self, conn: breakers.Conn, name: str, want: int) -> Admission:
-        """How many of `want` waiting jobs of a dependency may be claimed; their tokens and permits are taken."""
-        rules, lease = self.rules_of(name), self.lease_of(name)
+    async def admitted(self, conn: breakers.Conn, name: str, want: int, *, run: timedelta | None = None) -> Admission:
+        """How many of `want` waiting jobs of a dependency may be claimed; their tokens and permits are taken.
+
+        `run` is how long they may run, where that is known.
+        """
+        rules, lease = self.rules_of(name), run or self.lease_of(name)
         admission = await breakers.admitted(conn, name, want, rules=rules, job_timeout=lease, rng=self.rng)
         for each in admission.transitions:
             emit(BreakerMoved(each))
@@ -276,8 +283,15 @@ class Dependencies:
         Raises:
             psycopg.Error, TimeoutError: The database is out of reach.
         """
-        connector = self._app.connector
+        heard, self._heard = self._heard, asyncio.Event()
         self._gather()
+        try:
+            await self._tell_all()
+        finally:
+            heard.set()
+
+    async def _tell_all(self) -> None:
+        connector = self._app.connector
         if not self._unsent or not isinstance(connector, AfreshConnector):
             return
         async with self._flushing, connector.connection() as conn:
@@ -291,11 +305,20 @@ class Dependencies:
                 self._unsent.popleft()
         await self.refresh()
 
+    async def heard(self) -> None:
+        """Wait until what was counted here is told, and what came of it is known; for a moment at most."""
+        heard = self._heard
+        self._urgent.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEARD_SECONDS):
+                await heard.wait()
+
     async def report(self) -> None:
         """Say what is to be said until cancelled: failures of the healthy and probes at once, the rest in groups."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), REPORT_SECONDS)
+            with contextlib.suppress(TimeoutError):  # Not `wait_for`: see `Adaptation.look`.
+                async with asyncio.timeout(REPORT_SECONDS):
+                    await self._urgent.wait()
             self._urgent.clear()
             await self.flush()
 

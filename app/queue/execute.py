@@ -5,12 +5,14 @@
     Stopped    somebody asked for its end                → aborted
     Released   its worker stops                          → back to the queue, at no cost
     PutOff     it can wait, and these are dear hours    → snoozed until they are over
+    Expired    its deadline passed while it waited       → dead, without having run
     Missing    no task of that name is known here        → snoozed for a grace time, then dead
 
 Decides purely, acts once: whatever happened, exactly one settlement is handed to `settle`.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from procrastinate.job_context import AbortReason, JobContext
 
 from .. import telemetry
 from ..retry.failure import Failure
-from ..retry.policy import DeadLetter, Decision, Retry, Snooze
+from ..retry.policy import DeadLetter, DeathCause, Decision, Retry, Snooze
 from . import decide, record
 from .call import AttemptTimedOut, Calls, Prepared
 from .claim import Claimed
@@ -69,13 +71,20 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Expired:
+    """Its deadline passed before it could begin."""
+
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PutOff:
     """Its work can wait for the quiet hours."""
 
     decision: Snooze
 
 
-Outcome = Returned | Raised | Stopped | Released | Missing | PutOff
+Outcome = Returned | Raised | Stopped | Released | Missing | Expired | PutOff
 
 
 class Executor:
@@ -103,12 +112,12 @@ class Executor:
         attempt = _attempt(claimed, prepared)
         began = datetime.now(UTC)
         telemetry.emit(telemetry.AttemptStarted(attempt))
-        outcome = self._put_off(claimed, prepared, context) or await self._run(claimed, prepared, context, worker)
+        outcome = self._kept_back(claimed, prepared, context) or await self._run(claimed, prepared, context, worker)
         ended = max(began, datetime.now(UTC))
         run = record.Run(claimed, attempt, began, ended, prepared)
         self._tell_dependency(claimed.call, outcome)
         try:
-            settlement = self._conclude(outcome, run)
+            settlement = await self._conclude(outcome, run)
         except BaseException as error:  # noqa: BLE001  Our own fault: without a settlement the job would run for ever.
             settlement = _followed(run, *decide.after_own_fault(error))
         self._settle_once(settlement)
@@ -163,11 +172,14 @@ class Executor:
             self._unsettled.remove(run)
             self._settle(settlement)
 
-    def _put_off(self, claimed: Claimed, prepared: Prepared | None, context: JobContext) -> PutOff | None:
+    def _kept_back(self, claimed: Claimed, prepared: Prepared | None, context: JobContext) -> Expired | PutOff | None:
         self._app.adaptation.meet(claimed.job.queue)
         if prepared is None or context.abort_reason():
             return None
-        decision = self._app.adaptation.put_off(claimed, prepared.options, datetime.now(UTC))
+        now = datetime.now(UTC)
+        if claimed.deadline is not None and claimed.deadline <= now:
+            return Expired(claimed.deadline)
+        decision = self._app.adaptation.put_off(claimed, prepared.options, now)
         return None if decision is None else PutOff(decision)
 
     async def _run(self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker") -> Outcome:
@@ -176,7 +188,10 @@ class Executor:
         if prepared is None:
             return Missing()
         job = claimed.job
-        running = RunningJob(self._app, claimed.job_id, job.task_name, job.attempts + 1, claimed.claim, self._reports)
+        limit = claimed.timeout or prepared.timeout
+        running = RunningJob(
+            self._app, claimed.job_id, job.task_name, job.attempts + 1, claimed.claim, self._reports, limit
+        )
         token = _current.set(running)
         try:
             return Returned(await self._calls.call(prepared, claimed, context, worker))
@@ -193,14 +208,14 @@ class Executor:
             if running.throttle is not None:
                 running.throttle.close()
 
-    def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:  # noqa: PLR0911  One for each outcome.
+    async def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:  # noqa: PLR0911  One for each outcome.
         match outcome:
             case Returned(value):
                 return _success(run, value)
             case Raised(DependencyUnavailable() as refusal):
                 return _followed(run, *decide.after_refusal(self._app.engine, run, refusal))
             case Raised(exception, blamed):
-                return self._failure(run, exception, blamed)
+                return await self._failure(run, exception, blamed)
             case Stopped():
                 event = telemetry.AttemptAborted(run.attempt, run.seconds)
                 return run.settlement(record.aborted(run), event)
@@ -208,18 +223,27 @@ class Executor:
                 return run.settlement(record.released(run), telemetry.JobReleased(run.attempt))
             case PutOff(decision):
                 return _put_off(run, decision)
+            case Expired(deadline):
+                return _followed(run, *decide.after_deadline(deadline))
             case Missing():
                 return _followed(run, *decide.after_missing_task(self._app.engine, run))
             case _:
                 assert_never(outcome)
 
-    def _failure(self, run: record.Run, exception: BaseException, blamed: Blamed | None) -> Settlement:
+    async def _failure(self, run: record.Run, exception: BaseException, blamed: Blamed | None) -> Settlement:
         blame = Blame(self._app.dependencies, run.claimed.call, blamed, exception)
-        failure, decision = decide.after_failure(
-            self._app.engine, run, exception, self._app.adaptation.judging(run, blame.judge)
-        )
+        failure, decision = self._decided(run, exception, blame.judge)
+        if blame.may_be_held and isinstance(decision, DeadLetter) and decision.cause is DeathCause.PERMANENT:
+            # With a revoked key all that are in flight fail before the hold that spares them is known.
+            with contextlib.suppress(asyncio.CancelledError):  # The run is over: there is nothing left to cancel.
+                await self._app.dependencies.heard()
+            failure, decision = self._decided(run, exception, blame.judge_again)
         blame.charge(failure, decision)
         return _followed(run, failure, decision, record.traceback_of(exception))
+
+    def _decided(self, run: record.Run, exception: BaseException, judge: decide.Judge) -> tuple[Failure, Decision]:
+        judging = self._app.adaptation.judging(run, judge)
+        return decide.after_failure(self._app.engine, run, exception, judging)
 
 
 def _ended_on_request(context: JobContext) -> Stopped | Released:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from psycopg import AsyncConnection
@@ -22,9 +22,13 @@ from .dependencies import Call, Dependencies
 
 if TYPE_CHECKING:
     from .app import Afresh
+    from .claim import Claimed
 
 LOOK_AGAIN = timedelta(seconds=0.25)
 """Where nothing waits, or nothing was to be had, and nobody knows when there will be."""
+
+LONGEST_PAUSE = timedelta(seconds=5)
+"""Where what was admitted could not be claimed again and again: a busy lock or a limit is in the way of what waits."""
 
 EVERYTHING = "[]"
 
@@ -45,6 +49,16 @@ class Shares:
     text: str = EVERYTHING
 
 
+class _Barren(NamedTuple):
+    """A dependency of which this worker could claim nothing, though it was admitted something.
+
+    Without a pause it would be admitted the same at once: each permit that goes back is announced.
+    """
+
+    until: datetime
+    pause: timedelta
+
+
 class Gate:
     """The gate of one worker."""
 
@@ -52,6 +66,7 @@ class Gate:
         self._app = app
         self._queues = queues
         self._ask_at: dict[str, datetime] = {}
+        self._barren: dict[str, _Barren] = {}
         self._wake_at: datetime | None = None
 
     @property
@@ -84,6 +99,8 @@ class Gate:
         for name in gated:
             seen = self._dependencies.snapshot.of(name)
             ask_at = self._ask_at.get(name) or (None if seen is None else first_look(seen, now))
+            if ask_at is not None and (barren := self._barren.get(name)) is not None:
+                ask_at = max(ask_at, barren.until)
             if ask_at is not None and ask_at <= now:
                 askable.append(name)
             else:
@@ -99,7 +116,14 @@ class Gate:
             conn, names, queues=self._queues, own=self._app.own_dependencies(), most=room
         )
         self._ask_at |= dict.fromkeys(names, now + LOOK_AGAIN)
+        waiting |= {name: 0 for name in names if name not in waiting and self._is_quiet(name, now)}
         return {name: await self._ask(conn, name, min(room, jobs)) for name, jobs in waiting.items()}
+
+    def _is_quiet(self, name: str, now: datetime) -> bool:
+        """Whether a ramp is over of which nobody would hear, because no job waits for it."""
+        seen = self._dependencies.snapshot.of(name)
+        quiet = timedelta(seconds=self._dependencies.rules_of(name).quiet_seconds)
+        return seen is not None and seen.limited_at is not None and now - seen.limited_at >= quiet
 
     async def _ask(self, conn: AsyncConnection[Any], name: str, want: int) -> Admission:
         mine = self._dependencies
@@ -129,19 +153,38 @@ class Gate:
             for name, each in shares.admitted.items()
         }
 
-    async def settle_up(self, conn: AsyncConnection[Any], shares: Shares, calls: Iterable[Call]) -> None:
+    async def settle_up(self, conn: AsyncConnection[Any], shares: Shares, jobs: Iterable["Claimed"]) -> None:
         """Note the probes that were claimed, and give back what was admitted and not claimed."""
         if not shares.admitted:
             return
-        taken = list(calls)
-        if probes := [(each.job_id, each.name, each.permit) for each in taken if each.permit is not None]:
-            await breakers.note_probes(conn, probes)
-        claimed = Counter(each.name for each in taken)
+        taken = [(job, job.call) for job in jobs if job.call is not None]
+        if probes := [(job, call.name, call.permit) for job, call in taken if call.permit is not None]:
+            await breakers.note_probes(conn, [(job.job_id, name, permit) for job, name, permit in probes])
+            for job, name, permit in probes:
+                await self._lease(conn, name, permit, job)
+        claimed = Counter(call.name for _, call in taken)
         for name, each in shares.admitted.items():
+            self._note_yield(name, each.jobs, claimed[name])
             for permit in each.permits[claimed[name] :]:
                 self._dependencies.unused(Call(name, 0, each.breaker.generation, permit))
             if each.breaker.state is State.RAMPING and claimed[name] < each.jobs:
                 self._dependencies.put_back(name, each.breaker.generation, each.jobs - claimed[name])
+
+    async def _lease(self, conn: AsyncConnection[Any], name: str, permit: int, job: "Claimed") -> None:
+        """Let the lease of a probe last as long as its job may run: it would be taken for one that hangs."""
+        task, known = self._app.tasks.get(job.job.task_name), self._dependencies.lease_of(name)
+        run = job.timeout or (known if task is None else self._app.engine.timeout_of(task))
+        if run > known:
+            await breakers.lease(conn, name, permit, run)
+
+    def _note_yield(self, name: str, admitted: int, claimed: int) -> None:
+        if claimed:
+            self._barren.pop(name, None)
+        elif admitted:
+            former = self._barren.get(name)
+            pause = LOOK_AGAIN if former is None else min(LONGEST_PAUSE, 2 * former.pause)
+            self._barren[name] = _Barren(self._dependencies.now() + pause, pause)
+            self._wake(self._barren[name].until)
 
 
 def first_look(seen: Seen, now: datetime) -> datetime | None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..retry.breaker.relevance import Relevance
 from ..retry.breaker.states import State
 from ..retry.circumstances import Circumstances
 from ..retry.classify import Context, classify
@@ -61,7 +62,7 @@ async def guarded(name: str) -> AsyncIterator[None]:
     """
     running = current_job()
     app = running.app
-    call = await _let_in(app, name, running.job_id)
+    call = await _let_in(app, name, running)
     try:
         yield
     except asyncio.CancelledError as error:  # Out of time, or asked to end: whoever knows which judges it.
@@ -83,9 +84,27 @@ class Blame:
         self._dependencies = dependencies
         self._own = own
         self._blamed = blamed if blamed is not None and blamed.exception in _chain(raised) else None
+        self._around: Circumstances | None = None
 
     def judge(self, failure: Failure) -> Circumstances | None:
         """Count the failure, and tell what stands around it."""
+        self._around = self._judge(failure)
+        return self._around
+
+    def judge_again(self, _: Failure) -> Circumstances | None:
+        """What stands around it by now; it is not counted twice."""
+        around = self._around
+        if around is None or around.dependency is None:
+            return around
+        return around._replace(breaker=self._dependencies.snapshot.of(around.dependency))
+
+    @property
+    def may_be_held(self) -> bool:
+        """Whether the dependency lets none of us in, and others may have said so often enough to hold its jobs."""
+        around = self._around
+        return around is not None and around.relevance is Relevance.HOLDS and not around.caught
+
+    def _judge(self, failure: Failure) -> Circumstances | None:
         own, blamed = self._own, self._blamed
         if blamed is None:
             return None if own is None else self._dependencies.judge(own, failure)
@@ -118,8 +137,8 @@ def _classified(running: RunningJob, error: BaseException) -> Failure:
     return classify(error, Context(task_name=running.task_name, retry_http_500=engine.settings.http_500, rules=rules))
 
 
-async def _let_in(app: "Afresh", name: str, job_id: int) -> Call:
-    dependencies = app.dependencies
+async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:
+    dependencies, job_id = app.dependencies, running.job_id
     seen, now = dependencies.snapshot.of(name), dependencies.now()
     if name in dependencies.braked():
         raise DependencyUnavailable(name, "suspect", _delay(now, now, dependencies))
@@ -129,7 +148,7 @@ async def _let_in(app: "Afresh", name: str, job_id: int) -> Call:
     if look_at is None or look_at > now:
         raise DependencyUnavailable(name, seen.state, _delay(look_at, now, dependencies))
     async with app.connection() as conn:
-        admission = await dependencies.admitted(conn, name, 1)
+        admission = await dependencies.admitted(conn, name, 1, run=running.limit)
         permit = next(iter(admission.permits), None)
         if permit is not None:
             await breakers.note_probes(conn, [(job_id, name, permit)])

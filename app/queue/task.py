@@ -218,6 +218,7 @@ class RunningJob:
     Attributes:
         attempt: From 1.
         claim: With the worker it names one run of the job, of which an attempt can have several.
+        limit: How long an attempt may run; None: not known.
         ended: The run is over; a thread may outlive it.
         blamed: The last exception that left a guarded block.
     """
@@ -228,6 +229,7 @@ class RunningJob:
     attempt: int
     claim: int
     reports: "Reports"
+    limit: timedelta | None = None
     throttle: "Throttle | None" = None
     ended: bool = False
     blamed: "Blamed | None" = None

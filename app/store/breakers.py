@@ -10,13 +10,13 @@ from random import Random
 from typing import Any
 
 import orjson
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Rollback
 from psycopg.rows import class_row, dict_row
 
 from ..postgres.sqlfiles import load
 from ..redact import redact_text
 from ..retry.breaker import ramp, transition
-from ..retry.breaker.admit import Admission, admit
+from ..retry.breaker.admit import Admission, admit, leased
 from ..retry.breaker.counting import Report
 from ..retry.breaker.local import Snapshot
 from ..retry.breaker.relevance import Relevance
@@ -31,6 +31,7 @@ Conn = AsyncConnection[Any]
 Change = Callable[[Breaker, datetime], Moved]
 
 _BROKEN = frozenset({State.OPEN, State.HELD})
+"""What leads to a ramp, which has to know the throughput before; so does isolation, of one that was well."""
 
 RECOVERY_TASK = "app.tasks.dead_letters.replay_recovered"
 RECOVERY_QUEUE = "dead_letters"
@@ -84,6 +85,15 @@ async def admitted(  # noqa: PLR0913  As `admit`.
     return admission
 
 
+async def lease(conn: Conn, name: str, permit: int, run: timedelta) -> None:
+    """Let a probe's permit last as long as its job, which may run longer than was thought when it was given out."""
+
+    def prolong(breaker: Breaker, now: datetime) -> Moved:
+        return Moved(leased(breaker, permit, run, now=now))
+
+    await _change(conn, name, prolong)
+
+
 async def give_back(conn: Conn, name: str, generation: int, tokens: int) -> None:
     """Put a ramp's tokens back that no job was claimed with."""
 
@@ -113,12 +123,13 @@ async def _operate(  # noqa: PLR0913  Who, what, on what, and why.
         breaker, now = await _lock(conn, name)
         moved = change(breaker, now)
         if moved.breaker == breaker:
-            return None
+            raise Rollback  # A name that nobody knows leaves no row behind.
         await _store(conn, breaker, moved.breaker, _some(moved.transition))
         if moved.transition is None:
             await conn.execute(SQL["announce_room"])
         await record(conn, actor=actor, action=f"dependency.{verb}", target=name, reason=reason)
-    return moved
+        return moved
+    return None
 
 
 async def isolate(conn: Conn, name: str, *, actor: str, reason: str) -> Moved | None:
@@ -237,7 +248,8 @@ async def _lock(conn: Conn, name: str) -> tuple[Breaker, datetime]:
 
 
 async def _store(conn: Conn, before: Breaker, after: Breaker, transitions: Sequence[Transition]) -> None:
-    if any(each.after in _BROKEN for each in transitions) and after.baseline is None:
+    stopped = any(each.after in _BROKEN or each.before is State.CLOSED for each in transitions)
+    if stopped and after.baseline is None:
         since = before.suspect_since or transitions[0].at
         after = transition.measured(after, await _throughput(conn, after.name, since))
     if after == before:

@@ -1,11 +1,14 @@
 """`afresh dependencies`, as people type it."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import psycopg
+
+from ..queue.dependencies import NAME, open_breaker
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,3 +42,29 @@ def test_isolation_and_its_end(database_url: str):
         ("cli", "dependency.isolate", "joke-api", "maintenance"),
         ("cli", "dependency.reset", "joke-api", "reset"),
     ]
+
+
+def test_an_unknown_one_is_refused(database_url: str):
+    """A name that nobody knows is neither reset nor probed, and leaves no trace."""
+    for verb in ("reset", "probe"):
+        refused = dependencies(database_url, verb, "joke-apy")
+        assert refused.stderr == "afresh: no task names a dependency joke-apy, and it never failed\n"
+        assert refused.returncode == 2
+    assert "none ever failed" in dependencies(database_url, "list").stdout
+
+
+def test_a_probe(database_url: str):
+    """An open breaker's next probe is due at once; of one that is isolated nothing is probed."""
+    asyncio.run(opened(database_url))
+    probed = dependencies(database_url, "probe", NAME, "--reason", "is it back?")
+    assert (probed.returncode, probed.stdout) == (0, "Dependency joke-api is probed with the next job.\n")
+    with psycopg.connect(database_url) as conn:
+        assert conn.execute("SELECT probe_at <= now() FROM afresh.breaker").fetchone() == (True,)
+    assert dependencies(database_url, "isolate", NAME, "--reason", "maintenance").returncode == 0
+    assert dependencies(database_url, "probe", NAME).returncode == 2
+
+
+async def opened(database_url: str) -> None:
+    """Open the breaker."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
+        await open_breaker(conn)

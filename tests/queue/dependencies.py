@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 from itertools import count
 from random import Random
 from typing import Any
@@ -92,6 +93,13 @@ async def let_probes_go(conn: AsyncConnection[Any], name: str = NAME) -> None:
     """End the break of an open breaker now."""
     await conn.execute("UPDATE afresh.breaker SET until = now(), probe_at = now() WHERE name = %s", (name,))
     await conn.execute("SELECT pg_notify('afresh_wake', '{\"type\": \"breaker\"}')")
+
+
+async def lease(conn: AsyncConnection[Any]) -> timedelta:
+    """How long the only permit that is out still lasts."""
+    ((_, expires_at),) = await value(conn, "SELECT permits FROM afresh.breaker")
+    left: timedelta = datetime.fromisoformat(expires_at) - await value(conn, "SELECT clock_timestamp()")
+    return left
 
 
 async def succeeded(conn: AsyncConnection[Any]) -> int:

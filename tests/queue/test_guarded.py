@@ -1,5 +1,6 @@
 """Dependencies that a task only knows while it runs."""
 
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -10,9 +11,9 @@ from app.store import breakers
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import Service, calling, let_probes_go, open_breaker, registered, state
+from .dependencies import Service, calling, lease, let_probes_go, open_breaker, registered, state
 from .jobs import attempts, job, rows, status, value
-from .workers import working
+from .workers import Gate, working
 
 pytestmark = pytest.mark.anyio
 
@@ -127,3 +128,21 @@ async def is_open(conn: Connection) -> bool:
 async def succeeded(conn: Connection, job_id: int) -> bool:
     """Whether the job succeeded."""
     return await status(conn, job_id) == "succeeded"
+
+
+async def test_the_lease_of_a_probe_inside_lasts_as_long_as_its_job(open_app: OpenApp, conn: Connection):
+    """A job that may run for an hour is not taken for a probe that hangs before that, whatever JOB_TIMEOUT says."""
+    gate = Gate()
+
+    async def call() -> None:
+        async with guarded(HOST):
+            await gate()
+
+    app = await open_app()
+    await open_breaker(conn, HOST)
+    await let_probes_go(conn, HOST)
+    await registered(call, timeout=timedelta(hours=1)).defer_async()
+    async with working(app):
+        await eventually(lambda: gate.running)
+        assert timedelta(minutes=59) < await lease(conn) < timedelta(minutes=61)
+        gate.open.set()

@@ -1,6 +1,7 @@
 """Breakers as rows: nothing of them is lost, and their changes are atomic."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from random import Random
 
@@ -18,6 +19,11 @@ from ..queue.jobs import rows, value
 pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
+
+
+async def isolate(conn: Connection) -> None:
+    """Stop calling it, as an operator does."""
+    await breakers.isolate(conn, NAME, actor="me", reason="maintenance")
 
 
 async def test_every_field_has_its_column(conn: Connection):
@@ -51,7 +57,10 @@ async def test_a_hold_stands_and_falls_with_the_breaker(conn: Connection):
     (found,) = await rows(conn, "SELECT name, held_by, generation FROM afresh.hold")
     assert found == {"name": NAME, "held_by": "breaker", "generation": 1}
     await breakers.reset(conn, NAME, actor="me", reason="up")
-    await conn.execute("UPDATE afresh.breaker SET limited_at = now() - interval '2 minutes', step_at = now()")
+    await conn.execute(
+        "UPDATE afresh.breaker"
+        " SET limited_at = now() - interval '2 minutes', tokens_at = now() - interval '2 minutes', step_at = now()"
+    )
     await breakers.admitted(conn, NAME, 1, rules=RULES, job_timeout=timedelta(minutes=1), rng=Random(1))
     assert await state(conn) == "closed"
     assert await rows(conn, "SELECT FROM afresh.hold") == []
@@ -69,8 +78,9 @@ async def test_a_persons_hold_outlives_the_breaker(conn: Connection):
     assert found == {"held_by": "me", "generation": None}
 
 
-async def test_a_trip_counts_what_was_usual(conn: Connection):
-    """At the trip the throughput before is counted: jobs that relied on it and succeeded in the minute before."""
+@pytest.mark.parametrize("stop", [open_breaker, isolate])
+async def test_a_stop_counts_what_was_usual(conn: Connection, stop: Callable[[Connection], Awaitable[None]]):
+    """When calls stop, the throughput before is counted: jobs that relied on it and succeeded in the minute before."""
     await conn.execute(
         "INSERT INTO procrastinate_jobs (task_name, queue_name, status, afresh_dependency)"
         " SELECT 't', 'q', 'succeeded', CASE WHEN n <= 120 THEN %s END FROM generate_series(1, 200) n",
@@ -80,7 +90,7 @@ async def test_a_trip_counts_what_was_usual(conn: Connection):
         "INSERT INTO procrastinate_events (job_id, type, at)"
         " SELECT id, 'succeeded', now() - interval '30 seconds' FROM procrastinate_jobs"
     )
-    await open_breaker(conn)
+    await stop(conn)
     baseline = await value(conn, "SELECT baseline FROM afresh.breaker")
     assert 120 / 60 <= baseline <= 120 / 20
 

@@ -53,6 +53,16 @@ def admit(  # noqa: PLR0913  The whole case is in the arguments.
     return granted if lapse is None else granted._replace(transitions=(lapse, *granted.transitions))
 
 
+def leased(breaker: Breaker, permit: int, run: timedelta, *, now: datetime) -> Breaker:
+    """The row with a permit that lasts as long as a job which may run so long, if it did not anyway."""
+    expires_at = now + run + LEASE_GRACE
+    permits = (
+        each._replace(expires_at=max(each.expires_at, expires_at)) if each.number == permit else each
+        for each in breaker.permits
+    )
+    return replace(breaker, permits=tuple(permits))
+
+
 def _granted(breaker: Breaker, want: int, rules: Rules, now: datetime, lease: timedelta) -> Admission:
     match breaker.state:
         case State.CLOSED:
@@ -76,10 +86,11 @@ def _from_bucket(breaker: Breaker, want: int, rules: Rules, now: datetime) -> Ad
     if breaker.until is not None and now < breaker.until:
         return Admission(breaker, 0, retry_at=breaker.until)
     breaker = ramp.stepped(breaker, now)
-    if ramp.is_over(breaker, rules.quiet_seconds, now):
+    after, tokens = ramp.drawn(breaker, want, now)
+    # Where the bucket is the limit now, it may have been none for want of workers alone.
+    if tokens == want and ramp.is_over(breaker, rules.quiet_seconds, now):
         after, transition = closed(breaker, rules, now)
         return Admission(after, want, transitions=() if transition is None else (transition,))
-    after, tokens = ramp.drawn(breaker, want, now)
     meant = ramp.meant_for_retries(breaker.handed, tokens)
     return Admission(after, tokens, for_retries=meant, retry_at=ramp.next_token_at(after) if tokens < want else None)
 

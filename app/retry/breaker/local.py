@@ -30,6 +30,7 @@ class Seen:
         until: When the break ends, or a rate limit's pause.
         probe_at: When it is looked at next, if before.
         since: Closed: the first failure that counts. Else: when it came to this state.
+        limited_at: Ramping: when the bucket was last the limit.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Seen:
     until: datetime | None = None
     probe_at: datetime | None = None
     since: datetime | None = None
+    limited_at: datetime | None = None
 
     @property
     def shut(self) -> bool:
@@ -48,7 +50,15 @@ class Seen:
 def seen(breaker: Breaker) -> Seen:
     """What workers remember of a row."""
     since = breaker.suspect_since if breaker.state is State.CLOSED else breaker.changed_at
-    return Seen(breaker.name, breaker.state, breaker.generation, breaker.until, breaker.probe_at, since)
+    return Seen(
+        breaker.name,
+        breaker.state,
+        breaker.generation,
+        breaker.until,
+        breaker.probe_at,
+        since,
+        breaker.limited_at if breaker.state is State.RAMPING else None,
+    )
 
 
 class Snapshot:
