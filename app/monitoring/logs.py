@@ -277,6 +277,21 @@ def _(event: telemetry.OwnershipLost) -> None:
 
 
 @write.register
+def _(event: telemetry.JobsClaimed) -> None:
+    _group_line(f"Claimed {event.count} jobs at once")
+
+
+@write.register
+def _(event: telemetry.JobsSettled) -> None:
+    _group_line(f"Wrote the ends of {event.count} runs at once")
+
+
+def _group_line(text: str) -> None:
+    if _gate.isEnabledFor(logging.DEBUG):
+        _log.debug(text)
+
+
+@write.register
 def _(event: telemetry.WorkerStarted) -> None:
     queues = ", ".join(event.queues) or "all queues"
     _log.info(f"Worker started on {queues}", worker=event.worker, concurrency=event.concurrency)

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -66,6 +67,7 @@ class Afresh(procrastinate.App):
         self.hub = Hub(self)
         self.dependencies = Dependencies(self)
         self.adaptation = Adaptation(self)
+        self.workers: weakref.WeakSet[AfreshWorker] = weakref.WeakSet()
         self.read_load: Callable[[], Load] = Machine()
         self._own_dependencies: tuple[int, tuple[list[str], list[str]], dict[str, str]] = (-1, ([], []), {})
         declarations.adopt(self)
@@ -160,7 +162,8 @@ class Afresh(procrastinate.App):
         """Run a worker, with logs and metrics listening."""
         importlib.import_module(f"{_PACKAGE}.monitoring.logs").configure_logs(self.settings.log)
         collect_less_often()
-        await super().run_worker_async(**options)
+        with importlib.import_module(f"{_PACKAGE}.monitoring.exporter").exporting(self):
+            await super().run_worker_async(**options)
 
 
 def heartbeat_seconds(stalled_after: timedelta) -> float:

@@ -80,6 +80,12 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.overload = Overload(self._label, self.app.settings.worker, self.app.read_load)
         self._executor = Executor(self.app, self._calls, self.settler.add, self.settler.report)
         self._new_job_event.clear()
+        self.app.workers.add(self)
+
+    @property
+    def running(self) -> list[Claimed]:
+        """The jobs that run here now. May be read from any thread."""
+        return list(self._claimed.values())
 
     async def _meet_dependencies(self) -> None:
         """Know the breakers before the first claim, and say what the tasks here rely on."""
