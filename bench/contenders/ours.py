@@ -6,6 +6,7 @@ import procrastinate
 import uvloop
 
 from app.config import load_settings
+from app.monitoring import exporter, logs  # noqa: F401 - else a worker's start would be measured with its work.
 from app.queue.app import Afresh, create
 from app.queue.task import task
 from app.tasks import dead_letters  # noqa: F401 - importing it declares the task that replays them.
