@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections import Counter as Multiset
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from .. import telemetry
+from ..retry.failure import FailureType
 from ..retry.policy import Retry
 from ..telemetry import Attempt
 from .labels import OTHER, UNTYPED, Names
@@ -30,6 +31,9 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 
 BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Upper bounds of the sizes of groups."""
+
+DECISIONS = ("retry", "dead_letter")
+"""What follows a failure that costs an attempt."""
 
 LABELS = ("task_name", "operation_type")
 
@@ -112,8 +116,12 @@ class Metrics(Collector):
         """
         for name in self.names.tasks():
             self._by_labels.setdefault((name, self.names.kind_of(name) or UNTYPED), Tally())
+            for counter in (self.rare.rescues, self.rare.ownership_lost):
+                counter.labels(name)
         for dependency in self.names.dependencies():
             self.names.dependency(dependency)
+        for failure_type, decision in product(FailureType, DECISIONS):
+            self.rare.failures.labels(failure_type.value, decision)
         unsubscribe = telemetry.subscribe(self.hear)
         try:
             yield
@@ -177,7 +185,7 @@ class Metrics(Collector):
             tally.seconds += seconds
             tally.buckets[bisect_left(BUCKETS, seconds)] += 1
             tally.active -= attempt.job_id is None
-        self.rare.failures.labels(event.failure.type.value, "retry" if retried else "dead_letter").inc()
+        self.rare.failures.labels(event.failure.type.value, DECISIONS[not retried]).inc()
 
     def _aborted(self, event: telemetry.AttemptAborted) -> None:
         attempt = event.attempt
