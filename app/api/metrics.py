@@ -1,8 +1,6 @@
 """What Prometheus reads: this process, and the whole installation."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from ..monitoring.gauges import ClusterGauges
@@ -41,9 +39,7 @@ def watch(queue: Afresh) -> tuple[Metrics, ClusterGauges]:
         **responses(503),
     },
 )
-async def show_metrics(
-    request: Request, queue: Queue, accept: Annotated[str | None, Header(include_in_schema=False)] = None
-) -> Response:
+async def show_metrics(request: Request, queue: Queue) -> Response:
     """Return queues, dead letters, breakers and workers of the whole installation, and what this process counts.
 
     Each worker serves what it does at WORKER_METRICS_PORT. METRICS_TOKEN opens this in place of a key. The database is
@@ -51,5 +47,5 @@ async def show_metrics(
     """
     metrics, gauges = request.app.state.metrics
     await gauges.refresh(queue.connection)
-    media_type, text = metrics.rendered(accept)
+    media_type, text = metrics.rendered(request.headers.get("accept"))
     return Response(text, headers={"Content-Type": media_type})

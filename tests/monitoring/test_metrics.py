@@ -1,17 +1,21 @@
 """What is counted, and under which names."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY, Counter
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import telemetry
 from app.config import SubmissionSettings
 from app.config.values import TaskType
+from app.monitoring.gauges import ClusterGauges
 from app.monitoring.labels import MOST_ERROR_TYPES, MOST_OPERATIONS
 from app.monitoring.metrics import Metrics
 from app.queue.app import create
@@ -232,6 +236,49 @@ def test_budget(metrics: Metrics):
     app = metrics._app
     app.dependencies.worked(app.dependencies.call("joke-api", 1))
     assert value(metrics, "afresh_retry_budget_tokens", dependency="joke-api") == 50
+
+
+def table(title: str) -> dict[str, tuple[str, list[str]]]:
+    """A table of the guide: of each metric its kind and its labels."""
+    text = (Path(__file__).parents[2] / "docs" / "guide" / "monitoring.md").read_text(encoding="utf-8")
+    rows = re.findall(rf"<!-- {title} -->\n(.*?)<!-- /{title} -->", text, re.DOTALL)[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return {
+        cell[0].strip("`"): (cell[1].partition(",")[0], sorted(filter(None, cell[2].split(", ")))) for cell in cells
+    }
+
+
+def served(collected: Iterable[Metric]) -> dict[str, tuple[str, list[str]]]:
+    """The same of what is collected."""
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name: (
+            family.type,
+            sorted({label for sample in family.samples for label in sample.labels if label != "le"}),
+        )
+        for family in collected
+    }
+
+
+def test_the_guide_s_table_of_attempts(metrics: Metrics):
+    """The guide tells each metric that a worker serves, with its kind and labels, and no other."""
+    for event in (
+        telemetry.JobBuried(JOB, DeathCause.PERMANENT, "because"),
+        telemetry.AttemptSnoozed(JOB, 0.1, Snooze(NOW, timedelta(minutes=1), SnoozeReason.BUDGET, ()), "because"),
+        telemetry.BreakerMoved(Transition("joke-api", 1, State.CLOSED, State.OPEN, NOW, "because")),
+    ):
+        emit(event)
+    failed(JOB)
+    app = metrics._app
+    app.dependencies.worked(app.dependencies.call("joke-api", 1))
+    others = {each.name for each in REGISTRY.collect()}
+    assert table("attempts") == served(each for each in metrics.registry.collect() if each.name not in others)
+
+
+def test_the_guide_s_table_of_gauges(metrics: Metrics):
+    """The guide tells each gauge of the installation, and no other."""
+    gauges = ClusterGauges(metrics._app, metrics)
+    gauges._found = []
+    assert table("gauges") == served(gauges.collect())
 
 
 @pytest.mark.parametrize("accept", [None, "application/openmetrics-text;version=1.0.0"])
