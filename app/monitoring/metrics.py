@@ -257,8 +257,8 @@ class Metrics(Collector):
     def _active(self, tallies: Iterable[tuple[tuple[str, str], Tally]]) -> Metric:
         """What runs now. Counted where it runs: a count of beginnings and ends would drift with each end unheard."""
         running = Multiset({labels: tally.active for labels, tally in tallies})
-        for worker in list(self._app.workers):
-            for claimed in worker.running:
+        for of_a_worker in list(self._app.running.values()):
+            for claimed in list(of_a_worker.values()):
                 name = claimed.job.task_name
                 if self.names.counted(name):
                     kind = claimed.task_type or self.names.kind_of(name)

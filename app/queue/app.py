@@ -2,12 +2,12 @@
 
 import importlib
 import sys
-import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Unpack
+from weakref import WeakKeyDictionary
 
 import procrastinate
 from procrastinate import builtin_tasks, utils
@@ -22,7 +22,7 @@ from ..postgres.errors import PostgresError
 from .adaptation import Adaptation
 from .backpressure import Backpressure
 from .catalog import Catalog
-from .claim import own_dependencies
+from .claim import Claimed, own_dependencies
 from .connector import AfreshConnector
 from .decide import engine
 from .dependencies import Dependencies
@@ -67,7 +67,8 @@ class Afresh(procrastinate.App):
         self.hub = Hub(self)
         self.dependencies = Dependencies(self)
         self.adaptation = Adaptation(self)
-        self.workers: weakref.WeakSet[AfreshWorker] = weakref.WeakSet()
+        # What each worker runs now, kept by itself; for those who look on, from any thread.
+        self.running: WeakKeyDictionary[AfreshWorker, Mapping[Any, Claimed]] = WeakKeyDictionary()
         self.read_load: Callable[[], Load] = Machine()
         self._own_dependencies: tuple[int, tuple[list[str], list[str]], dict[str, str]] = (-1, ([], []), {})
         declarations.adopt(self)

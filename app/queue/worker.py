@@ -67,6 +67,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         assert self.worker_id is not None  # noqa: S101  Worker.run registers before it starts the loop.
         self._running_jobs = {}
         self._claimed: dict[asyncio.Task[Any], Claimed] = {}
+        self.app.running[self] = self._claimed
         self._missed_at = time.monotonic() + self.update_heartbeat_interval
         self._returning: set[int] = set()
         self._registering = asyncio.Lock()
@@ -80,12 +81,6 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.overload = Overload(self._label, self.app.settings.worker, self.app.read_load)
         self._executor = Executor(self.app, self._calls, self.settler.add, self.settler.report)
         self._new_job_event.clear()
-        self.app.workers.add(self)
-
-    @property
-    def running(self) -> list[Claimed]:
-        """The jobs that run here now. May be read from any thread."""
-        return list(self._claimed.values())
 
     async def _meet_dependencies(self) -> None:
         """Know the breakers before the first claim, and say what the tasks here rely on."""

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -153,8 +152,8 @@ def test_tasks_begin_at_zero(metrics: Metrics):
 def test_unknown_tasks_are_folded(metrics: Metrics):
     """However many names of tasks clients make up, they are one series."""
     for number in range(50):
-        emit(telemetry.AttemptSucceeded(replace(JOB, task_name=f"made.up.{number}"), 0.1))
-        emit(telemetry.JobRescued(replace(JOB, task_name=f"made.up.{number}"), 1, 3))
+        emit(telemetry.AttemptSucceeded(JOB._replace(task_name=f"made.up.{number}"), 0.1))
+        emit(telemetry.JobRescued(JOB._replace(task_name=f"made.up.{number}"), 1, 3))
     assert value(metrics, "background_tasks_total", task_name="other", operation_type="untyped") == 50
     assert value(metrics, "afresh_rescues_total", task_name="other") == 50
     assert not [name for name in names_in(metrics, "background_tasks_total", "task_name") if name.startswith("made")]
@@ -163,7 +162,7 @@ def test_unknown_tasks_are_folded(metrics: Metrics):
 def test_unknown_kinds_are_folded(metrics: Metrics):
     """A kind of work that neither a task nor a setting declares is `other`; those that they do are told."""
     for kind in ("invoice", "email", "api", *(f"made-up-{number}" for number in range(50))):
-        emit(telemetry.AttemptSucceeded(replace(JOB, operation_type=kind), 0.1))
+        emit(telemetry.AttemptSucceeded(JOB._replace(operation_type=kind), 0.1))
     counts = {
         kind: value(metrics, "background_tasks_total", task_name=NAME, operation_type=kind)
         for kind in ("invoice", "email", "api", "other")
@@ -211,7 +210,7 @@ def test_retrying_is_counted(metrics: Metrics):
 
 def test_not_tracked(metrics: Metrics):
     """With `track_metrics=False` nothing is counted, of jobs as of code that is not queued."""
-    unseen = replace(JOB, track_metrics=False)
+    unseen = JOB._replace(track_metrics=False)
     emit(telemetry.AttemptSucceeded(unseen, 0.1))
     failed(unseen)
     with next(iter(retrying(operation_name="unseen", track_metrics=False))):
@@ -284,7 +283,7 @@ def test_the_guide_s_table_of_gauges(metrics: Metrics):
 @pytest.mark.parametrize("accept", [None, "application/openmetrics-text;version=1.0.0"])
 def test_no_series_twice(metrics: Metrics, accept: str | None):
     """Each series is there once, in both forms."""
-    emit(telemetry.AttemptSucceeded(replace(JOB, task_name="made.up"), 0.1))
+    emit(telemetry.AttemptSucceeded(JOB._replace(task_name="made.up"), 0.1))
     lines = metrics.rendered(accept)[1].decode().splitlines()
     series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
     assert len(series) == len(set(series))
