@@ -61,7 +61,7 @@ def rows(bench: Bench) -> Iterator[Row]:
                 required=required if task == "noop" else None,
                 of="jobs/s",
             )
-            name_of_cpu = f"CPU of the worker per {name} job, so watched, against not"
+            name_of_cpu = f"CPU of the worker per {name} job, with metrics and JSON logs at {level}, against none"
             yield ratio(name_of_cpu, cpu[task, level], cpu[task, "off"], of="ms")
 
 
