@@ -43,7 +43,7 @@ async def show_metrics(request: Request, queue: Queue) -> Response:
     """Return queues, dead letters, breakers and workers of the whole installation, and what this process counts.
 
     Each worker serves what it does at WORKER_METRICS_PORT. METRICS_TOKEN opens this in place of a key. The database is
-    asked once in five seconds at most; while it does not answer, its part is missing and `afresh_database_up` is 0.
+    asked once in ten seconds at most; while it does not answer, its part is missing and `afresh_database_up` is 0.
     """
     metrics, gauges = request.app.state.metrics
     await gauges.refresh(queue.connection)

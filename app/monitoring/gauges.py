@@ -22,7 +22,7 @@ from .metrics import Metrics
 if TYPE_CHECKING:
     from ..queue.app import Afresh
 
-FRESH_SECONDS = 5.0
+FRESH_SECONDS = 10.0
 """How long the answer is believed."""
 
 ANSWER_SECONDS = 2.0
