@@ -122,6 +122,20 @@ class OwnershipLost:
 
 
 @dataclass(frozen=True, slots=True)
+class JobsClaimed:
+    """A worker took so many jobs with one statement. Not told of a claim that found none."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobsSettled:
+    """The ends of so many runs were written as one group."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStarted:
     """A worker takes jobs. No queues: of all of them."""
 
@@ -187,6 +201,8 @@ Event = (
     | JobBuried
     | JobRescued
     | OwnershipLost
+    | JobsClaimed
+    | JobsSettled
     | WorkerStarted
     | WorkerStopped
     | WorkerOverloaded

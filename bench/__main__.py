@@ -25,6 +25,7 @@ from . import (
     reads,
     report,
     speed,
+    watching,
 )
 from .bench import Bench
 from .row import Row
@@ -43,6 +44,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "ceiling": ceiling.rows,
     "decide": decide.rows,
     "breakers": breakers.rows,
+    "watching": watching.rows,
     "outage": outage.rows,
     "classify": classify.rows,  # The last: it silences logging.
 }

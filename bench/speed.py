@@ -16,11 +16,12 @@ from .bench import Bench
 from .contenders import Contender, run
 from .row import Row, from_rounds, plain, ratio
 
-_ENDS = """
+ENDS = """
 SELECT count(DISTINCT job_id) FILTER (WHERE type <> 'started'),
        extract(epoch FROM max(at) FILTER (WHERE type <> 'started') - min(at) FILTER (WHERE type = 'started'))
 FROM procrastinate_events WHERE job_id > %s AND type IN ('started', 'succeeded', 'deferred_for_retry')
 """
+"""How many jobs have ended after one of that id, and in how many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _measure(bench: Bench, case: Case) -> tuple[float, float]:
         before = conn.execute("SELECT max(id) FROM procrastinate_jobs").fetchone()
         load.ready(conn, count, task=case.task)
         measured = run(case.contender, "work", conninfo, concurrency=case.concurrency)
-        ended, seconds = conn.execute(_ENDS, before).fetchone() or (0, 0)
+        ended, seconds = conn.execute(ENDS, before).fetchone() or (0, 0)
     if ended != count:
         raise RuntimeError(f"{case.name}: {count} jobs were put in and {ended} ended")
     return ended / float(seconds), measured["cpu"] * 1000 / ended

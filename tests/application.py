@@ -13,6 +13,7 @@ from app.config import (
     DatabaseSettings,
     JokeSettings,
     LogSettings,
+    MetricsSettings,
     OffPeakSettings,
     RetrySettings,
     Settings,
@@ -33,6 +34,7 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
     admin_key: str | None = None,
     submission: SubmissionSettings | None = None,
     off_peak: OffPeakSettings | None = None,
+    metrics: MetricsSettings | None = None,
 ) -> Settings:
     """Settings for a database, with retries that come at once; port 9 answers nobody."""
     soon = timedelta(milliseconds=1)
@@ -46,6 +48,7 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
         off_peak=off_peak or OffPeakSettings(),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
         log=LogSettings(level="ERROR"),
+        metrics=metrics or MetricsSettings(),
     )
 
 

@@ -49,11 +49,21 @@ def test_workers_scale():
 
 
 def test_nothing_is_reachable_from_outside():
-    """Only the machine itself reaches the API, and nothing but our services reaches Postgres."""
+    """Only the machine itself reaches the API and what watches it, and nothing but our services reaches Postgres."""
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"api": ["127.0.0.1:8000:8000"]}
+    watching = {"prometheus": ["127.0.0.1:9090:9090"], "grafana": ["127.0.0.1:3000:3000"]}
+    assert published == {"api": ["127.0.0.1:8000:8000"], **watching}
     assert SERVICES["postgres"]["command"][-1] == "listen_addresses="
     assert not any("network_mode" in service for service in SERVICES.values())
+
+
+def test_watching_is_optional():
+    """Prometheus and Grafana start only where they are asked for, and read what lies in deploy/."""
+    asked_for = {name for name, service in SERVICES.items() if "profiles" in service}
+    assert asked_for == {"prometheus", "grafana"}
+    mounted = [volume for name in asked_for for volume in SERVICES[name]["volumes"] if volume.startswith("./")]
+    assert mounted
+    assert all((ROOT / volume.partition(":")[0]).is_dir() for volume in mounted)
 
 
 def test_a_key_is_demanded():

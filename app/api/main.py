@@ -40,6 +40,7 @@ from . import (
     job_actions,
     jobs,
     limits,
+    metrics,
     monitoring,
     progress,
     queues,
@@ -67,7 +68,7 @@ def create_app(queue: Afresh) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with queue.open_async():
             collect_less_often()
-            with told_of_shutdown(queue.hub.close):
+            with told_of_shutdown(queue.hub.close), app.state.metrics[0].listening():
                 yield
 
     queue.perform_import_paths()
@@ -81,6 +82,7 @@ def create_app(queue: Afresh) -> FastAPI:
         redoc_url=None,
     )
     app.state.queue = queue
+    app.state.metrics = metrics.watch(queue)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it.
     for router in (
         tasks.router,
@@ -101,6 +103,7 @@ def create_app(queue: Afresh) -> FastAPI:
         simulation.router,
         statistics.router,
         monitoring.router,
+        metrics.router,
         audit.router,
         documentation.router,
         pages.router,
@@ -113,7 +116,8 @@ def create_app(queue: Afresh) -> FastAPI:
     # The one added last looks at a request first.
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, larger={BATCH_SUFFIX: MAX_BATCH_BYTES})
-    app.add_middleware(SignIn, keyring=Keyring(queue.connection, queue.settings.api.admin_key))
+    keyring = Keyring(queue.connection, queue.settings.api.admin_key)
+    app.add_middleware(SignIn, keyring=keyring, metrics_token=queue.settings.metrics.token)
     app.add_middleware(OriginGuard, allowed_hosts=queue.settings.api.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     return app

@@ -1,6 +1,5 @@
 """What a client says about a job to be, and what it comes to: a new job, or the one that its key stands for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..config import SubmissionSettings
-from ..config.values import TaskType
+from ..config.values import TASK_TYPES, TaskType
 from ..queue.app import Afresh
 from ..queue.backpressure import QueueFull
 from ..queue.catalog import TaskInfo
@@ -23,14 +22,6 @@ from ..web.errors import JobGone, NotOverHttp
 from ..web.keyring import LOCAL, Caller
 from ..web.paging import BIGGEST_INTEGER
 from .fields import Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
-
-TASK_TYPES: Mapping[str, TaskType] = {
-    "email": TaskType(3, "email"),
-    "report": TaskType(5, "reports"),
-    "analytics": TaskType(2, "analytics"),
-    "cleanup": TaskType(1, "cleanup"),
-}
-"""Priority and queue of the kinds of work that everybody has."""
 
 TaskName = Annotated[str, Path(description="Its slug, or its full dotted name.", examples=["fetch-joke"])]
 

@@ -22,6 +22,7 @@ from .groups import (
     DependencyOverride,
     JokeSettings,
     LogSettings,
+    MetricsSettings,
     OffPeakSettings,
     PolicyOverride,
     RetrySettings,
@@ -37,6 +38,7 @@ __all__ = [
     "DependencyOverride",
     "JokeSettings",
     "LogSettings",
+    "MetricsSettings",
     "OffPeakSettings",
     "PolicyOverride",
     "RetrySettings",
@@ -62,6 +64,7 @@ class Settings:
     off_peak: OffPeakSettings
     joke: JokeSettings
     log: LogSettings
+    metrics: MetricsSettings
 
 
 GROUPS: dict[str, type[Group]] = {
@@ -74,6 +77,7 @@ GROUPS: dict[str, type[Group]] = {
     "off_peak": OffPeakSettings,
     "joke": JokeSettings,
     "log": LogSettings,
+    "metrics": MetricsSettings,
 }
 
 

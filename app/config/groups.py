@@ -245,3 +245,15 @@ class LogSettings(Group):
 
     level: values.LogLevel = setting("LOG_LEVEL", "INFO", "The least severe lines to write.")
     format: values.LogFormat = setting("LOG_FORMAT", "console", "Lines for people, or one JSON object each.")
+
+
+class MetricsSettings(Group):
+    """What Prometheus reads."""
+
+    worker_port: values.Port | None = setting(
+        "WORKER_METRICS_PORT", None, "Where a worker serves /metrics; 0 takes any free port. Unset: nowhere."
+    )
+    host: values.Host = setting("METRICS_HOST", "127.0.0.1", "The address that a worker binds for it.")
+    token: values.ApiKey | None = setting(
+        "METRICS_TOKEN", None, "What opens /metrics, and nothing else, besides the keys of the API.", secret=True
+    )

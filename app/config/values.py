@@ -91,6 +91,14 @@ class TaskType:
     queue: str
 
 
+TASK_TYPES: Mapping[str, TaskType] = {
+    "email": TaskType(3, "email"),
+    "report": TaskType(5, "reports"),
+    "analytics": TaskType(2, "analytics"),
+    "cleanup": TaskType(1, "cleanup"),
+}
+"""The kinds of work that everybody has."""
+
 _LOWEST_PRIORITY, _HIGHEST_PRIORITY = 1, 10
 _LONGEST_NAME = 128
 

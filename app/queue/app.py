@@ -2,11 +2,12 @@
 
 import importlib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Unpack
+from weakref import WeakKeyDictionary
 
 import procrastinate
 from procrastinate import builtin_tasks, utils
@@ -21,7 +22,7 @@ from ..postgres.errors import PostgresError
 from .adaptation import Adaptation
 from .backpressure import Backpressure
 from .catalog import Catalog
-from .claim import own_dependencies
+from .claim import Claimed, own_dependencies
 from .connector import AfreshConnector
 from .decide import engine
 from .dependencies import Dependencies
@@ -66,6 +67,8 @@ class Afresh(procrastinate.App):
         self.hub = Hub(self)
         self.dependencies = Dependencies(self)
         self.adaptation = Adaptation(self)
+        # What each worker runs now, kept by itself; for those who look on, from any thread.
+        self.running: WeakKeyDictionary[AfreshWorker, Mapping[Any, Claimed]] = WeakKeyDictionary()
         self.read_load: Callable[[], Load] = Machine()
         self._own_dependencies: tuple[int, tuple[list[str], list[str]], dict[str, str]] = (-1, ([], []), {})
         declarations.adopt(self)
@@ -160,7 +163,8 @@ class Afresh(procrastinate.App):
         """Run a worker, with logs and metrics listening."""
         importlib.import_module(f"{_PACKAGE}.monitoring.logs").configure_logs(self.settings.log)
         collect_less_often()
-        await super().run_worker_async(**options)
+        with importlib.import_module(f"{_PACKAGE}.monitoring.exporter").exporting(self):
+            await super().run_worker_async(**options)
 
 
 def heartbeat_seconds(stalled_after: timedelta) -> float:

@@ -14,6 +14,7 @@ from procrastinate import jobs
 from procrastinate.manager import JobManager
 
 from ..postgres.sqlfiles import load
+from ..telemetry import JobsClaimed, emit
 from .connector import AfreshConnector
 from .dependencies import Call
 from .gate import Gate, Pass
@@ -101,7 +102,9 @@ class Claims:
                 raise UnreadableJobs(str(error)) from error
             claimed = [self._claimed(row, number, passes) for row in rows]
             await self.gate.settle_up(conn, shares, claimed)
-            return claimed
+        if claimed:
+            emit(JobsClaimed(len(claimed)))
+        return claimed
 
     async def missed(self, known: list[int]) -> tuple[list[Claimed], list[tuple[Claimed, Exception]]]:
         """Jobs that run under this worker's name and are not `known` to it; then those that cannot be read, and why.

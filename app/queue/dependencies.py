@@ -162,6 +162,14 @@ class Dependencies:
             self._streaks = {each for each in self._streaks if known[each].braked(now)}
         return list(self._streaks)
 
+    def budgets(self) -> dict[str, float]:
+        """Retries that each dependency is owed by this process now, in tokens; below zero they are promised already.
+
+        May be called from any thread.
+        """
+        now = self.now()
+        return {name: budget.earned(each.budget, each.calls, now).tokens for name, each in list(self._known.items())}
+
     # Asking
 
     async def admitted(self, conn: breakers.Conn, name: str, want: int, *, run: timedelta | None = None) -> Admission:

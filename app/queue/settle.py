@@ -19,7 +19,7 @@ from procrastinate.manager import JobManager
 
 from ..postgres.sqlfiles import load
 from ..redact import redact_text
-from ..telemetry import AttemptAborted, Event, JobCoalesced, OwnershipLost, emit
+from ..telemetry import AttemptAborted, Event, JobCoalesced, JobsSettled, OwnershipLost, emit
 from .connector import AfreshConnector
 from .outage import Outage
 from .progress import write_reports
@@ -186,6 +186,8 @@ class Settler:
     def _confirm(self, count: int) -> None:
         self.landed += count
         self._flying = {}
+        if count:  # A group may hold nothing but reports of progress.
+            emit(JobsSettled(count))
         self._tell()
         self.outage.back("settlements")
 

@@ -67,6 +67,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         assert self.worker_id is not None  # noqa: S101  Worker.run registers before it starts the loop.
         self._running_jobs = {}
         self._claimed: dict[asyncio.Task[Any], Claimed] = {}
+        self.app.running[self] = self._claimed
         self._missed_at = time.monotonic() + self.update_heartbeat_interval
         self._returning: set[int] = set()
         self._registering = asyncio.Lock()

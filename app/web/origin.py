@@ -19,6 +19,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBES = frozenset({"/monitoring/live", "/monitoring/ready"})
 """They tell nothing, so anybody may ask: an orchestrator calls a machine by its number, no host name of ours."""
 
+METRICS_PATH = "/metrics"
+"""What METRICS_TOKEN opens."""
+
 _OWN_SITES = frozenset({"same-origin", "none"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

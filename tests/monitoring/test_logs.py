@@ -161,6 +161,8 @@ def test_failed_attempt(configure: Configure):
             "warning",
             "Background task discarded: process_document. Its job had been taken over meanwhile",
         ),
+        (telemetry.JobsClaimed(50), "debug", "Claimed 50 jobs at once"),
+        (telemetry.JobsSettled(3), "debug", "Wrote the ends of 3 runs at once"),
         (telemetry.WorkerStarted("w1", (), 10), "info", "Worker started on all queues"),
         (telemetry.WorkerStopped("w1"), "info", "Worker stopped"),
         (telemetry.WorkerOverloaded("w1", 91.0, 3.0), "warning", "Worker overloaded: it takes no more jobs"),

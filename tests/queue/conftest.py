@@ -11,7 +11,7 @@ from app import telemetry
 from app.config import DatabaseSettings, read_settings
 from app.queue.app import Afresh, create
 from app.queue.task import declarations
-from app.telemetry import Event
+from app.telemetry import Event, JobsClaimed, JobsSettled
 
 OpenApp = Callable[..., Awaitable[Afresh]]
 
@@ -51,9 +51,20 @@ async def queue_app(open_app: OpenApp) -> Afresh:
 
 
 @pytest.fixture
-def events() -> Iterator[list[Event]]:
-    """What was announced during the test."""
+def announced() -> Iterator[list[Event]]:
+    """All that was announced during the test."""
     heard: list[Event] = []
     unsubscribe = telemetry.subscribe(heard.append)
+    yield heard
+    unsubscribe()
+
+
+@pytest.fixture
+def events() -> Iterator[list[Event]]:
+    """What was announced of jobs, workers and the database; not how large the groups were."""
+    heard: list[Event] = []
+    unsubscribe = telemetry.subscribe(
+        lambda event: None if isinstance(event, JobsClaimed | JobsSettled) else heard.append(event)
+    )
     yield heard
     unsubscribe()

@@ -12,7 +12,7 @@ from procrastinate import jobs
 from app.queue.app import Afresh
 from app.queue.settle import Settlement, Settler
 from app.queue.storable import LARGEST_RESULT, encoded
-from app.telemetry import Attempt, AttemptAborted, AttemptSucceeded, Event, JobCoalesced, OwnershipLost
+from app.telemetry import Attempt, AttemptAborted, AttemptSucceeded, Event, JobCoalesced, JobsSettled, OwnershipLost
 
 from ..eventually import eventually
 from ..servers import Server
@@ -65,6 +65,16 @@ async def test_everything_added_is_written_and_told(queue_app: Afresh, conn: Con
             settler.add(settlement(job_id))
     assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'") == 1200
     assert len(events) == settler.landed == 1200
+
+
+async def test_groups_are_told_by_their_size(queue_app: Afresh, conn: Connection, announced: list[Event]):
+    """Each group is told once, with how many ends it held."""
+    ids, worker = await claimed(conn, 1200)
+    async with writing(queue_app, worker) as settler:
+        for job_id in ids:
+            settler.add(settlement(job_id))
+    sizes = [event.count for event in announced if isinstance(event, JobsSettled)]
+    assert sizes == [500, 500, 200]
 
 
 async def test_one_refused_row_does_not_fail_its_neighbours(queue_app: Afresh, conn: Connection):

@@ -11,7 +11,7 @@ from procrastinate.retry import RetryStrategy
 from app.config import WorkerSettings
 from app.queue.app import Afresh
 from app.store import holds
-from app.telemetry import Event, WorkerStarted, WorkerStopped
+from app.telemetry import Event, JobsClaimed, WorkerStarted, WorkerStopped
 
 from ..eventually import eventually
 from .conftest import OpenApp
@@ -95,6 +95,29 @@ async def test_a_worker_says_when_it_starts_and_stops(queue_app: Afresh, events:
     async with working(queue_app, name="w", queues=["a"], concurrency=2):
         pass
     assert events == [WorkerStarted("w", ("a",), 2), WorkerStopped("w")]
+
+
+async def test_a_claim_says_how_many_it_took(queue_app: Afresh, announced: list[Event]):
+    """Claims are told by their size, each once, and only those that found something."""
+    noop = queue_app.task(name="noop")(nothing)
+    await noop.batch_defer_async(*[{}] * 30)
+    await work_off(queue_app, concurrency=5)
+    sizes = [event.count for event in announced if isinstance(event, JobsClaimed)]
+    assert sum(sizes) == 30
+    assert all(sizes)
+
+
+async def test_what_runs_is_shown(queue_app: Afresh, conn: Connection):
+    """The app shows what its workers run at this moment."""
+    gate = Gate()
+    gated = queue_app.task(name="gated")(as_task(gate))
+    await gated.batch_defer_async(*[{}] * 3)
+    async with working(queue_app, concurrency=2) as worker:
+        await eventually(lambda: gate.running == 2)
+        assert [each.job.task_name for each in queue_app.running[worker].values()] == ["gated"] * 2
+        gate.open.set()
+        await eventually(lambda: all_succeeded(conn))
+        await eventually(lambda: not queue_app.running[worker])
 
 
 async def test_queues_of_the_settings(open_app: OpenApp, conn: Connection):
