@@ -9,6 +9,7 @@ import psycopg
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
+from .. import __version__
 from ..dashboard import pages
 from ..monitoring.logs import configure_logs
 from ..postgres.errors import PostgresError
@@ -54,7 +55,6 @@ from .description import describe, operation_id
 BATCH_SUFFIX = "/batch"
 """How the paths end to which many jobs are sent at once."""
 
-VERSION = "0.1.0"
 DESCRIPTION = """Background jobs on Postgres that know why they failed, when to try again, and say so in words.
 
 `POST /tasks/{task}` puts a job into its queue; `GET /jobs/{job_id}` says what became of it, and
@@ -74,7 +74,7 @@ def create_app(queue: Afresh) -> FastAPI:
     queue.perform_import_paths()
     app = FastAPI(
         title="Afresh",
-        version=VERSION,
+        version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
