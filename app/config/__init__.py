@@ -16,6 +16,7 @@ from ..retry.failure import FailureType
 from .environment import Group, SettingsError, near_misses, read_environment
 from .groups import (
     NESTED,
+    AlertSettings,
     ApiSettings,
     BreakerSettings,
     DatabaseSettings,
@@ -32,6 +33,7 @@ from .groups import (
 from .values import expectation
 
 __all__ = [
+    "AlertSettings",
     "ApiSettings",
     "BreakerSettings",
     "DatabaseSettings",
@@ -63,6 +65,7 @@ class Settings:
     breaker: BreakerSettings
     off_peak: OffPeakSettings
     joke: JokeSettings
+    alert: AlertSettings
     log: LogSettings
     metrics: MetricsSettings
 
@@ -76,6 +79,7 @@ GROUPS: dict[str, type[Group]] = {
     "breaker": BreakerSettings,
     "off_peak": OffPeakSettings,
     "joke": JokeSettings,
+    "alert": AlertSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
 }
