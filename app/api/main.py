@@ -28,6 +28,7 @@ from ..web.limits import MAX_BATCH_BYTES, BodyLimit
 from ..web.origin import OriginGuard
 from ..web.shutdown import told_of_shutdown
 from . import (
+    alerts,
     audit,
     batches,
     bulk,
@@ -41,13 +42,16 @@ from . import (
     job_actions,
     jobs,
     limits,
+    machines,
     metrics,
     monitoring,
+    performance,
     progress,
     queues,
     retry,
     simulation,
     statistics,
+    summary,
     tasks,
 )
 from .description import describe, operation_id
@@ -104,6 +108,10 @@ def create_app(queue: Afresh) -> FastAPI:
         statistics.router,
         monitoring.router,
         metrics.router,
+        summary.router,
+        performance.router,
+        machines.router,
+        alerts.router,
         audit.router,
         documentation.router,
         pages.router,

@@ -202,7 +202,7 @@ async def update_alerts(conn: AsyncConnection[Any], present: Sequence[tuple[str,
     """Give alerts that are open their present number and cause: rule, subject, value, cause."""
     if present:
         rules, subjects, values, causes = map(list, zip(*present, strict=True))
-        given = {"rules": rules, "subjects": subjects, "values": values, "causes": causes}
+        given = {"rules": rules, "subjects": subjects, "values": list(map(float, values)), "causes": causes}
         await conn.execute(SQL["update_alerts"], given)
 
 

@@ -1,8 +1,9 @@
 """Samples of how the service did: by the minute for two days, by the hour for as long as they are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
@@ -130,6 +131,31 @@ class Span:
     def parameters(self) -> dict[str, Any]:
         """As the queries take it."""
         return {"since": self.since, "until": self.until, "seconds": self.seconds}
+
+
+def hours_until(now: datetime, hours: int) -> Span:
+    """So many hours in steps of one, the present one included."""
+    end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    return Span(end - timedelta(hours=hours), end, HOUR)
+
+
+def added(works: Iterable[Work]) -> Work:
+    """All of them together."""
+    total = Work()
+    for each in works:
+        total = Work(
+            submitted=total.submitted + each.submitted,
+            succeeded=total.succeeded + each.succeeded,
+            failed=total.failed + each.failed,
+            retried=total.retried + each.retried,
+            buried=total.buried + each.buried,
+            snoozed=total.snoozed + each.snoozed,
+            lost=total.lost + each.lost,
+            spent=total.spent + each.spent,
+            longest=max(total.longest, each.longest),
+            durations=[sum(pair) for pair in zip_longest(total.durations, each.durations, fillvalue=0)],
+        )
+    return total
 
 
 async def last_sampled(conn: AsyncConnection[Any]) -> datetime | None:

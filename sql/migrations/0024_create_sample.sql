@@ -67,13 +67,6 @@ CREATE FUNCTION afresh.duration_bounds() RETURNS double precision[]
 LANGUAGE sql IMMUTABLE
 RETURN '{0.005,0.01,0.025,0.05,0.1,0.25,0.5,1,2.5,5,10,30,60,300}'::double precision[];
 
-CREATE FUNCTION afresh.add_counts(p_one bigint[], p_other bigint[]) RETURNS bigint[]
-LANGUAGE sql IMMUTABLE
-RETURN ARRAY(SELECT coalesce(one, 0) + coalesce(other, 0)
-             FROM unnest(p_one, p_other) WITH ORDINALITY AS pair (one, other, place) ORDER BY place);
-
-CREATE AGGREGATE afresh.sum_counts (bigint[]) (SFUNC = afresh.add_counts, STYPE = bigint[], INITCOND = '{}');
-
 -- The id of the first event written at p_at or later, by halves: ids and times rise together, save for transactions that
 -- were open for long; the caller leaves room for those. Events of kind `scheduled` tell a time to come.
 CREATE FUNCTION afresh.first_event_since(p_at timestamptz) RETURNS bigint
@@ -181,7 +174,11 @@ LANGUAGE sql
 AS $$
     INSERT INTO afresh.task_sample AS s
     SELECT 3600, task_name, p_hour, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
-           sum(snoozed), sum(lost), sum(spent), max(longest), afresh.sum_counts(durations)
+           sum(snoozed), sum(lost), sum(spent), max(longest),
+           ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
+           sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
+           sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
+           sum(durations[15])]::bigint[]
     FROM afresh.task_sample
     WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
     GROUP BY task_name

@@ -59,7 +59,11 @@ DELETE FROM afresh.idempotency_repeat WHERE id IN (
 -- How one task, or all of them together, did: a row for each step in which anything happened.
 SELECT at, sum(submitted)::bigint AS submitted, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
        sum(retried)::bigint AS retried, sum(buried)::bigint AS buried, sum(snoozed)::bigint AS snoozed,
-       sum(lost)::bigint AS lost, sum(spent) AS spent, max(longest) AS longest, afresh.sum_counts(durations) AS durations
+       sum(lost)::bigint AS lost, sum(spent) AS spent, max(longest) AS longest,
+       ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
+       sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
+       sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
+       sum(durations[15])]::bigint[] AS durations
 FROM afresh.task_sample
 WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
   AND (%(task_name)s::text IS NULL OR task_name = %(task_name)s::text)
@@ -71,7 +75,10 @@ ORDER BY at;
 SELECT task_name, sum(submitted)::bigint AS submitted, sum(succeeded)::bigint AS succeeded,
        sum(failed)::bigint AS failed, sum(retried)::bigint AS retried, sum(buried)::bigint AS buried,
        sum(snoozed)::bigint AS snoozed, sum(lost)::bigint AS lost, sum(spent) AS spent, max(longest) AS longest,
-       afresh.sum_counts(durations) AS durations
+       ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
+       sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
+       sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
+       sum(durations[15])]::bigint[] AS durations
 FROM afresh.task_sample
 WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
 GROUP BY task_name

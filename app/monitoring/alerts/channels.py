@@ -1,11 +1,16 @@
 """Where alerts are sent: Apprise's addresses. They hold secrets, and so are named by a hash wherever one is stored."""
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ...redact import redact_text
 from .rule import Severity
+
+if TYPE_CHECKING:
+    from apprise import Apprise
 
 # Apprise is imported where it is used: it costs what all else of a worker costs, and is seldom needed.
 
@@ -49,9 +54,7 @@ def find_url(urls: Iterable[str], channel: str) -> str:
 
 def is_understood(url: str) -> bool:
     """Whether Apprise knows what to do with an address."""
-    from apprise import Apprise
-
-    return bool(Apprise().add(url))
+    return bool(_courier(url))
 
 
 async def deliver(url: str, *, title: str, body: str, severity: Severity) -> None:
@@ -61,13 +64,22 @@ async def deliver(url: str, *, title: str, body: str, severity: Severity) -> Non
         UnknownChannel: Apprise does not understand the address.
         NotDelivered: It was not taken.
     """
-    from apprise import Apprise, LogCapture, NotifyType
-
-    courier = Apprise()
-    if not courier.add(url):
+    courier = await asyncio.to_thread(_courier, url)  # At first it loads a hundred plugins; the loop has jobs to run.
+    if not courier:
         raise UnknownChannel(f"Apprise does not understand the address {channel_of(url)}")
+    from apprise import LogCapture, NotifyType
+
     with LogCapture(level=logging.INFO) as said:  # type: ignore[no-untyped-call]  # Apprise's has no annotations.
         taken = await courier.async_notify(body=body, title=title, notify_type=NotifyType(_TYPES[severity]))
         reason = redact_text(" ".join(said.getvalue().split()))[-500:]
     if not taken:
         raise NotDelivered(f"{channel_of(url)} did not take it: {reason or 'no reason was given'}")
+
+
+def _courier(url: str) -> "Apprise":
+    """Apprise with one address; it is empty, and so false, where that is not understood."""
+    from apprise import Apprise
+
+    courier = Apprise()
+    courier.add(url)
+    return courier
