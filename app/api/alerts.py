@@ -70,7 +70,7 @@ class AlertPage(PageOf[Alert]):
     """Some alerts, newest first."""
 
 
-class Stop(BaseModel):
+class MonitoringStop(BaseModel):
     """How long to be quiet, and why; it goes into the audit."""
 
     model_config = ConfigDict(
@@ -88,7 +88,7 @@ class Stop(BaseModel):
         return value
 
 
-class Start(BaseModel):
+class MonitoringStart(BaseModel):
     """Why it goes on; it goes into the audit."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "it is moved"}]})
@@ -110,7 +110,7 @@ async def list_alerts(wanted: Annotated[AlertQuery, Query()], conn: ReadingConne
 
 
 @router.post("/stop", summary="Stop monitoring for a while", responses=responses(400, 403, 413, 415, 422, 503))
-async def stop(body: Annotated[Stop, Body()], caller: Operator, queue: Queue) -> MonitoringReport:
+async def stop(body: Annotated[MonitoringStop, Body()], caller: Operator, queue: Queue) -> MonitoringReport:
     """Take no samples, and open, resolve and send no alerts, for a maintenance window that ends by itself."""
     until = datetime.now(UTC) + body.duration
     async with queue.connection() as conn:
@@ -119,10 +119,12 @@ async def stop(body: Annotated[Stop, Body()], caller: Operator, queue: Queue) ->
 
 
 @router.post("/start", summary="Let monitoring go on", responses=responses(400, 403, 409, 413, 415, 422, 503))
-async def start(caller: Operator, queue: Queue, body: Annotated[Start | None, Body()] = None) -> MonitoringReport:
+async def start(
+    caller: Operator, queue: Queue, body: Annotated[MonitoringStart, Body(default_factory=MonitoringStart)]
+) -> MonitoringReport:
     """End the maintenance window before its time."""
     async with queue.connection() as conn:
-        if not await start_monitoring(conn, actor=caller.name, reason=body.reason if body else None):
+        if not await start_monitoring(conn, actor=caller.name, reason=body.reason):
             raise NotStopped
         return MonitoringReport.of(await read_monitoring(conn))
 

@@ -65,7 +65,7 @@ class HostReport(BaseModel):
     overloaded: bool = Field(description="A worker there takes no jobs because of it.")
 
 
-class Limits(BaseModel):
+class ResourceLimits(BaseModel):
     """In percent; 0: none."""
 
     cpu_percent: float = Field(description="MAX_CPU_PERCENT", examples=[0])
@@ -83,7 +83,7 @@ class Resources(BaseModel):
     disks: list[DiskReport]
     process: ProcessReport
     hosts: list[HostReport] = Field(description="Those of the workers that live.")
-    limits: Limits
+    limits: ResourceLimits
 
 
 @router.get("/workers", summary="List the workers", responses=responses(503))
@@ -111,7 +111,7 @@ async def show_resources(conn: ReadingConnection, queue: Queue) -> Resources:
             _host(host, [each for each in workers if each.host == host])
             for host in sorted({each.host for each in workers if each.host})
         ],
-        limits=Limits(
+        limits=ResourceLimits(
             cpu_percent=queue.settings.worker.max_cpu_percent,
             memory_percent=queue.settings.worker.max_memory_percent,
             disk_percent=queue.settings.alert.max_disk_percent,

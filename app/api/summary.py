@@ -46,7 +46,7 @@ class IdempotencySummary(BaseModel):
     hit_rate: float | None = Field(description="Repeats by submissions, from 0 to 1.", examples=[0.025])
 
 
-class Summary(BaseModel):
+class ServiceSummary(BaseModel):
     """All at a glance."""
 
     status: Status
@@ -64,7 +64,7 @@ class Summary(BaseModel):
 
 
 @router.get("/summary", summary="Show all at a glance", responses=responses(503))
-async def show_summary(conn: ReadingConnection, queue: Queue) -> Summary:
+async def show_summary(conn: ReadingConnection, queue: Queue) -> ServiceSummary:
     """Return health, throughput, queues, dead letters, breakers, workers and alerts, as they are now."""
     now = datetime.now(UTC)
     minute = now.replace(second=0, microsecond=0)
@@ -76,7 +76,7 @@ async def show_summary(conn: ReadingConnection, queue: Queue) -> Summary:
     health = await look(conn, stalled_after=stalled_after)
     workers = await list_workers(conn, stalled_after=stalled_after)
     dependencies = await breakers.list_dependencies(conn, names=queue.own_dependencies()[1])
-    return Summary(
+    return ServiceSummary(
         status=health.status,
         reasons=health.reasons,
         monitoring=MonitoringReport.of(health.monitoring or await read_monitoring(conn)),

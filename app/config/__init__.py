@@ -48,6 +48,7 @@ __all__ = [
     "SettingsError",
     "SubmissionSettings",
     "WorkerSettings",
+    "default_settings",
     "load_settings",
     "read_settings",
 ]
@@ -121,6 +122,14 @@ def read_settings() -> Settings:
             lines.extend(_lines(group, error))
     if lines:
         raise SettingsError(*lines)
+    return Settings(**groups)
+
+
+def default_settings() -> Settings:
+    """Every group by its defaults, whatever is set."""
+    groups: dict[str, Any] = {}
+    for name, group in GROUPS.items():
+        groups[name] = group(**{field: info.default for field, info in group.model_fields.items()})
     return Settings(**groups)
 
 
