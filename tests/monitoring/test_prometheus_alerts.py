@@ -74,7 +74,7 @@ def test_settings_change_both():
     assert "> 33" in text
     assert "AfreshSuccessRate" not in text
     assert "success-rate" not in {rule.name for rule in rules(changed)}
-    assert "(max by (queue) (afresh_queue_ready)) > 499" in text
+    assert "(max by (queue) (afresh_queue_ready_jobs)) > 499" in text
 
 
 def test_metrics_are_named_in_one_place():
@@ -93,4 +93,4 @@ def test_check_rules():
 @with_promtool
 def test_test_rules():
     """On series as the service makes them those alerts fire that should, and no others."""
-    promtool("test", "rules", str(FOLDER / "alerts_test.yml"))
+    promtool("test", "rules", str(FOLDER / "test_alerts.yml"))

@@ -8,12 +8,12 @@ RETRIED = "background_task_retries_total"
 DEAD_LETTERS = 'afresh_dead_letters{status="pending"}'
 SUBMITTED = "afresh_submissions_total"
 REPEATED = "afresh_idempotent_repeats_total"
-BREAKERS = 'afresh_breaker_state{state=~"open|half_open|held"}'
+BREAKERS = 'afresh_breakers{state=~"open|half_open|held"}'
 CRITICAL = "afresh_dependency_critical"
-QUEUE_READY = "afresh_queue_ready"
+QUEUE_READY = "afresh_queue_ready_jobs"
 MEMORY = "afresh_host_memory_percent"
 DISK = "afresh_host_disk_percent"
-LOST = 'afresh_workers{status="lost"}'
+LOST = 'afresh_workers{state="silent"}'
 RESCUES = "afresh_rescues_total"
 GROUPS = 'afresh_failure_groups{status=~"new|regression"}'
 
