@@ -1171,6 +1171,10 @@ DECLARE
     v_one_in bigint := greatest(1, (v_last - v_first) / p_most);
     v_rows integer;
 BEGIN
+    -- A share is an estimate, and the last few events of a minute do not make it another one.
+    IF v_one_in > 1 AND EXISTS (SELECT FROM afresh.task_sample WHERE seconds = 60 AND at = p_minute) THEN
+        RETURN 0;
+    END IF;
     INSERT INTO afresh.task_sample AS s (
         seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
     )
