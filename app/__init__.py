@@ -15,3 +15,5 @@ Rooms, from the street to the cellar; imports only go down:
     redact              masks secrets, wherever something is shown
     retry               pure: classify, decide, explain; standard library only
 """
+
+__version__ = "0.1.0"

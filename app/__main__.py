@@ -11,6 +11,7 @@ from .cli import (
     dead_letters,
     demo,
     dependencies,
+    doctor,
     jobs,
     keys,
     policies,
@@ -42,6 +43,7 @@ cli.add_typer(keys.group, name="keys")
 cli.command()(classify.classify)
 cli.command()(policies.policies)
 cli.command()(simulate.simulate)
+cli.command()(doctor.doctor)
 
 
 def main() -> None:

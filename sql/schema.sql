@@ -238,6 +238,10 @@ WITH RECURSIVE lane AS (
 SELECT * FROM lane;
 $$;
 
+CREATE FUNCTION afresh.duration_bounds() RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE
+    RETURN '{0.005,0.01,0.025,0.05,0.1,0.25,0.5,1,2.5,5,10,30,60,300}'::double precision[];
+
 CREATE TABLE afresh.failure_hour (
     hour timestamp with time zone NOT NULL,
     task_name text NOT NULL,
@@ -346,6 +350,34 @@ CREATE FUNCTION afresh.failures_since(p_since timestamp with time zone) RETURNS 
     FROM afresh.fresh_hours() fresh_hours(hour, task_name, failure_type, queue_name, failures, jobs, retries, retries_failed, retries_succeeded, retries_before_success, deaths, calls_of_dead, spent, last_seen)
    WHERE (fresh_hours.hour >= failures_since.p_since);
 END;
+
+CREATE FUNCTION afresh.first_event_since(p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+DECLARE
+    v_low bigint;
+    v_high bigint;
+    v_middle bigint;
+    v_event record;
+BEGIN
+    SELECT coalesce(min(id), 1), coalesce(max(id), 0) + 1 FROM procrastinate_events INTO v_low, v_high;
+    WHILE v_low < v_high LOOP
+        v_middle := v_low + (v_high - v_low) / 2;
+        SELECT id, at FROM procrastinate_events
+        WHERE id >= v_middle AND id < v_high AND type <> 'scheduled' AND at IS NOT NULL
+        ORDER BY id LIMIT 1 INTO v_event;
+        IF v_event.id IS NULL OR v_event.at >= p_at THEN
+            v_high := v_middle;
+        ELSE
+            v_low := v_event.id + 1;
+        END IF;
+    END LOOP;
+    RETURN v_low;
+END;
+$$;
 
 CREATE FUNCTION afresh.first_job_since(p_at timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -1126,6 +1158,79 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.sample_tasks(p_minute timestamp with time zone, p_most integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_end timestamptz := p_minute + interval '1 minute';
+    v_first bigint := afresh.first_event_since(p_minute - interval '10 seconds');
+    v_last bigint := afresh.first_event_since(v_end + interval '10 seconds');
+    v_one_in bigint := greatest(1, (v_last - v_first) / p_most);
+    v_rows integer;
+BEGIN
+    -- A share is an estimate, and the last few events of a minute do not make it another one.
+    IF v_one_in > 1 AND EXISTS (SELECT FROM afresh.task_sample WHERE seconds = 60 AND at = p_minute) THEN
+        RETURN 0;
+    END IF;
+    INSERT INTO afresh.task_sample AS s (
+        seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
+    )
+    WITH told AS MATERIALIZED (
+        SELECT e.id, e.job_id, e.type, e.at
+        FROM procrastinate_events e
+        WHERE e.id >= v_first AND e.id < v_last AND e.type IN ('deferred', 'succeeded')
+          AND e.at >= p_minute AND e.at < v_end
+          AND (hashint8extended(e.job_id, 0) & 2147483647) % v_one_in = 0
+    ),
+    run AS (
+        SELECT j.task_name, v_one_in AS weight, (t.type = 'deferred')::integer AS submitted,
+               (t.type = 'succeeded')::integer AS succeeded, 0 AS failed, 0 AS retried, 0 AS buried, 0 AS snoozed,
+               0 AS lost,
+               CASE WHEN t.type = 'succeeded' THEN extract(epoch FROM t.at - (
+                   SELECT max(b.at) FROM procrastinate_events b
+                   WHERE b.job_id = t.job_id AND b.type = 'started' AND b.id < t.id
+               ))::double precision END AS took
+        FROM told t
+        CROSS JOIN LATERAL (SELECT task_name FROM procrastinate_jobs WHERE id = t.job_id LIMIT 1) j
+        UNION ALL
+        SELECT a.task_name, 1, 0, 0, (a.outcome = 'failed')::integer,
+               (a.outcome = 'failed' AND coalesce(a.decision = 'retry', false))::integer,
+               coalesce(a.decision = 'dead_letter', false)::integer, (a.outcome = 'snoozed')::integer,
+               (a.outcome = 'lost')::integer,
+               CASE WHEN a.outcome = 'failed' THEN extract(epoch FROM a.ended_at - a.started_at)::double precision END
+        FROM afresh.attempt a
+        WHERE a.ended_at >= p_minute AND a.ended_at < v_end
+    ),
+    classed AS (
+        SELECT r.*, width_bucket(r.took, '{-1}'::double precision[] || afresh.duration_bounds()) AS class FROM run r
+    ),
+    by_class AS (
+        SELECT task_name, class, sum(weight * submitted) AS submitted, sum(weight * succeeded) AS succeeded,
+               sum(failed) AS failed, sum(retried) AS retried, sum(buried) AS buried, sum(snoozed) AS snoozed,
+               sum(lost) AS lost, sum(weight * took) AS spent, max(took) AS longest, sum(weight) AS runs
+        FROM classed GROUP BY task_name, class
+    )
+    SELECT 60, task_name, p_minute, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
+           sum(snoozed), sum(lost), coalesce(sum(spent), 0), coalesce(max(longest), 0),
+           ARRAY(SELECT coalesce(max(runs) FILTER (WHERE class = place), 0)::bigint
+                 FROM unnest(array_agg(class), array_agg(runs)) AS counted (class, runs)
+                 RIGHT JOIN generate_series(1, cardinality(afresh.duration_bounds()) + 1) AS place ON true
+                 GROUP BY place ORDER BY place)
+    FROM by_class
+    GROUP BY task_name
+    ORDER BY task_name
+    ON CONFLICT (seconds, task_name, at) DO UPDATE
+    SET submitted = excluded.submitted, succeeded = excluded.succeeded, failed = excluded.failed,
+        retried = excluded.retried, buried = excluded.buried, snoozed = excluded.snoozed, lost = excluded.lost,
+        spent = excluded.spent, longest = excluded.longest, durations = excluded.durations;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
+END;
+$$;
+
 CREATE FUNCTION afresh.settle_endings(p_worker bigint, p_runs jsonb, p_delete boolean DEFAULT false, p_stalled_after interval DEFAULT NULL::interval) RETURNS TABLE(job_id bigint, verdict text, outcome afresh.outcome)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -1354,6 +1459,44 @@ FROM (SELECT key, count(*) AS jobs
 WHERE spent.key = l.kind || ':' || l.name AND l.rate_jobs IS NOT NULL;
 $$;
 
+CREATE FUNCTION afresh.sum_hour(p_hour timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO afresh.task_sample AS s
+    SELECT 3600, task_name, p_hour, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
+           sum(snoozed), sum(lost), sum(spent), max(longest),
+           ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
+           sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
+           sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
+           sum(durations[15])]::bigint[]
+    FROM afresh.task_sample
+    WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
+    GROUP BY task_name
+    ORDER BY task_name
+    ON CONFLICT (seconds, task_name, at) DO UPDATE
+    SET submitted = excluded.submitted, succeeded = excluded.succeeded, failed = excluded.failed,
+        retried = excluded.retried, buried = excluded.buried, snoozed = excluded.snoozed, lost = excluded.lost,
+        spent = excluded.spent, longest = excluded.longest, durations = excluded.durations;
+
+    INSERT INTO afresh.queue_sample AS s
+    SELECT 3600, queue_name, p_hour, avg(ready), max(ready_most), max(oldest_seconds), avg(running)
+    FROM afresh.queue_sample
+    WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
+    GROUP BY queue_name
+    ORDER BY queue_name
+    ON CONFLICT (seconds, queue_name, at) DO UPDATE
+    SET ready = excluded.ready, ready_most = excluded.ready_most, oldest_seconds = excluded.oldest_seconds,
+        running = excluded.running;
+
+    INSERT INTO afresh.service_sample AS s
+    SELECT 3600, p_hour, sum(repeats), (array_agg(dead_letters ORDER BY at DESC))[1], max(workers)
+    FROM afresh.service_sample
+    WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
+    HAVING count(*) > 0
+    ON CONFLICT (seconds, at) DO UPDATE
+    SET repeats = excluded.repeats, dead_letters = excluded.dead_letters, workers = excluded.workers;
+$$;
+
 CREATE FUNCTION afresh.within_limits(p_ids bigint[], p_limits jsonb, p_tasks text[], p_dependencies text[]) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     AS $$
@@ -1428,6 +1571,88 @@ BEGIN
     WHERE p.job_id = w.job_id AND p.number <= w.number - 200;
 END;
 $$;
+
+CREATE TABLE afresh.alert (
+    id bigint NOT NULL,
+    rule text NOT NULL,
+    subject text NOT NULL,
+    severity text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    resolved_at timestamp with time zone,
+    changed_at timestamp with time zone NOT NULL,
+    value double precision NOT NULL,
+    threshold double precision NOT NULL,
+    cause text NOT NULL,
+    what_to_do text NOT NULL,
+    CONSTRAINT alert_check CHECK ((resolved_at >= opened_at)),
+    CONSTRAINT alert_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
+);
+
+COMMENT ON COLUMN afresh.alert.subject IS 'What it is about: a task, a queue, a dependency, a host …; empty: the service.';
+
+COMMENT ON COLUMN afresh.alert.severity IS 'The present one, or the last one before it was resolved.';
+
+CREATE TABLE afresh.alert_event (
+    id bigint NOT NULL,
+    alert_id bigint NOT NULL,
+    rule text NOT NULL,
+    kind text NOT NULL,
+    severity text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    line text NOT NULL,
+    what_to_do text NOT NULL,
+    message_id bigint,
+    CONSTRAINT alert_event_kind_check CHECK ((kind = ANY (ARRAY['opened'::text, 'escalated'::text, 'eased'::text, 'resolved'::text, 'milestone'::text])))
+);
+
+COMMENT ON COLUMN afresh.alert_event.message_id IS 'The message that tells it; null: it is still to be told. It outlives that.';
+
+ALTER TABLE afresh.alert_event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.alert_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE afresh.alert ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.alert_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE afresh.alert_message (
+    id bigint NOT NULL,
+    rule text NOT NULL,
+    severity text NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,
+    made_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE afresh.alert_message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.alert_message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE afresh.alert_watch (
+    rule text NOT NULL,
+    subject text NOT NULL,
+    severity text NOT NULL,
+    active boolean NOT NULL,
+    since timestamp with time zone,
+    CONSTRAINT alert_watch_is_not_at_rest CHECK ((active OR (since IS NOT NULL)))
+);
+
+COMMENT ON COLUMN afresh.alert_watch.since IS 'Since when the condition says otherwise than `active`; null: it does not.';
 
 CREATE TABLE afresh.api_key (
     id bigint NOT NULL,
@@ -1933,6 +2158,20 @@ COMMENT ON COLUMN afresh.idempotency.body_hash IS 'SHA-256 of the validated body
 
 COMMENT ON COLUMN afresh.idempotency.repeats IS 'Requests that were answered with what the first one made.';
 
+CREATE TABLE afresh.idempotency_repeat (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE afresh.idempotency_repeat ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME afresh.idempotency_repeat_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE afresh.job_option (
     job_id bigint NOT NULL,
     max_retries integer,
@@ -2085,6 +2324,27 @@ CREATE TABLE afresh.migration (
     CONSTRAINT migration_number_check CHECK ((number > 0))
 );
 
+CREATE TABLE afresh.milestone (
+    name text NOT NULL,
+    reached double precision NOT NULL,
+    reached_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE afresh.milestone IS 'The highest that was told of each count, so that none is told twice.';
+
+CREATE TABLE afresh.monitoring (
+    singleton boolean DEFAULT true NOT NULL,
+    evaluated_at timestamp with time zone,
+    stopped_at timestamp with time zone,
+    stopped_until timestamp with time zone,
+    stopped_by text,
+    stopped_because text,
+    CONSTRAINT monitoring_singleton_check CHECK (singleton),
+    CONSTRAINT monitoring_stopped_by_somebody CHECK ((num_nulls(stopped_at, stopped_until, stopped_by, stopped_because) = ANY (ARRAY[0, 4])))
+);
+
+COMMENT ON COLUMN afresh.monitoring.stopped_until IS 'Until then nothing is sampled and nobody is told; then it goes on by itself.';
+
 CREATE TABLE afresh.progress (
     job_id bigint NOT NULL,
     number bigint NOT NULL,
@@ -2105,6 +2365,21 @@ CREATE TABLE afresh.progress (
 COMMENT ON COLUMN afresh.progress.number IS 'From 1 within the job, without gaps; watchers resume after it.';
 
 COMMENT ON COLUMN afresh.progress.report IS 'Rises within its worker: a report that is sent twice is stored once.';
+
+CREATE TABLE afresh.queue_sample (
+    seconds integer NOT NULL,
+    queue_name text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    ready double precision NOT NULL,
+    ready_most bigint NOT NULL,
+    oldest_seconds double precision NOT NULL,
+    running double precision NOT NULL,
+    CONSTRAINT queue_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600])))
+);
+
+COMMENT ON COLUMN afresh.queue_sample.ready IS 'Jobs that could run, counted up to 20 000; of an hour, the mean.';
+
+COMMENT ON COLUMN afresh.queue_sample.oldest_seconds IS 'How long the oldest of them had waited; of an hour, the most.';
 
 CREATE TABLE afresh.recovery (
     id bigint NOT NULL,
@@ -2138,6 +2413,96 @@ CREATE TABLE afresh.retry_sample (
 COMMENT ON TABLE afresh.retry_sample IS 'Written anew by afresh.refresh_retry_samples; workers read it into their memory.';
 
 COMMENT ON COLUMN afresh.retry_sample.successes IS 'Retries with which their job succeeded.';
+
+CREATE TABLE afresh.service_sample (
+    seconds integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    repeats bigint NOT NULL,
+    dead_letters bigint NOT NULL,
+    workers integer NOT NULL,
+    CONSTRAINT service_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600])))
+);
+
+COMMENT ON COLUMN afresh.service_sample.repeats IS 'Submissions that an Idempotency-Key kept from being made twice.';
+
+COMMENT ON COLUMN afresh.service_sample.dead_letters IS 'Those pending at the end.';
+
+CREATE TABLE afresh.task_sample (
+    seconds integer NOT NULL,
+    task_name text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    submitted bigint NOT NULL,
+    succeeded bigint NOT NULL,
+    failed bigint NOT NULL,
+    retried bigint NOT NULL,
+    buried bigint NOT NULL,
+    snoozed bigint NOT NULL,
+    lost bigint NOT NULL,
+    spent double precision NOT NULL,
+    longest double precision NOT NULL,
+    durations bigint[] NOT NULL,
+    CONSTRAINT task_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600])))
+);
+
+COMMENT ON TABLE afresh.task_sample IS 'What became of the jobs of a task in the minute, or hour, that began at `at`.';
+
+COMMENT ON COLUMN afresh.task_sample.submitted IS 'Jobs made.';
+
+COMMENT ON COLUMN afresh.task_sample.failed IS 'Attempts that failed, whatever followed; with `succeeded`, all attempts that ran to their end.';
+
+COMMENT ON COLUMN afresh.task_sample.retried IS 'Decisions to try again.';
+
+COMMENT ON COLUMN afresh.task_sample.buried IS 'Dead letters; with `succeeded`, all jobs that came to their end.';
+
+COMMENT ON COLUMN afresh.task_sample.lost IS 'Attempts whose worker was lost.';
+
+COMMENT ON COLUMN afresh.task_sample.spent IS 'Seconds that its attempts took, in all.';
+
+COMMENT ON COLUMN afresh.task_sample.durations IS 'Attempts by duration: up to each of afresh.duration_bounds(), and longer ones.';
+
+CREATE TABLE afresh.worker (
+    worker_id bigint NOT NULL,
+    name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    queues text[],
+    concurrency integer NOT NULL,
+    running integer NOT NULL,
+    overloaded boolean NOT NULL,
+    memory_bytes bigint NOT NULL,
+    host_memory_percent real NOT NULL,
+    host_cpu_percent real NOT NULL,
+    host_disk_percent real NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    beat_at timestamp with time zone DEFAULT now() NOT NULL,
+    stopped_at timestamp with time zone,
+    CONSTRAINT worker_concurrency_check CHECK ((concurrency > 0)),
+    CONSTRAINT worker_running_check CHECK ((running >= 0))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE afresh.worker IS 'Written in the statement of the heartbeat. No foreign key: Procrastinate deletes silent workers.';
+
+COMMENT ON COLUMN afresh.worker.queues IS 'Those it takes jobs from; null: all.';
+
+COMMENT ON COLUMN afresh.worker.memory_bytes IS 'Of its process, resident.';
+
+COMMENT ON COLUMN afresh.worker.host_memory_percent IS 'Of the machine or its container, whichever is fuller; so with the CPU.';
+
+COMMENT ON COLUMN afresh.worker.stopped_at IS 'It has let go of its last job; null while it lives, and for ever if it was lost.';
+
+ALTER TABLE ONLY afresh.alert_event
+    ADD CONSTRAINT alert_event_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.alert_message
+    ADD CONSTRAINT alert_message_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.alert
+    ADD CONSTRAINT alert_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY afresh.alert_watch
+    ADD CONSTRAINT alert_watch_pkey PRIMARY KEY (rule, subject, severity);
 
 ALTER TABLE ONLY afresh.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
@@ -2196,6 +2561,9 @@ ALTER TABLE ONLY afresh.hold
 ALTER TABLE ONLY afresh.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (actor, route, key);
 
+ALTER TABLE ONLY afresh.idempotency_repeat
+    ADD CONSTRAINT idempotency_repeat_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY afresh.job_limit
     ADD CONSTRAINT job_limit_pkey PRIMARY KEY (kind, name);
 
@@ -2208,8 +2576,17 @@ ALTER TABLE ONLY afresh.jokes
 ALTER TABLE ONLY afresh.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY afresh.milestone
+    ADD CONSTRAINT milestone_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY afresh.monitoring
+    ADD CONSTRAINT monitoring_pkey PRIMARY KEY (singleton);
+
 ALTER TABLE ONLY afresh.progress
     ADD CONSTRAINT progress_pkey PRIMARY KEY (job_id, number);
+
+ALTER TABLE ONLY afresh.queue_sample
+    ADD CONSTRAINT queue_sample_pkey PRIMARY KEY (seconds, queue_name, at);
 
 ALTER TABLE ONLY afresh.recovery
     ADD CONSTRAINT recovery_pkey PRIMARY KEY (id);
@@ -2223,8 +2600,31 @@ ALTER TABLE ONLY afresh.result
 ALTER TABLE ONLY afresh.retry_sample
     ADD CONSTRAINT retry_sample_pkey PRIMARY KEY (task_name, failure_type);
 
+ALTER TABLE ONLY afresh.service_sample
+    ADD CONSTRAINT service_sample_pkey PRIMARY KEY (seconds, at);
+
 ALTER TABLE ONLY afresh.task_dependency
     ADD CONSTRAINT task_dependency_pkey PRIMARY KEY (task_name);
+
+ALTER TABLE ONLY afresh.task_sample
+    ADD CONSTRAINT task_sample_pkey PRIMARY KEY (seconds, task_name, at);
+
+ALTER TABLE ONLY afresh.worker
+    ADD CONSTRAINT worker_pkey PRIMARY KEY (worker_id);
+
+CREATE INDEX alert_event_alert_idx ON afresh.alert_event USING btree (alert_id, id);
+
+CREATE INDEX alert_event_message_idx ON afresh.alert_event USING btree (message_id) WHERE (message_id IS NOT NULL);
+
+CREATE INDEX alert_event_untold_idx ON afresh.alert_event USING btree (rule, id) WHERE (message_id IS NULL);
+
+CREATE INDEX alert_message_rule_idx ON afresh.alert_message USING btree (rule, made_at);
+
+CREATE UNIQUE INDEX alert_open_idx ON afresh.alert USING btree (rule, subject) WHERE (resolved_at IS NULL);
+
+CREATE INDEX alert_resolved_idx ON afresh.alert USING btree (resolved_at) WHERE (resolved_at IS NOT NULL);
+
+CREATE INDEX alert_rule_idx ON afresh.alert USING btree (rule, id);
 
 CREATE UNIQUE INDEX api_key_name_idx ON afresh.api_key USING btree (name) WHERE (revoked_at IS NULL);
 
@@ -2278,6 +2678,8 @@ CREATE INDEX failure_group_newest_idx ON afresh.failure_group USING btree (last_
 
 CREATE INDEX idempotency_expires_idx ON afresh.idempotency USING btree (expires_at);
 
+CREATE INDEX idempotency_repeat_at_idx ON afresh.idempotency_repeat USING btree (at);
+
 CREATE INDEX job_option_batch_idx ON afresh.job_option USING btree (batch_id, job_id) WHERE (batch_id IS NOT NULL);
 
 CREATE INDEX job_option_correlation_idx ON afresh.job_option USING btree (correlation_id) WHERE (correlation_id IS NOT NULL);
@@ -2288,11 +2690,18 @@ CREATE INDEX job_option_replay_idx ON afresh.job_option USING btree (replay_of, 
 
 CREATE INDEX progress_at_idx ON afresh.progress USING btree (at);
 
+CREATE INDEX queue_sample_at_idx ON afresh.queue_sample USING btree (seconds, at);
+
 CREATE INDEX task_dependency_dependency_idx ON afresh.task_dependency USING btree (dependency);
+
+CREATE INDEX task_sample_at_idx ON afresh.task_sample USING btree (seconds, at);
 
 CREATE TRIGGER count_letter AFTER INSERT OR DELETE OR UPDATE OF status, died_at, cause, task_name, failure_type, remediation ON afresh.dead_letter FOR EACH ROW EXECUTE FUNCTION afresh.count_letter();
 
 CREATE TRIGGER job_limit_changed AFTER INSERT OR DELETE OR UPDATE OF max_running, rate_jobs, rate_seconds, burst ON afresh.job_limit FOR EACH STATEMENT EXECUTE FUNCTION afresh.announce_limit();
+
+ALTER TABLE ONLY afresh.alert_event
+    ADD CONSTRAINT alert_event_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES afresh.alert(id) ON DELETE CASCADE;
 
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_claim bigint;
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_dependency text;

@@ -8,6 +8,7 @@ import httpx
 
 from app.api.main import create_app
 from app.config import (
+    AlertSettings,
     ApiSettings,
     BreakerSettings,
     DatabaseSettings,
@@ -35,6 +36,7 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
     submission: SubmissionSettings | None = None,
     off_peak: OffPeakSettings | None = None,
     metrics: MetricsSettings | None = None,
+    alert: AlertSettings | None = None,
 ) -> Settings:
     """Settings for a database, with retries that come at once; port 9 answers nobody."""
     soon = timedelta(milliseconds=1)
@@ -47,6 +49,7 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
         breaker=BreakerSettings(),
         off_peak=off_peak or OffPeakSettings(),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
+        alert=alert or AlertSettings(),
         log=LogSettings(level="ERROR"),
         metrics=metrics or MetricsSettings(),
     )

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.cli.joke_server import JokeServer
-from app.config import read_settings
+from app.config import default_settings, read_settings
+from app.monitoring.alerts.rule import Level, Rule, Severity
+from app.monitoring.alerts.rules import rules
 from app.queue.decide import engine
 from app.queue.submit import Submission, submit
 from app.retry.backoff import Backoff
@@ -198,6 +200,24 @@ def test_the_table_of_types():
         meaning = TAXONOMY[kind]
         rows.append(f"| {kind} | {meaning.sentence} | {meaning.actions[0]} | {policy.max_retries} | {waits(policy)} |")
     assert block("failures.md", "types") == "\n".join(rows)
+
+
+def test_the_table_of_alerts():
+    """The guide's table of alerts is made of the rules, with the defaults of the settings."""
+    rows = ["| rule | is about | warning | critical | what to do |", "|---|---|---|---|---|"]
+    for rule in rules(default_settings()):
+        found = {level.severity: limit_of(rule, level) for level in rule.levels}
+        warning, critical = (found.get(severity, "—") for severity in (Severity.WARNING, Severity.CRITICAL))
+        rows.append(f"| {rule.name} | {rule.about} | {warning} | {critical} | {rule.what_to_do} |")
+    assert block("alerts.md", "rules") == "\n".join(rows)
+
+
+def limit_of(rule: Rule, level: Level) -> str:
+    """A threshold as a person reads it."""
+    if not rule.unit:
+        return "critical tasks rely on it" if level.severity in rule.only else "if it is so"
+    way = "below" if rule.below else "over" if level.opens == round(level.opens) else "at least"
+    return f"{way} {level.opens:g} {rule.unit}"
 
 
 def test_every_operation_has_a_call():

@@ -9,6 +9,7 @@ import psycopg
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
+from .. import __version__
 from ..dashboard import pages
 from ..monitoring.logs import configure_logs
 from ..postgres.errors import PostgresError
@@ -27,6 +28,7 @@ from ..web.limits import MAX_BATCH_BYTES, BodyLimit
 from ..web.origin import OriginGuard
 from ..web.shutdown import told_of_shutdown
 from . import (
+    alerts,
     audit,
     batches,
     bulk,
@@ -40,13 +42,16 @@ from . import (
     job_actions,
     jobs,
     limits,
+    machines,
     metrics,
     monitoring,
+    performance,
     progress,
     queues,
     retry,
     simulation,
     statistics,
+    summary,
     tasks,
 )
 from .description import describe, operation_id
@@ -54,7 +59,6 @@ from .description import describe, operation_id
 BATCH_SUFFIX = "/batch"
 """How the paths end to which many jobs are sent at once."""
 
-VERSION = "0.1.0"
 DESCRIPTION = """Background jobs on Postgres that know why they failed, when to try again, and say so in words.
 
 `POST /tasks/{task}` puts a job into its queue; `GET /jobs/{job_id}` says what became of it, and
@@ -74,7 +78,7 @@ def create_app(queue: Afresh) -> FastAPI:
     queue.perform_import_paths()
     app = FastAPI(
         title="Afresh",
-        version=VERSION,
+        version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
@@ -104,6 +108,10 @@ def create_app(queue: Afresh) -> FastAPI:
         statistics.router,
         monitoring.router,
         metrics.router,
+        summary.router,
+        performance.router,
+        machines.router,
+        alerts.router,
         audit.router,
         documentation.router,
         pages.router,

@@ -1,6 +1,7 @@
 """How the service itself is doing, over HTTP."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Literal
 
 import psycopg
@@ -8,8 +9,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from ..monitoring.health import ANSWER_SECONDS, Status, examine
+from ..store.monitoring import Monitoring
 from ..web.auth import VIEWER
 from ..web.reading import Queue
+from .fields import Time
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"])
 
@@ -22,12 +25,35 @@ class HealthCheck(BaseModel):
     reason: str = Field(description="What was found.", examples=["1 worker is alive"])
 
 
+class MonitoringReport(BaseModel):
+    """Whether samples are taken and alerts evaluated, or a maintenance window is open."""
+
+    stopped: bool
+    stopped_until: Time | None = Field(description="When it goes on by itself.", examples=[None])
+    stopped_by: str | None = Field(examples=[None])
+    reason: str | None = Field(examples=[None])
+    evaluated_at: Time | None = Field(description="When alerts were evaluated last; null: never.")
+
+    @classmethod
+    def of(cls, found: Monitoring) -> "MonitoringReport":
+        """As it is now; a window that is over is told no more."""
+        stopped = found.is_stopped(datetime.now(UTC))
+        return cls(
+            stopped=stopped,
+            stopped_until=found.stopped_until if stopped else None,
+            stopped_by=found.stopped_by if stopped else None,
+            reason=found.stopped_because if stopped else None,
+            evaluated_at=found.evaluated_at,
+        )
+
+
 class HealthReport(BaseModel):
     """The worst of its checks."""
 
     status: Status = Field(examples=["healthy"])
     reasons: list[str] = Field(description="What is not well; empty when healthy.", examples=[[]])
     database: Literal["embedded", "external"] = Field(description="Where the database comes from.")
+    monitoring: MonitoringReport | None = Field(description="Null where the database cannot be asked.")
     checks: list[HealthCheck]
 
 
@@ -46,6 +72,7 @@ async def show_health(queue: Queue, response: Response) -> HealthReport:
         status=health.status,
         reasons=health.reasons,
         database="external" if queue.settings.database.url else "embedded",
+        monitoring=None if health.monitoring is None else MonitoringReport.of(health.monitoring),
         checks=[HealthCheck(name=each.name, status=each.status, reason=each.reason) for each in health.checks],
     )
 

@@ -16,6 +16,7 @@ from ..retry.failure import FailureType
 from .environment import Group, SettingsError, near_misses, read_environment
 from .groups import (
     NESTED,
+    AlertSettings,
     ApiSettings,
     BreakerSettings,
     DatabaseSettings,
@@ -32,6 +33,7 @@ from .groups import (
 from .values import expectation
 
 __all__ = [
+    "AlertSettings",
     "ApiSettings",
     "BreakerSettings",
     "DatabaseSettings",
@@ -46,6 +48,7 @@ __all__ = [
     "SettingsError",
     "SubmissionSettings",
     "WorkerSettings",
+    "default_settings",
     "load_settings",
     "read_settings",
 ]
@@ -63,6 +66,7 @@ class Settings:
     breaker: BreakerSettings
     off_peak: OffPeakSettings
     joke: JokeSettings
+    alert: AlertSettings
     log: LogSettings
     metrics: MetricsSettings
 
@@ -76,6 +80,7 @@ GROUPS: dict[str, type[Group]] = {
     "breaker": BreakerSettings,
     "off_peak": OffPeakSettings,
     "joke": JokeSettings,
+    "alert": AlertSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
 }
@@ -117,6 +122,14 @@ def read_settings() -> Settings:
             lines.extend(_lines(group, error))
     if lines:
         raise SettingsError(*lines)
+    return Settings(**groups)
+
+
+def default_settings() -> Settings:
+    """Every group by its defaults, whatever is set."""
+    groups: dict[str, Any] = {}
+    for name, group in GROUPS.items():
+        groups[name] = group(**{field: info.default for field, info in group.model_fields.items()})
     return Settings(**groups)
 
 

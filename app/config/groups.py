@@ -224,6 +224,41 @@ class OffPeakSettings(Group):
         return PeakHours(*self.hours, self.zone)
 
 
+class AlertSettings(Group):
+    """When somebody is told that something is wrong, and where."""
+
+    urls: values.AlertAddresses = setting("ALERT_URLS", "", "Where alerts are sent. Unset: nowhere.", secret=True)
+    window: values.PositiveDuration = setting("ALERT_WINDOW", "5m", "The time over which rates are taken.")
+    after: values.Duration = setting("ALERT_AFTER", "1m", "How long a condition must hold before an alert opens.")
+    resolve_after: values.Duration = setting(
+        "ALERT_RESOLVE_AFTER", "5m", "How long it must be over before the alert is resolved."
+    )
+    least_attempts: values.PositiveCount = setting(
+        "ALERT_LEAST_ATTEMPTS", "20", "Attempts, jobs or submissions below which no rate is judged."
+    )
+    error_percent: values.Percent = setting(
+        "ALERT_ERROR_PERCENT", "10", "Share of attempts that fail, as a warning; 0 here and below: off."
+    )
+    error_critical_percent: values.Percent = setting("ALERT_ERROR_CRITICAL_PERCENT", "20", "The same, as critical.")
+    success_percent: values.Percent = setting(
+        "ALERT_SUCCESS_PERCENT", "90", "Share of jobs that end with success, below which it is a warning."
+    )
+    dead_letters: values.Count = setting("ALERT_DEAD_LETTERS", "20", "Pending dead letters, as a warning.")
+    dead_letters_critical: values.Count = setting("ALERT_DEAD_LETTERS_CRITICAL", "50", "The same, as critical.")
+    duplicate_percent: values.Percent = setting(
+        "ALERT_DUPLICATE_PERCENT", "5", "Share of submissions that are repeats, as a warning."
+    )
+    queue_size: values.Count = setting(
+        "ALERT_QUEUE_SIZE", "50", "Ready jobs in a queue, as a warning; MAX_QUEUE_SIZE is critical."
+    )
+    failure_growth: values.Amount = setting(
+        "ALERT_FAILURE_GROWTH", "2", "A task's failure rate in times of its own of the past week, as a warning."
+    )
+    max_disk_percent: values.Percent = setting(
+        "MAX_DISK_PERCENT", "90", "Disk in use, as critical; memory is judged by MAX_MEMORY_PERCENT."
+    )
+
+
 NESTED: Mapping[str, tuple[type[BaseModel], str]] = {
     "POLICY__": (PolicyOverride, "TRANSIENT_NETWORK"),
     "DEPENDENCY__": (DependencyOverride, "JOKE_API"),

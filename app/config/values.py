@@ -119,6 +119,18 @@ def _task_type(text: str) -> TaskType:
     return TaskType(int(priority), queue)
 
 
+_BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")  # A comma can be part of one.
+
+
+def _addresses(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    addresses = tuple(_BETWEEN_ADDRESSES.split(value.strip())) if value.strip() else ()
+    if not all(re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S", address) for address in addresses):
+        raise ValueError("not addresses")
+    return addresses
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -194,6 +206,11 @@ PositiveDuration = Annotated[
     timedelta, BeforeValidator(parse_duration), Gt(timedelta()), Expects(f"a duration above 0: {_DURATION_FORM}")
 ]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split), Expects("names separated by commas")]
+AlertAddresses = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_addresses),
+    Expects("Apprise addresses separated by commas, such as mailtos://… or slack://…"),
+]
 Timeouts = Annotated[
     Mapping[str, PositiveDuration],
     BeforeValidator(_split_pairs),

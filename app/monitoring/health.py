@@ -1,10 +1,10 @@
 """Whether jobs get done: healthy, degraded or unhealthy, and why."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -13,10 +13,18 @@ import psycopg
 from psycopg import AsyncConnection
 
 from ..postgres.migrate import read_steps
+from ..store.alerts import OpenAlert, list_open
 from ..store.health import count_workers, schema_version
+from ..store.monitoring import Monitoring, read_monitoring
 
 ANSWER_SECONDS = 3.0
 """Who asks for health wants an answer while nothing else answers."""
+
+STALE = timedelta(minutes=5)
+"""How long alerts may go without being evaluated, where they ever were."""
+
+MENTIONED = 5
+"""Alerts that a reason names."""
 
 Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
 
@@ -40,9 +48,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The worst of all checks, and the reasons of those that are not well."""
+    """The worst of all checks, and the reasons of those that are not well.
+
+    Attributes:
+        monitoring: Whether it is stopped; None: that could not be asked.
+    """
 
     checks: tuple[Check, ...]
+    monitoring: Monitoring | None = None
 
     @property
     def status(self) -> Status:
@@ -59,19 +72,29 @@ async def examine(connect: Connect, *, stalled_after: timedelta) -> Health:
     """Look at the database, its schema and the workers. Never raises for what is wrong with them."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS), connect() as conn:
-            checks = [check async for check in _look(conn, stalled_after)]
+            return await look(conn, stalled_after=stalled_after)
     except TimeoutError:
         reason = f"the database does not answer within {ANSWER_SECONDS:g} s"
         return Health((Check("database", Status.UNHEALTHY, reason),))
     except psycopg.Error as error:
         return Health((Check("database", Status.UNHEALTHY, f"the database does not answer ({_line(error)})"),))
-    return Health((Check("database", Status.HEALTHY, "the database answers"), *checks))
 
 
-async def _look(conn: AsyncConnection[Any], stalled_after: timedelta) -> AsyncIterator[Check]:
-    yield judge_schema(await schema_version(conn), _newest())
+async def look(conn: AsyncConnection[Any], *, stalled_after: timedelta) -> Health:
+    """As `examine`, on a connection that answers.
+
+    Raises:
+        psycopg.Error: It does not any more, or there is no schema of ours.
+    """
+    answers = Check("database", Status.HEALTHY, "the database answers")
+    schema = judge_schema(await schema_version(conn), _newest())
     alive, silent = await count_workers(conn, stalled_after=stalled_after)
-    yield judge_workers(alive, silent, stalled_after)
+    workers = judge_workers(alive, silent, stalled_after)
+    if schema.status is Status.UNHEALTHY:  # What follows may not be there yet.
+        return Health((answers, schema, workers))
+    monitoring = await read_monitoring(conn)
+    told = judge_alerts(await list_open(conn, severity="critical", most=MENTIONED))
+    return Health((answers, schema, workers, told, judge_monitoring(monitoring, datetime.now(UTC))), monitoring)
 
 
 def judge_schema(found: int, needed: int) -> Check:
@@ -91,6 +114,28 @@ def judge_workers(alive: int, silent: int, stalled_after: timedelta) -> Check:
         reason = f"{silent} of {alive + silent} workers {silence} while holding jobs"
         return Check("workers", Status.DEGRADED, reason)
     return Check("workers", Status.HEALTHY, f"{alive} {'worker is' if alive == 1 else 'workers are'} alive")
+
+
+def judge_alerts(critical: Sequence[OpenAlert]) -> Check:
+    """Critical alerts degrade: something does not get done, though jobs are taken in."""
+    if not critical:
+        return Check("alerts", Status.HEALTHY, "no critical alert is open")
+    causes = "; ".join(f"{each.rule}{f' of {each.subject}' if each.subject else ''}: {each.cause}" for each in critical)
+    return Check("alerts", Status.DEGRADED, f"critical: {causes}")
+
+
+def judge_monitoring(monitoring: Monitoring, now: datetime) -> Check:
+    """A maintenance window is well; alerts that nobody evaluates are not."""
+    if monitoring.is_stopped(now) and monitoring.stopped_until is not None:
+        until = f"{monitoring.stopped_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        reason = f"monitoring is stopped until {until} by {monitoring.stopped_by}: {monitoring.stopped_because}"
+        return Check("monitoring", Status.HEALTHY, reason)
+    resumed = max(filter(None, (monitoring.evaluated_at, monitoring.stopped_until)), default=None)
+    if resumed is not None and now - resumed > STALE:
+        since = f"{resumed.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        reason = f"alerts have not been evaluated since {since}: no worker takes jobs of the queue monitoring"
+        return Check("monitoring", Status.DEGRADED, reason)
+    return Check("monitoring", Status.HEALTHY, "alerts are evaluated" if resumed else "no alert was evaluated yet")
 
 
 @cache

@@ -36,7 +36,9 @@ from .worker import AfreshWorker
 
 _PACKAGE = __name__.rpartition(".queue.")[0]
 
-TASK_MODULES = tuple(f"{_PACKAGE}.tasks.{name}" for name in ("jokes", "maintenance", "dead_letters", "analytics"))
+TASK_MODULES = tuple(
+    f"{_PACKAGE}.tasks.{name}" for name in ("jokes", "maintenance", "dead_letters", "analytics", "monitoring")
+)
 """Our own tasks, loaded by name: rooms above this one are never imported from it."""
 
 

@@ -168,7 +168,7 @@ class Claims:
             await self._app.job_manager.unregister_worker(self.worker_id)
             return
         async with connector.connection() as conn:
-            await conn.execute(SQL["sign_off"], (self.worker_id,))
+            await conn.execute(SQL["sign_off"], {"worker_id": self.worker_id})
 
     async def _take_one(self) -> list[Claimed]:
         job = await JobManager.fetch_job(self._app.job_manager, self._queues, self.worker_id)

@@ -100,8 +100,13 @@ class Overload:
         self._worker = worker
         self._limits = Load(settings.max_memory_percent, settings.max_cpu_percent)
         self._read = read
+        self._load = Load(0.0, 0.0)
         self._cpu = 0.0
         self.look()
+
+    def load(self) -> Load:
+        """How full it is: as read last, or now where nobody watches. A reading more would spoil the mean of the CPU."""
+        return self._load if any(self._limits) else self._read()
 
     def look(self) -> None:
         """Read once, judge, and tell what has changed."""
@@ -109,7 +114,7 @@ class Overload:
             return
         read, was = self._read(), self.active
         self._cpu += SMOOTHING * (read.cpu - self._cpu)
-        load = Load(read.memory, self._cpu)
+        load = self._load = Load(read.memory, self._cpu)
         self.active = any(self._exceeds(*each) for each in zip(load, self._limits, strict=True))
         if self.active != was:
             event = telemetry.WorkerOverloaded if self.active else telemetry.WorkerRelieved

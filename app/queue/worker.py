@@ -22,6 +22,7 @@ from .connector import AfreshConnector
 from .execute import Executor
 from .loops import TROUBLE, side_loops
 from .overload import Overload
+from .presence import Presence
 from .settle import Settler, UnsettledJobs
 from .signals import obeying
 
@@ -79,6 +80,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
         self._calls = Calls(self.app, self)
         self.overload = Overload(self._label, self.app.settings.worker, self.app.read_load)
+        self.presence = Presence(self._label, self.queues, self.concurrency, self.app.settings.database.data_dir)
         self._executor = Executor(self.app, self._calls, self.settler.add, self.settler.report)
         self._new_job_event.clear()
 
@@ -297,8 +299,9 @@ class AfreshWorker(procrastinate_worker.Worker):
         if not isinstance(connector, AfreshConnector):
             await self.app.job_manager.update_heartbeat(self.worker_id or 0)
             return
+        said = self.presence.report(self.worker_id or 0, len(self._running_jobs), self.overload)
         async with connector.fresh() if anew else connector.connection() as conn:
-            cursor = await conn.execute(SQL["beat_heart"], (self.worker_id,))
+            cursor = await conn.execute(SQL["beat_heart"], said)
             known = await cursor.fetchone()
         if known is None:
             await self.register_again()

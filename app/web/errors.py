@@ -111,6 +111,13 @@ class NothingToChange(RequestRefused):
     """A breaker is not in a state for this."""
 
 
+class NotStopped(RequestRefused):
+    """Monitoring goes on as it is."""
+
+    def __init__(self) -> None:
+        super().__init__("monitoring is not stopped, or its time is over already")
+
+
 class NotMarked(RequestRefused):
     """Nobody said about the group what is to be taken back."""
 

@@ -2,10 +2,14 @@
 
 -- name: find_claim
 -- What a key stands for, with one more repeat on record if the body is the same.
-UPDATE afresh.idempotency
-SET repeats = repeats + (body_hash = %(body_hash)s)::integer
-WHERE actor = %(actor)s AND route = %(route)s AND key = %(key)s AND expires_at > now()
-RETURNING body_hash, job_id, batch_id;
+WITH found AS (
+    UPDATE afresh.idempotency
+    SET repeats = repeats + (body_hash = %(body_hash)s)::integer
+    WHERE actor = %(actor)s AND route = %(route)s AND key = %(key)s AND expires_at > now()
+    RETURNING body_hash, job_id, batch_id
+),
+repeat AS (INSERT INTO afresh.idempotency_repeat (at) SELECT now() FROM found WHERE body_hash = %(body_hash)s)
+SELECT body_hash, job_id, batch_id FROM found;
 
 -- name: expire_claims
 -- Forget some of the keys whose time has passed.

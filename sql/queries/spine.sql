@@ -88,13 +88,34 @@ FROM job, pg_notify('afresh_wake', '')
 WHERE a.job_id = job.id AND a.next_run_at = %(planned)s;
 
 -- name: beat_heart
--- Say that a worker lives; no row: it was pruned.
-UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s RETURNING id;
+-- Say that a worker lives, and what it is; no row: it was pruned. Under an earlier registration it has stopped.
+WITH beat AS (
+    UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %(worker_id)s RETURNING id
+),
+former AS (
+    UPDATE afresh.worker w SET stopped_at = now()
+    FROM beat
+    WHERE w.host = %(host)s AND w.pid = %(pid)s AND w.started_at = %(started_at)s AND w.worker_id <> beat.id
+      AND w.stopped_at IS NULL
+)
+INSERT INTO afresh.worker AS w (
+    worker_id, name, host, pid, version, queues, concurrency, running, overloaded, memory_bytes, host_memory_percent,
+    host_cpu_percent, host_disk_percent, started_at
+)
+SELECT id, %(name)s, %(host)s, %(pid)s, %(version)s, %(queues)s::text[], %(concurrency)s, %(running)s, %(overloaded)s,
+       %(memory_bytes)s, %(host_memory_percent)s, %(host_cpu_percent)s, %(host_disk_percent)s, %(started_at)s
+FROM beat
+ON CONFLICT (worker_id) DO UPDATE
+SET running = excluded.running, overloaded = excluded.overloaded, memory_bytes = excluded.memory_bytes,
+    host_memory_percent = excluded.host_memory_percent, host_cpu_percent = excluded.host_cpu_percent,
+    host_disk_percent = excluded.host_disk_percent, beat_at = now(), stopped_at = NULL
+RETURNING worker_id;
 
 -- name: sign_off
 -- Say that a worker has stopped. Its row stays, because deleting it would rewrite every job that it ran; a heartbeat of
 -- 1970 is one that everybody who judges by the clock, Procrastinate's own prune included, takes for gone at once.
-UPDATE procrastinate_workers SET last_heartbeat = 'epoch' WHERE id = %s;
+WITH told AS (UPDATE afresh.worker SET stopped_at = now(), running = 0 WHERE worker_id = %(worker_id)s)
+UPDATE procrastinate_workers SET last_heartbeat = 'epoch' WHERE id = %(worker_id)s;
 
 -- name: purge_workers
 -- Forget workers that have stopped, or were last heard of a day ago, once no job names them any more. A few at a time:

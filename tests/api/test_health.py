@@ -25,6 +25,8 @@ async def test_healthy(client: httpx.AsyncClient, conn: AsyncConnection):
         "database": "healthy",
         "schema": "healthy",
         "workers": "healthy",
+        "alerts": "healthy",
+        "monitoring": "healthy",
     }
 
 

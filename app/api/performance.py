@@ -1,0 +1,140 @@
+"""How the service did, over HTTP, out of samples: no request counts jobs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from ..store import samples
+from ..store.samples import HOUR, MINUTE, QueuePoint, Span
+from ..web.auth import VIEWER
+from ..web.limits import StrictRoute
+from ..web.problem import responses
+from ..web.reading import Queue, ReadingConnection
+from .fields import QueueName, Time
+from .work import WorkReport, fields_of, report_of
+
+router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=StrictRoute, dependencies=[VIEWER])
+
+LONGEST = 24 * 90
+MINUTES_FOR_HOURS = 6
+"""Up to so many hours are shown by the minute, where nobody asks otherwise."""
+
+MINUTES_KEPT_HOURS = 48
+
+
+class PointReport(WorkReport):
+    """… from `at` on, for one step."""
+
+    at: Time
+
+
+class TaskReport(WorkReport):
+    """… of one task, over the whole time."""
+
+    task_name: str = Field(examples=["app.tasks.jokes.fetch_and_cache_joke"])
+
+
+class QueuePointReport(BaseModel):
+    """How full a queue was in one step."""
+
+    at: Time
+    ready: float = Field(description="Jobs that could run; of an hour, the mean.", examples=[12])
+    ready_most: int = Field(examples=[30])
+    oldest_ready_seconds: float = Field(description="The longest that one had waited.", examples=[4.5])
+    running: float = Field(examples=[4])
+
+
+class QueueHistory(BaseModel):
+    """How full a queue was."""
+
+    queue: str = Field(examples=["api_calls"])
+    points: list[QueuePointReport]
+
+
+class ServicePointReport(BaseModel):
+    """What there was of the service as a whole in one step."""
+
+    at: Time
+    repeats: int = Field(description="Submissions that an Idempotency-Key kept from being made twice.", examples=[0])
+    dead_letters: int = Field(description="Pending.", examples=[3])
+    workers: int = Field(examples=[2])
+
+
+class Performance(BaseModel):
+    """How the service did."""
+
+    since: Time
+    until: Time
+    step_seconds: Literal[60, 3600]
+    total: WorkReport
+    points: list[PointReport] = Field(description="Of all tasks, or of the one asked for; idle steps are missing.")
+    tasks: list[TaskReport] = Field(description="Those that ran most first, 500 at most.")
+    queues: list[QueueHistory] = Field(description="20 000 points at most, by queue.")
+    service: list[ServicePointReport]
+
+
+@router.get("/performance", summary="Show how the service did", responses=responses(422, 503))
+async def show_performance(  # noqa: PLR0913, PLR0917  Each is a parameter of the request.
+    conn: ReadingConnection,
+    queue: Queue,
+    hours: Annotated[int, Query(ge=1, le=LONGEST)] = 1,
+    step: Annotated[Literal["minute", "hour"] | None, Query(description="Minutes are kept for 48 hours.")] = None,
+    task: Annotated[QueueName | None, Query(description="Slug or full name.")] = None,
+    of_queue: Annotated[QueueName | None, Query(alias="queue")] = None,
+) -> Performance:
+    """Return throughput, failures, retries, durations, depth and age of what waits, by the minute or by the hour."""
+    now = datetime.now(UTC)
+    by_minute = step == "minute" or (step is None and hours <= MINUTES_FOR_HOURS)
+    span = _span(now, min(hours, MINUTES_KEPT_HOURS) if by_minute else hours, MINUTE if by_minute else HOUR)
+    info = queue.catalog.find(task) if task else None
+    name = info.name if info else task
+    points = await samples.read_points(conn, span, task_name=name)
+    tasks = await samples.read_tasks(conn, span)
+    return Performance(
+        since=span.since,
+        until=span.until,
+        step_seconds=MINUTE if by_minute else HOUR,
+        total=report_of(samples.added(points), (span.until - span.since).total_seconds()),
+        points=[PointReport(at=each.at, **fields_of(each, span.seconds)) for each in points],
+        tasks=[
+            TaskReport(task_name=each.task_name, **fields_of(each, (span.until - span.since).total_seconds()))
+            for each in tasks
+            if name in {None, each.task_name}
+        ],
+        queues=_histories(await samples.read_queues(conn, span, queue=of_queue)),
+        service=[
+            ServicePointReport(at=each.at, repeats=each.repeats, dead_letters=each.dead_letters, workers=each.workers)
+            for each in await samples.read_service(conn, span)
+        ],
+    )
+
+
+def _span(now: datetime, hours: int, seconds: int) -> Span:
+    """So many hours up to now; by the hour, the present one is the last of them."""
+    if seconds == HOUR:
+        return samples.hours_until(now, hours)
+    minute = now.replace(second=0, microsecond=0)
+    return Span(minute - timedelta(hours=hours), minute, MINUTE)
+
+
+def _histories(points: Sequence[QueuePoint]) -> list[QueueHistory]:
+    return [
+        QueueHistory(
+            queue=name,
+            points=[
+                QueuePointReport(
+                    at=each.at,
+                    ready=each.ready,
+                    ready_most=each.ready_most,
+                    oldest_ready_seconds=each.oldest_seconds,
+                    running=each.running,
+                )
+                for each in found
+            ],
+        )
+        for name, found in groupby(points, key=lambda point: point.queue_name)
+    ]

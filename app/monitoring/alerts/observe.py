@@ -1,0 +1,178 @@
+"""What the rules are judged by: numbers out of samples and present states, each with its cause in words."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg import AsyncConnection
+
+from ...queue.app import Afresh
+from ...queue.task import options_of
+from ...retry.words import duration
+from ...store import alerts, samples
+from ...store.adaptation import count_ready
+from ...store.dead_letters import sum_letters
+from ...store.queues import COUNTED_EXACTLY, list_queues
+from ...store.samples import MINUTE, Span, TaskHour, TaskWork
+from ...store.workers import Worker, list_workers
+from . import rules
+from .growth import Growth, Hour, compare
+from .rule import Reading
+
+MENTIONED = 3
+"""Tasks that a cause names."""
+
+CLOCKED = ("app.tasks.maintenance.", "app.tasks.monitoring.", "app.tasks.analytics.")
+"""Modules with tasks of ours that the clock defers: they are nobody's submissions."""
+
+
+class Window(NamedTuple):
+    """What became of jobs within the time over which rates are taken."""
+
+    seconds: float
+    tasks: Sequence[TaskWork]
+    repeats: int
+
+
+async def observe(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> list[Reading]:
+    """Read everything that a rule needs."""
+    minute = now.replace(second=0, microsecond=0)
+    span = Span(minute - app.settings.alert.window, minute, MINUTE)
+    tasks = await samples.read_tasks(conn, span)
+    repeats = sum(point.repeats for point in await samples.read_service(conn, span))
+    window = Window((span.until - span.since).total_seconds(), tasks, repeats)
+    workers = await list_workers(conn, stalled_after=app.settings.worker.stalled_after)
+    groups = await alerts.find_restless_groups(
+        conn, new_since=now - rules.GROUP_QUIET, quiet_since=now - rules.GROUP_QUIET
+    )
+    return [
+        *rates(window),
+        *await _dead_letters(conn),
+        *await _queues(app, conn),
+        *breakers(await alerts.find_open_breakers(conn), critical_dependencies(app), now),
+        *machines(workers),
+        *losses(workers, now),
+        *map(restless, groups),
+        *await _growth(app, conn, minute),
+    ]
+
+
+def rates(window: Window) -> Iterator[Reading]:
+    """What share of attempts failed, of jobs succeeded, and of submissions were repeats."""
+    over = duration(window.seconds)
+    attempts, failed = sum(task.attempts for task in window.tasks), sum(task.failed for task in window.tasks)
+    ended, buried = sum(task.ended for task in window.tasks), sum(task.buried for task in window.tasks)
+    made = sum(task.submitted for task in window.tasks if not task.task_name.startswith(CLOCKED))
+    if attempts:
+        most = _most((task.task_name, task.failed, task.attempts) for task in window.tasks)
+        detail = f"{failed:,} of {attempts:,} attempts failed within {over}{most}"
+        yield Reading(rules.ERROR_RATE, "", 100 * failed / attempts, detail, attempts)
+    if ended:
+        most = _most((task.task_name, task.buried, task.ended) for task in window.tasks)
+        detail = f"{buried:,} of {ended:,} jobs that ended within {over} are dead letters{most}"
+        yield Reading(rules.SUCCESS_RATE, "", 100 * (ended - buried) / ended, detail, ended)
+    if asked := made + window.repeats:
+        detail = f"{window.repeats:,} of {asked:,} submissions within {over} repeat an earlier one"
+        yield Reading(rules.DUPLICATE_RATE, "", 100 * window.repeats / asked, detail, asked)
+
+
+def _most(counts: Iterable[tuple[str, int, int]]) -> str:
+    """Those with the most, in words."""
+    worst = sorted((each for each in counts if each[1]), key=lambda each: (-each[1], each[0]))[:MENTIONED]
+    return f": {', '.join(f'{name} {count:,} of {all_:,}' for name, count, all_ in worst)}" if worst else ""
+
+
+async def _dead_letters(conn: AsyncConnection[Any]) -> list[Reading]:
+    by_task = await sum_letters(conn, {"task": "task_name"})
+    pending = {row["name"]: int(row["letters"]) for row in by_task["task"] if row["status"] == "pending"}
+    total = sum(pending.values())
+    worst = sorted(pending, key=lambda name: (-pending[name], name))[:MENTIONED]
+    named = f": {', '.join(f'{name} {pending[name]:,}' for name in worst)}" if worst else ""
+    return [Reading(rules.DEAD_LETTERS, "", total, f"{total:,} dead letters are pending{named}")]
+
+
+async def _queues(app: Afresh, conn: AsyncConnection[Any]) -> list[Reading]:
+    own, found = app.own_dependencies(), []
+    for depth in await list_queues(conn):
+        ready = await count_ready(conn, depth.name, own=own, most=COUNTED_EXACTLY)
+        eta = depth.seconds_to_empty()
+        until = f"; empty in {duration(round(eta))} at this pace" if eta else "; it does not get shorter"
+        at_least = "at least " if ready >= COUNTED_EXACTLY else ""
+        detail = f"{at_least}{ready:,} jobs of {depth.name} could run, {depth.running:,} run{until if ready else ''}"
+        found.append(Reading(rules.QUEUE_SIZE, depth.name, ready, detail))
+    return found
+
+
+def critical_dependencies(app: Afresh) -> frozenset[str]:
+    """Dependencies of tasks that are critical."""
+    options = [options_of(task) for task in app.tasks.values()]
+    return frozenset(each.depends_on for each in options if each.critical and each.depends_on)
+
+
+def breakers(found: Iterable[alerts.BreakerRow], critical: frozenset[str], now: datetime) -> Iterator[Reading]:
+    """Dependencies that are not called: 1, or 2 where a critical task relies on one."""
+    for each in found:
+        since = f" for {duration(max(0, round((now - each.changed_at).total_seconds())))}" if each.changed_at else ""
+        detail = f"its breaker is {each.state.replace('_', '-')}{since}: {each.cause}"
+        yield Reading(rules.BREAKER_OPEN, each.name, 2 if each.name in critical else 1, detail)
+
+
+def machines(workers: Iterable[Worker]) -> Iterator[Reading]:
+    """How full the hosts of the workers are; where they do not agree, the fullest."""
+    hosts = defaultdict(list)
+    for worker in workers:
+        if worker.lives and worker.host:
+            hosts[worker.host].append(worker)
+    for host, there in hosts.items():
+        memory = max(worker.host_memory_percent or 0.0 for worker in there)
+        disk = max(worker.host_disk_percent or 0.0 for worker in there)
+        yield Reading(rules.MEMORY, host, memory, f"{memory:.0f} % of the memory of {host} is in use")
+        yield Reading(rules.DISK, host, disk, f"{disk:.0f} % of a disk of {host} is in use")
+
+
+def losses(workers: Iterable[Worker], now: datetime) -> Iterator[Reading]:
+    """Workers that fell silent a little while ago without having said that they stop."""
+    for worker in workers:
+        if worker.status != "lost" or worker.beat_at is None or now - worker.beat_at > rules.LOSS_SHOWN:
+            continue
+        holds = f", and still holds {worker.running} jobs" if worker.running else ""
+        silent = duration(max(1, round((now - worker.beat_at).total_seconds())))
+        yield Reading(rules.WORKER_LOST, str(worker), 1, f"it has given no sign of life for {silent}{holds}")
+
+
+def restless(group: alerts.GroupRow) -> Reading:
+    """A failure group that is new, or has come back."""
+    what = "has come back" if group.status == "regression" else "is new"
+    said = " ".join(filter(None, (group.exception_type, (group.message or "").partition("\n")[0][:200])))
+    detail = f"{group.failure_type} {what}: {said} · {group.failures:,} times in {', '.join(group.tasks[:MENTIONED])}"
+    return Reading(rules.FAILURE_GROUP, group.fingerprint, 1, detail)
+
+
+async def _growth(app: Afresh, conn: AsyncConnection[Any], minute: datetime) -> list[Reading]:
+    """The last sixty minutes of each task beside its hours before them."""
+    recent = minute - rules.RECENT
+    hour = recent.replace(minute=0)
+    tasks = await samples.read_tasks(conn, Span(recent, minute, MINUTE))
+    past: dict[str, list[TaskHour]] = defaultdict(list)
+    for each in await samples.read_hours_of_tasks(conn, hour - rules.PAST, hour):
+        past[each.task_name].append(each)
+    least = app.settings.alert.least_attempts
+    return [
+        _grown(task, growth)
+        for task in tasks
+        if (growth := compare(Hour(task.attempts, task.failed), _hours(past[task.task_name]), least=least))
+    ]
+
+
+def _hours(found: Iterable[TaskHour]) -> list[Hour]:
+    return [Hour(each.attempts, each.failed) for each in found]
+
+
+def _grown(task: TaskWork, growth: Growth) -> Reading:
+    """What chance explains is as it always was: 1."""
+    detail = (
+        f"{task.failed:,} of {task.attempts:,} attempts failed within {duration(rules.RECENT.total_seconds())} "
+        f"({100 * growth.rate:.3g} %), in the past week {100 * growth.usual:.3g} %: {growth.ratio:.1f} times as often"
+    )
+    return Reading(rules.FAILURE_GROWTH, task.task_name, growth.ratio if growth.is_certain else 1.0, detail)

@@ -1,0 +1,79 @@
+"""What a worker says about itself with each heartbeat: where it runs, as what, and how full its machine is."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .. import __version__
+from .overload import Overload
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """One worker of this process.
+
+    Attributes:
+        queues: Those it takes jobs from; None: all.
+        data_dir: Where the embedded database would be: a disk to keep an eye on.
+    """
+
+    name: str
+    queues: Iterable[str] | None
+    concurrency: int
+    data_dir: Path
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def report(self, worker_id: int, running: int, overload: Overload) -> dict[str, Any]:
+        """The parameters of a heartbeat."""
+        load = overload.load()
+        return {
+            "worker_id": worker_id,
+            "name": self.name,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": __version__,
+            "queues": list(self.queues) if self.queues else None,
+            "concurrency": self.concurrency,
+            "running": running,
+            "overloaded": overload.active,
+            "memory_bytes": psutil.Process().memory_info().rss,
+            "host_memory_percent": load.memory,
+            "host_cpu_percent": load.cpu,
+            "host_disk_percent": max((disk.percent for disk in disks(self.data_dir)), default=0.0),
+            "started_at": self.started_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system that the service writes to. Sizes are in bytes; `percent` is what its users have used of theirs."""
+
+    path: str
+    total: int
+    free: int
+    percent: float
+
+
+def disks(data_dir: Path) -> list[Disk]:
+    """The file systems with the data and with temporary files; each once, and none that cannot be asked."""
+    found: dict[int, Disk] = {}
+    for path in _existing((data_dir, Path(tempfile.gettempdir()))):
+        try:
+            usage, device = psutil.disk_usage(str(path)), path.stat().st_dev
+        except OSError:  # Gone meanwhile, or not ours to look at.
+            continue
+        found.setdefault(device, Disk(str(path), usage.total, usage.free, usage.percent))
+    return list(found.values())
+
+
+def _existing(paths: Iterable[Path]) -> Iterable[Path]:
+    """Each path, or the nearest folder above it that is there."""
+    for path in paths:
+        yield next((each for each in (path, *path.parents) if each.exists()), path)

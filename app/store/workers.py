@@ -1,0 +1,77 @@
+"""Workers, as they describe themselves with each heartbeat."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from ..postgres.sqlfiles import load
+
+SQL = load("workers")
+
+SHOWN = timedelta(hours=1)
+"""How long a worker that is gone is still shown."""
+
+REMEMBERED = timedelta(days=7)
+"""How long its description is kept."""
+
+MOST = 1_000
+
+WorkerStatus = Literal["alive", "overloaded", "lost", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker. What is None was not said, as by a plain Procrastinate worker.
+
+    Attributes:
+        queues: Those it takes jobs from; None: all, or not said.
+        running: Jobs that run under its name.
+        memory_bytes: Of its process.
+        host_memory_percent, host_cpu_percent, host_disk_percent: Of its machine, or container if that is fuller.
+        status: lost: silent for too long without having said that it stops.
+    """
+
+    worker_id: int
+    name: str | None
+    host: str | None
+    pid: int | None
+    version: str | None
+    queues: list[str] | None
+    concurrency: int | None
+    running: int
+    overloaded: bool | None
+    memory_bytes: int | None
+    host_memory_percent: float | None
+    host_cpu_percent: float | None
+    host_disk_percent: float | None
+    started_at: datetime | None
+    beat_at: datetime | None
+    stopped_at: datetime | None
+    heartbeat_age_seconds: float | None
+    status: WorkerStatus
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has given a sign of life lately."""
+        return self.status in {"alive", "overloaded"}
+
+    def __str__(self) -> str:
+        where = f" on {self.host} (process {self.pid})" if self.host else ""
+        return f"{self.name or f'worker-{self.worker_id}'}{where}"
+
+
+async def list_workers(
+    conn: AsyncConnection[Any], *, stalled_after: timedelta, kept: timedelta = SHOWN
+) -> list[Worker]:
+    """Workers that live or have been gone for less than `kept`, the oldest first, 1 000 at most."""
+    async with conn.cursor(row_factory=class_row(Worker)) as cursor:
+        given = {"stalled_after": stalled_after, "kept": kept, "most": MOST}
+        return await (await cursor.execute(SQL["list_workers"], given)).fetchall()
+
+
+async def forget_workers(conn: AsyncConnection[Any], *, kept: timedelta = REMEMBERED) -> int:
+    """Forget workers that have been gone for longer; return how many."""
+    return (await conn.execute(SQL["forget_workers"], {"kept": kept})).rowcount

@@ -1,0 +1,109 @@
+-- Samples of how the service did: taking them, and reading them.
+
+-- name: find_sampled
+-- The minute that was sampled last.
+SELECT max(at) FROM afresh.service_sample WHERE seconds = 60;
+
+-- name: sample_tasks
+-- Count one minute.
+SELECT afresh.sample_tasks(%(minute)s, %(most)s);
+
+-- name: sample_queue
+-- What waits in a queue, under the minute that has just ended.
+INSERT INTO afresh.queue_sample (seconds, queue_name, at, ready, ready_most, oldest_seconds, running)
+VALUES (60, %(queue)s, %(minute)s, %(ready)s, %(ready)s, %(oldest_seconds)s, %(running)s)
+ON CONFLICT (seconds, queue_name, at) DO UPDATE
+SET ready = excluded.ready, ready_most = excluded.ready_most, oldest_seconds = excluded.oldest_seconds,
+    running = excluded.running;
+
+-- name: sample_service
+-- Repeats of that minute, and how many dead letters and workers there are.
+INSERT INTO afresh.service_sample (seconds, at, repeats, dead_letters, workers)
+SELECT 60, %(minute)s,
+       (SELECT count(*) FROM afresh.idempotency_repeat
+        WHERE at >= %(minute)s AND at < %(minute)s::timestamptz + interval '1 minute'),
+       greatest(0, (SELECT coalesce(sum(letters), 0) FROM afresh.dead_letter_count WHERE status = 'pending')),
+       %(workers)s
+ON CONFLICT (seconds, at) DO UPDATE
+SET repeats = excluded.repeats, dead_letters = excluded.dead_letters, workers = excluded.workers;
+
+-- name: sum_hour
+-- Sum up one hour from its minutes.
+SELECT afresh.sum_hour(%(hour)s);
+
+-- name: forget_task_minutes
+-- Minutes of tasks that are known by the hour.
+DELETE FROM afresh.task_sample WHERE (seconds, task_name, at) IN (
+    SELECT seconds, task_name, at FROM afresh.task_sample WHERE seconds = 60 AND at < now() - %(kept)s::interval
+    LIMIT %(most)s
+);
+
+-- name: forget_queue_minutes
+-- Minutes of queues that are known by the hour.
+DELETE FROM afresh.queue_sample WHERE (seconds, queue_name, at) IN (
+    SELECT seconds, queue_name, at FROM afresh.queue_sample WHERE seconds = 60 AND at < now() - %(kept)s::interval
+    LIMIT %(most)s
+);
+
+-- name: forget_service_minutes
+-- Minutes of the service that are known by the hour.
+DELETE FROM afresh.service_sample WHERE seconds = 60 AND at < now() - %(kept)s::interval;
+
+-- name: forget_repeats
+-- Repeats whose minute is sampled.
+DELETE FROM afresh.idempotency_repeat WHERE id IN (
+    SELECT id FROM afresh.idempotency_repeat WHERE at < now() - interval '1 hour' LIMIT %(most)s
+);
+
+-- name: read_points
+-- How one task, or all of them together, did: a row for each step in which anything happened.
+SELECT at, sum(submitted)::bigint AS submitted, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
+       sum(retried)::bigint AS retried, sum(buried)::bigint AS buried, sum(snoozed)::bigint AS snoozed,
+       sum(lost)::bigint AS lost, sum(spent) AS spent, max(longest) AS longest,
+       ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
+       sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
+       sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
+       sum(durations[15])]::bigint[] AS durations
+FROM afresh.task_sample
+WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
+  AND (%(task_name)s::text IS NULL OR task_name = %(task_name)s::text)
+GROUP BY at
+ORDER BY at;
+
+-- name: read_tasks
+-- How each task did, those that ran most first.
+SELECT task_name, sum(submitted)::bigint AS submitted, sum(succeeded)::bigint AS succeeded,
+       sum(failed)::bigint AS failed, sum(retried)::bigint AS retried, sum(buried)::bigint AS buried,
+       sum(snoozed)::bigint AS snoozed, sum(lost)::bigint AS lost, sum(spent) AS spent, max(longest) AS longest,
+       ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
+       sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
+       sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
+       sum(durations[15])]::bigint[] AS durations
+FROM afresh.task_sample
+WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
+GROUP BY task_name
+ORDER BY sum(succeeded) + sum(failed) DESC, task_name
+LIMIT %(most)s;
+
+-- name: read_queues
+-- How full the queues were.
+SELECT at, queue_name, ready, ready_most, oldest_seconds, running
+FROM afresh.queue_sample
+WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
+  AND (%(queue)s::text IS NULL OR queue_name = %(queue)s::text)
+ORDER BY queue_name, at
+LIMIT %(most)s;
+
+-- name: read_service
+-- Repeats, dead letters and workers.
+SELECT at, repeats, dead_letters, workers
+FROM afresh.service_sample
+WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
+ORDER BY at;
+
+-- name: read_hours_of_tasks
+-- Attempts and failures of each task by the hour.
+SELECT task_name, at, succeeded + failed AS attempts, failed
+FROM afresh.task_sample
+WHERE seconds = 3600 AND at >= %(since)s AND at < %(until)s AND succeeded + failed > 0
+ORDER BY task_name, at;

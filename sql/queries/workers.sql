@@ -1,0 +1,36 @@
+-- Workers, as they described themselves.
+
+-- name: list_workers
+-- Workers that live, and those that stopped or fell silent not long ago; a plain Procrastinate worker says nothing more
+-- than that it lives.
+WITH running AS MATERIALIZED (  -- few in all
+    SELECT worker_id, count(*) AS jobs FROM procrastinate_jobs WHERE status = 'doing' GROUP BY worker_id
+),
+known AS (
+    SELECT w.id AS worker_id, nullif(w.last_heartbeat, 'epoch') AS beat_at, w.last_heartbeat = 'epoch' AS signed_off
+    FROM procrastinate_workers w
+    WHERE w.last_heartbeat > now() - %(kept)s::interval
+    UNION ALL
+    SELECT a.worker_id, a.beat_at, a.stopped_at IS NOT NULL
+    FROM afresh.worker a
+    WHERE coalesce(a.stopped_at, a.beat_at) > now() - %(kept)s::interval
+      AND NOT EXISTS (SELECT FROM procrastinate_workers w
+                      WHERE w.id = a.worker_id AND w.last_heartbeat > now() - %(kept)s::interval)
+)
+SELECT k.worker_id, a.name, a.host, a.pid, a.version, a.queues, a.concurrency, coalesce(r.jobs, 0) AS running,
+       a.overloaded, a.memory_bytes, a.host_memory_percent, a.host_cpu_percent, a.host_disk_percent, a.started_at,
+       k.beat_at, a.stopped_at,
+       extract(epoch FROM now() - k.beat_at)::double precision AS heartbeat_age_seconds,
+       CASE WHEN k.signed_off OR a.stopped_at IS NOT NULL THEN 'stopped'
+            WHEN k.beat_at < now() - %(stalled_after)s::interval THEN 'lost'
+            WHEN a.overloaded THEN 'overloaded'
+            ELSE 'alive' END AS status
+FROM known k
+LEFT JOIN afresh.worker a ON a.worker_id = k.worker_id
+LEFT JOIN running r ON r.worker_id = k.worker_id
+ORDER BY k.worker_id
+LIMIT %(most)s;
+
+-- name: forget_workers
+-- Workers that have been gone for longer than that.
+DELETE FROM afresh.worker WHERE coalesce(stopped_at, beat_at) < now() - %(kept)s::interval;

@@ -1,0 +1,296 @@
+"""Alerts from the observation to the webhook, on a database and a queue that are real."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.config import AlertSettings
+from app.monitoring.alerts.channels import channel_of
+from app.monitoring.alerts.evaluate import evaluate
+from app.monitoring.samples import sample
+from app.queue.app import Afresh
+from app.queue.task import task
+
+from ..application import run_waiting_jobs, serving, settings_for
+from .webhook import Webhook, webhook
+
+pytestmark = pytest.mark.anyio
+
+A_MINUTE = timedelta(minutes=1)
+Served = tuple[Afresh, httpx.AsyncClient]
+
+
+@task(name="sample.pay", slug="pay", depends_on="bank", critical=True)
+async def pay() -> None:
+    """Rely on something critical."""
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    """Where alerts go."""
+    with webhook() as state:
+        yield state
+
+
+@pytest.fixture
+async def served(anyio_backend: str, database_url: str, hook: Webhook) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
+    """The queue, and a client, where alerts open at once and five attempts are enough."""
+    alert = AlertSettings(
+        urls=(hook.url,), after=timedelta(0), resolve_after=timedelta(0), least_attempts=5, dead_letters=1_000
+    )
+    async with serving(settings_for(database_url, alert=alert)) as both:
+        yield both
+
+
+class Watchman:
+    """Evaluates minute by minute."""
+
+    def __init__(self, queue: Afresh, conn: AsyncConnection) -> None:
+        self.queue = queue
+        self.conn = conn
+        self.now = datetime.now(UTC).replace(second=30, microsecond=0) + A_MINUTE
+
+    async def look(self, *, minutes: int = 1) -> dict[str, Any]:
+        """Sample and evaluate so many minutes later."""
+        self.now += minutes * A_MINUTE
+        await sample(self.queue, self.conn, now=self.now)
+        return await evaluate(self.queue, self.conn, now=self.now)
+
+    async def deliver(self) -> None:
+        """Let the queue send what is to be sent."""
+        await run_waiting_jobs(self.queue)
+
+
+@pytest.fixture
+async def watchman(served: Served, conn: AsyncConnection) -> Watchman:
+    """One that has looked before, when all was well, and saw the workers of later minutes live."""
+    made = Watchman(served[0], conn)
+    made.now -= 2 * A_MINUTE
+    await made.look()
+    return made
+
+
+async def fail_often(queue: Afresh, client: httpx.AsyncClient, *, times: int = 10) -> None:
+    """Jobs that fail."""
+    for _ in range(times):
+        await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+
+
+async def alerts(client: httpx.AsyncClient, **filters: str) -> dict[str, dict[str, Any]]:
+    """Alerts by rule."""
+    response = await client.get("/monitoring/alerts", params=filters)
+    assert response.status_code == 200, response.text
+    return {each["rule"]: each for each in response.json()["items"]}
+
+
+async def test_from_a_failure_to_the_webhook(
+    watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, hook: Webhook
+):
+    """Many failures open an alert that says what fails and what to do, which the webhook is told."""
+    await fail_often(queue, client)
+    told = await watchman.look()
+    assert told["opened"] >= 3
+    found = await alerts(client, state="open")
+    rate = found["error-rate"]
+    assert (rate["severity"], rate["state"], rate["value"], rate["threshold"]) == ("critical", "open", 100, 20)
+    assert rate["cause"] == "10 of 10 attempts failed within 5 min: sample.fail 10 of 10"
+    assert "failure groups" in rate["what_to_do"]
+    assert {"success-rate", "failure-group"} <= found.keys()
+    await watchman.deliver()
+    (sent,) = [each for each in hook.taken if "Many attempts fail" in each["title"]]
+    assert sent["title"] == "[critical] Many attempts fail"
+    assert "sample.fail 10 of 10" in sent["message"]
+    assert "What to do: Look at the failure groups" in sent["message"]
+
+
+async def test_it_is_over(watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, hook: Webhook):
+    """When it is over the alert is resolved, and the recovery is told with how long it lasted."""
+    await fail_often(queue, client)
+    await watchman.look()
+    await watchman.look(minutes=8)
+    found = (await alerts(client, state="resolved"))["error-rate"]
+    assert [event["kind"] for event in found["events"]] == ["opened", "resolved"]
+    await watchman.deliver()
+    assert any(
+        each["title"].startswith("[resolved] over: Many attempts fail") and "after 8 min" in each["message"]
+        for each in hook.taken
+    )
+
+
+async def test_no_storm(watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, hook: Webhook):
+    """Many things of one rule are one message, and a rule sends one in a minute at most, however often it is asked."""
+    await fail_often(queue, client)
+    async with queue.connection() as conn:
+        await conn.execute(
+            "INSERT INTO afresh.breaker (name, state, cause, changed_at) "
+            "SELECT 'api-' || n, 'open', '5 of 5 calls failed', now() FROM generate_series(1, 30) n"
+        )
+        await watchman.look()
+        await conn.execute("UPDATE afresh.breaker SET state = 'closed'")
+        for _ in range(3):  # The breakers are over at once, within the same minute.
+            watchman.now += timedelta(seconds=5)
+            await evaluate(queue, conn, now=watchman.now)
+        await watchman.deliver()
+        of_breakers = [each for each in hook.taken if "not called" in each["title"]]
+        assert [each["title"] for each in of_breakers] == ["[warning] api-1 is not called and 29 more"]
+        assert "and 10 more" in of_breakers[0]["message"]
+        await watchman.look(minutes=2)
+        await watchman.deliver()
+    assert len([each for each in hook.taken if "api-1 is not called" in each["title"]]) == 2
+
+
+async def test_a_webhook_that_is_down(
+    watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, hook: Webhook, conn: AsyncConnection
+):
+    """What is not taken is tried again by the queue's own engine, and nothing that is stored tells the address."""
+    hook.refusals = 2
+    await fail_often(queue, client)
+    await watchman.look()
+    await watchman.deliver()
+    failed = "SELECT exception_type, message, decision::text FROM afresh.attempt WHERE task_name LIKE '%send_alert'"
+    rows = await (await conn.execute(failed)).fetchall()
+    assert {row[2] for row in rows} == {"retry"}
+    assert len(rows) == 2
+    assert all("NotDelivered" in row[0] and "503" in row[1] for row in rows)
+    dump = await (await conn.execute("SELECT string_agg(args::text, ' ') FROM procrastinate_jobs")).fetchone()
+    assert not any("xyz" in str(text) for text in (dump, rows))
+    assert channel_of(hook.url) in str(dump)
+    await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'")
+    asked = hook.asked
+    await watchman.deliver()
+    assert hook.asked == asked + 2
+    assert len(hook.taken) == len(set(hook.titles)) >= 3
+
+
+async def test_twice_at_once(watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, conn: AsyncConnection):
+    """Two evaluations at the same time open each alert once; one of them does nothing, or finds nothing to do."""
+    await fail_often(queue, client)
+    watchman.now += A_MINUTE
+    await sample(queue, conn, now=watchman.now)
+
+    async def one() -> dict[str, Any]:
+        async with queue.connection() as own:
+            return await evaluate(queue, own, now=watchman.now)
+
+    told = await asyncio.gather(*[one() for _ in range(4)])
+    assert sum(each.get("opened", 0) > 0 for each in told) == 1
+    found = await (await conn.execute("SELECT rule, count(*) FROM afresh.alert GROUP BY rule, subject")).fetchall()
+    assert {count for _, count in found} == {1}
+
+
+async def test_critical_dependency(watchman: Watchman, client: httpx.AsyncClient, conn: AsyncConnection):
+    """An open breaker is critical where a critical task relies on it, else a warning; an isolated one is no alert."""
+    await conn.execute(
+        "INSERT INTO afresh.breaker (name, state, cause) VALUES "
+        "('bank', 'open', 'down'), ('weather', 'half_open', 'down'), ('pen', 'isolated', 'by an operator')"
+    )
+    await watchman.look()
+    response = await client.get("/monitoring/alerts", params={"rule": "breaker-open"})
+    assert {each["subject"]: each["severity"] for each in response.json()["items"]} == {
+        "bank": "critical",
+        "weather": "warning",
+    }
+
+
+async def test_a_lost_worker(watchman: Watchman, client: httpx.AsyncClient, conn: AsyncConnection):
+    """A worker that fell silent is told, one that stopped is not; after a while it is no alert any more."""
+    await conn.execute(
+        "INSERT INTO afresh.worker SELECT n, 'worker-' || n, 'host', 100 + n, '0', NULL, 10, 0, false, 1, 1, 1, 1, "
+        "now(), now() - interval '1 minute', CASE WHEN n = 2 THEN now() END FROM generate_series(1, 2) n"
+    )
+    await watchman.look(minutes=0)
+    found = (await alerts(client, state="open"))["worker-lost"]
+    assert found["subject"] == "worker-1 on host (process 101)"
+    assert "no sign of life" in found["cause"]
+    await watchman.look(minutes=15)
+    assert "worker-lost" not in await alerts(client, state="open")
+
+
+async def test_a_full_host(watchman: Watchman, client: httpx.AsyncClient, conn: AsyncConnection):
+    """Memory over its limit is a warning about the host, a full disk is critical."""
+    await conn.execute("INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (7)")
+    await conn.execute(
+        "INSERT INTO afresh.worker VALUES (7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 88.0, 1, 97.0, now(), now())"
+    )
+    await watchman.look(minutes=0)
+    found = await alerts(client, state="open")
+    assert (found["memory"]["severity"], found["disk"]["severity"]) == ("warning", "critical")
+    assert found["disk"]["cause"] == "97 % of a disk of host is in use"
+
+
+async def test_duplicates(watchman: Watchman, client: httpx.AsyncClient):
+    """Many submissions that repeat an earlier one are told."""
+    for number in range(10):
+        key = {"Idempotency-Key": "same" if number < 4 else str(number)}
+        await client.post("/tasks/add", json={"args": {"a": 1}}, headers=key)
+    await watchman.look()
+    found = (await alerts(client))["duplicate-rate"]
+    assert found["cause"] == "3 of 10 submissions within 5 min repeat an earlier one"
+
+
+async def test_a_long_queue(watchman: Watchman, client: httpx.AsyncClient):
+    """A queue with more ready jobs than the threshold is told, with how many; a paused one is not."""
+    for name in ("long", "paused"):
+        await client.post("/tasks/add/batch", json={"jobs": [{"args": {"a": 1}, "queue": name}] * 60})
+    await client.post("/queues/paused/pause", json={"reason": "a test"})
+    await watchman.look()
+    response = await client.get("/monitoring/alerts", params={"rule": "queue-size"})
+    assert [(each["subject"], each["value"]) for each in response.json()["items"]] == [("long", 60)]
+
+
+async def test_a_group_that_comes_back(watchman: Watchman, client: httpx.AsyncClient, queue: Afresh):
+    """A new failure group is told until it is resolved, and again when it comes back; a muted one is not."""
+    await fail_often(queue, client, times=1)
+    await watchman.look()
+    fingerprint = (await alerts(client, state="open"))["failure-group"]["subject"]
+    await client.post(f"/failures/groups/{fingerprint}/resolve", json={"reason": "mended"})
+    await watchman.look()
+    assert "failure-group" not in await alerts(client, state="open")
+    await fail_often(queue, client, times=1)
+    await watchman.look()
+    assert "has come back" in (await alerts(client, state="open"))["failure-group"]["cause"]
+    await client.post(f"/failures/groups/{fingerprint}/mute", json={"duration": "1h", "reason": "known"})
+    await watchman.look()
+    assert "failure-group" not in await alerts(client, state="open")
+
+
+async def test_growth(watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, conn: AsyncConnection):
+    """A task that fails more often than in its own past week is told, with both rates."""
+    await conn.execute(
+        "INSERT INTO afresh.task_sample SELECT 3600, 'sample.fail', date_trunc('hour', now()) - n * interval '1 hour', "
+        "100, 98, 2, 0, 2, 0, 0, 1, 1, '{}' FROM generate_series(2, 150) n"
+    )
+    await fail_often(queue, client, times=20)
+    await watchman.look()
+    found = (await alerts(client))["failure-growth"]
+    assert found["subject"] == "sample.fail"
+    assert "20 of 20 attempts failed within 1 h (100 %), in the past week 2 %" in found["cause"]
+
+
+async def test_milestones(watchman: Watchman, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook):
+    """What retries have saved is told at each power of ten, once."""
+    await conn.execute(
+        "INSERT INTO afresh.failure_hour SELECT date_trunc('hour', now()), 't', 'UNKNOWN', 'q', 150, 150, 150, "
+        "0, 120, 120, 0, 0, '1 s', now()"
+    )
+    for _ in range(3):
+        await watchman.look()
+    await watchman.deliver()
+    found = (await alerts(client, rule="milestone"))["milestone"]
+    assert (found["severity"], found["state"], found["value"]) == ("info", "resolved", 100)
+    assert len([title for title in hook.titles if "100 failed attempts" in title]) == 1
+
+
+async def test_nowhere_to_send(database_url: str, conn: AsyncConnection):
+    """Without ALERT_URLS alerts are stored and listed, and nothing is sent."""
+    async with serving(settings_for(database_url)) as (queue, _):
+        await conn.execute("INSERT INTO afresh.breaker (name, state, cause) VALUES ('bank', 'open', 'down')")
+        assert (await Watchman(queue, conn).look())["messages"] == 0
+    row = await (await conn.execute("SELECT count(*) FROM procrastinate_jobs")).fetchone()
+    assert row == (0,)

@@ -1,0 +1,155 @@
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.monitoring.samples import CAUGHT_UP, minutes_to_sample, sample
+from app.queue.app import Afresh
+from app.store.samples import (
+    BOUNDS,
+    HOUR,
+    MINUTE,
+    Point,
+    Span,
+    forget_minutes,
+    read_points,
+    read_queues,
+    read_service,
+    read_tasks,
+    sample_tasks,
+)
+
+from ..application import run_waiting_jobs
+
+pytestmark = pytest.mark.anyio
+
+A_MINUTE = timedelta(minutes=1)
+
+
+async def minute_of(conn: AsyncConnection) -> datetime:
+    """The minute that it is for the database."""
+    row = await (await conn.execute("SELECT date_trunc('minute', now())")).fetchone()
+    assert row is not None
+    minute: datetime = row[0]
+    return minute.astimezone(UTC)
+
+
+def around(minute: datetime) -> Span:
+    """A few minutes around one, in case it ended meanwhile."""
+    return Span(minute - 2 * A_MINUTE, minute + 3 * A_MINUTE)
+
+
+async def test_what_became_of_jobs(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """A sample says of each task what was submitted, succeeded, failed and was buried, and how long it took."""
+    begun = await minute_of(conn)
+    for _ in range(3):
+        await client.post("/tasks/add", json={"args": {"a": 1}})
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    await sample(queue, conn, now=await minute_of(conn) + A_MINUTE)
+    tasks = {each.task_name.rpartition(".")[2]: each for each in await read_tasks(conn, around(begun))}
+    added, failed = tasks["add"], tasks["fail"]
+    assert (added.submitted, added.succeeded, added.failed, added.buried) == (3, 3, 0, 0)
+    assert (failed.submitted, failed.succeeded, failed.failed, failed.retried, failed.buried) == (1, 0, 1, 0, 1)
+    assert sum(added.durations) == 3
+    assert 0 < added.spent < 60
+    assert 0 < (added.quantile(0.5) or 0) <= added.longest
+
+
+async def test_taken_twice(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """A minute that is sampled twice is counted once."""
+    begun = await minute_of(conn)
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await run_waiting_jobs(queue)
+    now = await minute_of(conn) + A_MINUTE
+    for _ in range(2):
+        await sample(queue, conn, now=now)
+    assert [each.succeeded for each in await read_points(conn, around(begun))] == [1]
+
+
+async def test_what_waits(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """A sample says how many jobs of a queue could run and how long the oldest waited; a paused one has none."""
+    for name in ("busy", "paused"):
+        for _ in range(2):
+            await client.post("/tasks/add", json={"args": {"a": 1}, "queue": name})
+    await client.post("/queues/paused/pause", json={"reason": "a test"})
+    now = await minute_of(conn) + 2 * A_MINUTE
+    await sample(queue, conn, now=now)
+    found = {each.queue_name: each for each in await read_queues(conn, around(now))}
+    assert (found["busy"].ready, found["paused"].ready) == (2, 0)
+    assert 0 < found["busy"].oldest_seconds <= 180
+    assert found["paused"].oldest_seconds == 0
+
+
+async def test_repeats(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """Each repeat with an Idempotency-Key is counted in the minute in which it came; another body is none."""
+    begun = await minute_of(conn)
+    for body in ({"args": {"a": 1}}, {"args": {"a": 1}}, {"args": {"a": 1}}, {"args": {"a": 2}}):
+        await client.post("/tasks/add", json=body, headers={"Idempotency-Key": "one"})
+    await sample(queue, conn, now=await minute_of(conn) + A_MINUTE)
+    assert sum(each.repeats for each in await read_service(conn, around(begun))) == 2
+
+
+async def test_hours(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """An hour is the sum of its minutes, and stays when they are forgotten."""
+    begun = await minute_of(conn)
+    hour = begun.replace(minute=0)
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await run_waiting_jobs(queue)
+    await sample(queue, conn, now=await minute_of(conn) + A_MINUTE)
+    assert await forget_minutes(conn, kept=timedelta(minutes=-10)) > 0
+    assert await read_points(conn, around(begun)) == []
+    hours = await read_points(conn, Span(hour, hour + timedelta(hours=2), HOUR))
+    assert [(each.succeeded, sum(each.durations)) for each in hours] == [(1, 1)]
+
+
+async def test_a_share_of_very_many(conn: AsyncConnection):
+    """Of more events than are looked at a share of the jobs stands for all, whatever the order of tasks."""
+    minute = datetime(2030, 1, 1, tzinfo=UTC)
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (id, queue_name, task_name, status) OVERRIDING SYSTEM VALUE "
+        "SELECT n, 'q', 'task-' || (n % 2), 'succeeded' FROM generate_series(1, 20000) n"
+    )
+    await conn.execute("TRUNCATE procrastinate_events")
+    for kind, second in (("started", 1), ("succeeded", 3)):
+        await conn.execute(
+            "INSERT INTO procrastinate_events (job_id, type, at) "
+            "SELECT n, %s, %s::timestamptz FROM generate_series(1, 20000) n",
+            [kind, minute + timedelta(seconds=second)],
+        )
+    await sample_tasks(conn, minute, most=4_000)
+    found = {each.task_name: each for each in await read_tasks(conn, Span(minute, minute + A_MINUTE, MINUTE))}
+    for each in found.values():
+        assert each.succeeded == pytest.approx(10_000, rel=0.1)
+        assert each.spent == pytest.approx(2 * each.succeeded)
+        assert each.quantile(0.5) == pytest.approx(2, abs=0.7)
+    assert len(found) == 2
+
+
+def test_missed_minutes():
+    """Minutes that nobody sampled are caught up with, an hour at most; the last one that was is counted once more."""
+    now = datetime(2030, 1, 1, 12, 30, 20, tzinfo=UTC)
+    newest = datetime(2030, 1, 1, 12, 29, tzinfo=UTC)
+    assert list(minutes_to_sample(None, now)) == [newest - A_MINUTE, newest]
+    assert list(minutes_to_sample(newest - A_MINUTE, now)) == [newest - A_MINUTE, newest]
+    assert list(minutes_to_sample(newest, now)) == [newest]
+    long_ago = list(minutes_to_sample(newest - timedelta(days=3), now))
+    assert (long_ago[0], long_ago[-1]) == (newest - CAUGHT_UP, newest)
+
+
+async def test_bounds(conn: AsyncConnection):
+    """The classes of durations are the same in the database and here."""
+    row = await (await conn.execute("SELECT afresh.duration_bounds()")).fetchone()
+    assert row is not None
+    assert tuple(row[0]) == BOUNDS
+
+
+def test_quantiles():
+    """A quantile is found within its class, and never beyond the longest."""
+    durations = [0] * (len(BOUNDS) + 1)
+    durations[4], durations[-1] = 90, 10
+    point = Point(at=datetime(2030, 1, 1, tzinfo=UTC), succeeded=100, spent=10.0, longest=400.0, durations=durations)
+    assert 0.05 < (point.quantile(0.5) or 0) <= 0.1
+    assert 300 < (point.quantile(0.95) or 0) <= 400
+    assert Point(at=point.at).quantile(0.5) is None
