@@ -15,7 +15,9 @@ from app.config import (
     LogSettings,
     MetricsSettings,
     OffPeakSettings,
+    RetentionSettings,
     RetrySettings,
+    ScalingSettings,
     Settings,
     SubmissionSettings,
     WorkerSettings,
@@ -47,6 +49,8 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
         breaker=BreakerSettings(),
         off_peak=off_peak or OffPeakSettings(),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
+        retention=RetentionSettings(),
+        scaling=ScalingSettings(),
         log=LogSettings(level="ERROR"),
         metrics=metrics or MetricsSettings(),
     )

@@ -25,7 +25,9 @@ from .groups import (
     MetricsSettings,
     OffPeakSettings,
     PolicyOverride,
+    RetentionSettings,
     RetrySettings,
+    ScalingSettings,
     SubmissionSettings,
     WorkerSettings,
 )
@@ -41,7 +43,9 @@ __all__ = [
     "MetricsSettings",
     "OffPeakSettings",
     "PolicyOverride",
+    "RetentionSettings",
     "RetrySettings",
+    "ScalingSettings",
     "Settings",
     "SettingsError",
     "SubmissionSettings",
@@ -63,6 +67,8 @@ class Settings:
     breaker: BreakerSettings
     off_peak: OffPeakSettings
     joke: JokeSettings
+    retention: RetentionSettings
+    scaling: ScalingSettings
     log: LogSettings
     metrics: MetricsSettings
 
@@ -76,6 +82,8 @@ GROUPS: dict[str, type[Group]] = {
     "breaker": BreakerSettings,
     "off_peak": OffPeakSettings,
     "joke": JokeSettings,
+    "retention": RetentionSettings,
+    "scaling": ScalingSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
 }

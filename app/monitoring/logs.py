@@ -341,6 +341,27 @@ _CALLED_NO_MORE = frozenset({State.OPEN, State.HELD, State.ISOLATED})
 
 
 @write.register
+def _(event: telemetry.HistoryPurged) -> None:
+    removed = {f"removed_{kind}": rows for kind, rows in event.removed.items()}
+    said = ", ".join(f"{rows:,} {kind.replace('_', ' ')}" for kind, rows in event.removed.items()) or "nothing"
+    left = "" if event.is_done else "; more is left"
+    level = logging.INFO if removed else logging.DEBUG
+    text = f"History purged: {said} in {event.duration_seconds:.1f}s{left}"
+    _log.log(level, text, duration_seconds=event.duration_seconds, **removed)
+
+
+@write.register
+def _(event: telemetry.RetriesReported) -> None:
+    share = "none has ended" if event.share_ended_well is None else f"{event.share_ended_well:.0%} ended well"
+    text = (
+        f"Retries of {event.day}: {event.retries:,}, {share}; {event.succeeded:,} of {event.jobs:,} jobs succeeded, "
+        f"{event.dead_letters:,} died"
+    )
+    fields = {"jobs": event.jobs, "succeeded": event.succeeded, "retries": event.retries}
+    _log.info(text, day=event.day.isoformat(), dead_letters=event.dead_letters, **fields)
+
+
+@write.register
 def _(event: telemetry.DatabaseLost) -> None:
     _log.error("Database lost", error_message=event.error)
 
