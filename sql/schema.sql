@@ -860,6 +860,61 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.measure_queues(p_most integer, p_events integer) RETURNS TABLE(queue_name text, ready bigint, running bigint, ended_per_second double precision, seconds_per_job double precision)
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_tasks text[] := ARRAY(SELECT d.task_name FROM afresh.task_dependency d ORDER BY d.task_name);
+    v_dependencies text[] := ARRAY(SELECT d.dependency FROM afresh.task_dependency d ORDER BY d.task_name);
+BEGIN
+    RETURN QUERY
+    WITH latest AS MATERIALIZED (
+        SELECT e.id, e.job_id, e.type, e.at FROM procrastinate_events e
+        WHERE e.type <> 'scheduled' ORDER BY e.id DESC LIMIT p_events
+    ),
+    span AS (
+        SELECT CASE WHEN count(*) < p_events THEN 300.0
+                    ELSE greatest(0.001, least(300.0, extract(epoch FROM clock_timestamp() - min(l.at))))
+               END::double precision AS seconds
+        FROM latest l
+    ),
+    flow AS (
+        SELECT j.queue_name::text AS name, count(*) AS ended,
+               avg(extract(epoch FROM l.at - began.at))::double precision AS seconds
+        FROM latest l
+        CROSS JOIN LATERAL (SELECT p.queue_name FROM procrastinate_jobs p WHERE p.id = l.job_id LIMIT 1) j
+        CROSS JOIN LATERAL (
+            SELECT max(b.at) AS at FROM procrastinate_events b
+            WHERE b.job_id = l.job_id AND b.type = 'started' AND b.id < l.id
+        ) began
+        WHERE l.type IN ('succeeded', 'failed', 'aborted', 'deferred_for_retry')
+          AND l.at > now() - interval '5 minutes' AND began.at IS NOT NULL
+        GROUP BY 1
+    ),
+    active AS (
+        SELECT r.queue_name::text AS name, count(*) AS jobs
+        FROM procrastinate_jobs r WHERE r.status = 'doing' GROUP BY r.queue_name
+    ),
+    waiting AS (
+        SELECT o.name, afresh.ready_depth(o.name, v_tasks, v_dependencies, p_most)::bigint AS jobs
+        FROM (SELECT DISTINCT l.queue_name::text AS name FROM afresh.open_lanes(NULL, v_tasks, v_dependencies) l) o
+    ),
+    names AS (
+        SELECT f.name FROM flow f UNION SELECT a.name FROM active a UNION SELECT w.name FROM waiting w WHERE w.jobs > 0
+    )
+    SELECT n.name, coalesce(w.jobs, 0), coalesce(a.jobs, 0), coalesce(f.ended / s.seconds, 0), f.seconds
+    FROM names n
+    CROSS JOIN span s
+    LEFT JOIN flow f ON f.name = n.name
+    LEFT JOIN active a ON a.name = n.name
+    LEFT JOIN waiting w ON w.name = n.name;
+END;
+$$;
+
 CREATE FUNCTION afresh.next_due(p_queues text[] DEFAULT NULL::text[], p_seen double precision DEFAULT 0) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -1739,7 +1794,8 @@ CREATE TABLE afresh.attempt (
     CONSTRAINT attempt_failure_is_classified CHECK (((outcome <> 'failed'::afresh.outcome) OR ((failure_type IS NOT NULL) AND (decision IS NOT NULL)))),
     CONSTRAINT attempt_waiting_costs_nothing CHECK ((NOT (counted AND (outcome = ANY (ARRAY['snoozed'::afresh.outcome, 'lost'::afresh.outcome, 'released'::afresh.outcome]))))),
     CONSTRAINT attempt_waiting_has_a_time CHECK (((outcome = 'coalesced'::afresh.outcome) OR ((next_run_at IS NOT NULL) = ((decision IS NOT NULL) AND (decision <> 'dead_letter'::afresh.decision)))))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_limit='1000', autovacuum_analyze_scale_factor='0.02', autovacuum_vacuum_insert_scale_factor='0.05', toast.autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.attempt.attempt IS 'The number of this run among those that count; one that does not count shares it with the next.';
 
@@ -1827,7 +1883,8 @@ CREATE TABLE afresh.audit (
     reason text,
     details jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT audit_action_check CHECK ((action ~ '^[a-z_]+\.[a-z_]+$'::text))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02', autovacuum_vacuum_insert_scale_factor='0.05');
 
 COMMENT ON COLUMN afresh.audit.actor IS 'A key''s name; "local" without keys, "cli" at the command line, "ADMIN_API_KEY".';
 
@@ -1841,6 +1898,57 @@ ALTER TABLE afresh.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE afresh.scaling (
+    singleton boolean DEFAULT true NOT NULL,
+    concurrency integer DEFAULT 10 NOT NULL,
+    drain_seconds double precision DEFAULT 60 NOT NULL,
+    CONSTRAINT scaling_concurrency_check CHECK ((concurrency > 0)),
+    CONSTRAINT scaling_drain_seconds_check CHECK ((drain_seconds > (0)::double precision)),
+    CONSTRAINT scaling_singleton_check CHECK (singleton)
+);
+
+COMMENT ON COLUMN afresh.scaling.concurrency IS 'Jobs that one worker runs at once.';
+
+COMMENT ON COLUMN afresh.scaling.drain_seconds IS 'Within which time a backlog should be done.';
+
+CREATE VIEW afresh.autoscaling AS
+ SELECT q.queue_name,
+    (COALESCE(sum(q.ready), (0)::numeric))::bigint AS ready,
+    (COALESCE(sum(q.running), (0)::numeric))::bigint AS running,
+    COALESCE(sum(q.ended_per_second), (0)::double precision) AS ended_per_second,
+    (sum((q.seconds_per_job * q.ended_per_second)) / NULLIF(sum(q.ended_per_second), (0)::double precision)) AS seconds_per_job,
+    COALESCE(sum(q.slots), (0)::double precision) AS slots,
+    s.concurrency,
+    s.drain_seconds,
+    (ceil((round((COALESCE(sum(q.slots), (0)::double precision))::numeric, 6) / (s.concurrency)::numeric)))::integer AS wanted_workers
+   FROM (( SELECT scaling.singleton,
+            scaling.concurrency,
+            scaling.drain_seconds
+           FROM afresh.scaling
+        UNION ALL
+         SELECT true,
+            10,
+            60
+          WHERE (NOT (EXISTS ( SELECT
+                   FROM afresh.scaling)))) s
+     LEFT JOIN LATERAL ( SELECT m.queue_name,
+            m.ready,
+            m.running,
+            m.ended_per_second,
+            m.seconds_per_job,
+            LEAST((GREATEST((m.running)::double precision, (m.ended_per_second * COALESCE(m.seconds_per_job, (0)::double precision))) + (((m.ready)::double precision * COALESCE(m.seconds_per_job, (1)::double precision)) / s.drain_seconds)), (( SELECT l.max_running
+                   FROM afresh.job_limit l
+                  WHERE ((l.kind = 'queue'::text) AND (l.name = m.queue_name))))::double precision) AS slots
+           FROM afresh.measure_queues(100000, 5000) m(queue_name, ready, running, ended_per_second, seconds_per_job)) q ON (true))
+  GROUP BY GROUPING SETS ((s.concurrency, s.drain_seconds, q.queue_name), (s.concurrency, s.drain_seconds))
+ HAVING ((q.queue_name IS NOT NULL) OR (GROUPING(q.queue_name) = 1));
+
+COMMENT ON VIEW afresh.autoscaling IS 'A row for each queue with work, and one with no name for all of them together.';
+
+COMMENT ON COLUMN afresh.autoscaling.ready IS 'Counted up to 100000 in a queue.';
+
+COMMENT ON COLUMN afresh.autoscaling.seconds_per_job IS 'On average, of the latest runs that ended; null: taken for 1.';
 
 CREATE TABLE afresh.batch (
     id bigint NOT NULL,
@@ -1967,7 +2075,8 @@ CREATE TABLE afresh.dead_letter (
     CONSTRAINT dead_letter_is_abandoned_with_a_note CHECK (((status <> 'abandoned'::afresh.dead_letter_status) OR (note IS NOT NULL))),
     CONSTRAINT dead_letter_is_replayed_by_a_job CHECK (((status <> ALL (ARRAY['retrying'::afresh.dead_letter_status, 'resolved'::afresh.dead_letter_status])) OR (replayed_as IS NOT NULL))),
     CONSTRAINT dead_letter_replays_check CHECK ((replays >= 0))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_analyze_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.dead_letter.attempts IS 'Of that job, runs that counted.';
 
@@ -1990,7 +2099,8 @@ CREATE TABLE afresh.dead_letter_count (
     remediation text,
     letters bigint NOT NULL,
     folded boolean DEFAULT false NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 COMMENT ON TABLE afresh.dead_letter_count IS 'To be summed: a kind can have several rows, also negative ones.';
 
@@ -2128,7 +2238,8 @@ CREATE TABLE afresh.idempotency (
     CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
     CONSTRAINT idempotency_repeats_check CHECK ((repeats >= 0)),
     CONSTRAINT idempotency_stands_for_one CHECK ((num_nonnulls(job_id, batch_id) = 1))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.idempotency.actor IS 'The API key that was used; "local" where there are none.';
 
@@ -2157,7 +2268,8 @@ CREATE TABLE afresh.job_option (
     CONSTRAINT job_option_submitted_by_check CHECK ((length(submitted_by) <= 255)),
     CONSTRAINT job_option_timeout_check CHECK ((timeout > '00:00:00'::interval)),
     CONSTRAINT job_option_waited_check CHECK ((jsonb_typeof(waited) = 'object'::text))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.job_option.submitted_by IS 'The name of the API key; null: no key was needed, or no API asked.';
 
@@ -2179,7 +2291,8 @@ CREATE TABLE afresh.result (
     result jsonb,
     note text,
     CONSTRAINT result_or_note CHECK (((result IS NULL) = (note IS NOT NULL)))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02', toast.autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.result.note IS 'Why what the task returned is not stored: too large, or not JSON.';
 
@@ -2303,7 +2416,8 @@ CREATE TABLE afresh.progress (
     CONSTRAINT progress_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
     CONSTRAINT progress_fraction_check CHECK (((fraction >= (0)::double precision) AND (fraction <= (1)::double precision))),
     CONSTRAINT progress_number_check CHECK ((number > 0))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.progress.number IS 'From 1 within the job, without gaps; watchers resume after it.';
 
@@ -2333,7 +2447,8 @@ CREATE TABLE afresh.recovery (
     queue_name text NOT NULL,
     retries integer NOT NULL,
     recovered_at timestamp with time zone DEFAULT now() NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 ALTER TABLE afresh.recovery ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.recovery_id_seq
@@ -2446,6 +2561,9 @@ ALTER TABLE ONLY afresh.result
 ALTER TABLE ONLY afresh.retry_sample
     ADD CONSTRAINT retry_sample_pkey PRIMARY KEY (task_name, failure_type);
 
+ALTER TABLE ONLY afresh.scaling
+    ADD CONSTRAINT scaling_pkey PRIMARY KEY (singleton);
+
 ALTER TABLE ONLY afresh.task_dependency
     ADD CONSTRAINT task_dependency_pkey PRIMARY KEY (task_name);
 
@@ -2529,3 +2647,5 @@ CREATE TRIGGER afresh_follow_replay_gone AFTER DELETE ON public.procrastinate_jo
 CREATE TRIGGER afresh_follow_revival AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'failed'::procrastinate_job_status) AND (new.status = 'todo'::procrastinate_job_status))) EXECUTE FUNCTION follow_revival();
 CREATE TRIGGER afresh_forget_belongings AFTER DELETE ON public.procrastinate_jobs REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_belongings();
 CREATE TRIGGER afresh_jobs_recovered AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'doing'::procrastinate_job_status) AND (new.status = 'succeeded'::procrastinate_job_status) AND (old.attempts > 0))) EXECUTE FUNCTION record_recovery();
+ALTER TABLE procrastinate_events SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_limit=1000, autovacuum_analyze_scale_factor=0.02, autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_scale_factor=0.05);
+ALTER TABLE procrastinate_jobs SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_limit=1000, autovacuum_analyze_scale_factor=0.02, autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_scale_factor=0.05);

@@ -22,6 +22,7 @@ from .connector import AfreshConnector
 from .execute import Executor
 from .loops import TROUBLE, side_loops
 from .overload import Overload
+from .scaling import tell_concurrency
 from .settle import Settler, UnsettledJobs
 from .signals import obeying
 
@@ -83,10 +84,11 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._new_job_event.clear()
 
     async def _meet_dependencies(self) -> None:
-        """Know the breakers before the first claim, and say what the tasks here rely on."""
+        """Know the breakers before the first claim, and say what the tasks here rely on and how many run at once."""
         with contextlib.suppress(*TROUBLE):  # It is looked at every second anyway.
             await self.app.dependencies.introduce()
             await self.app.dependencies.refresh()
+            await tell_concurrency(self.app, self.concurrency)
 
     @property
     def _label(self) -> str:
