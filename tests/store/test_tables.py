@@ -1,8 +1,13 @@
 """What the tables take."""
 
+from datetime import timedelta
+from uuid import uuid4
+
 import pytest
 from psycopg import AsyncConnection
 
+from app.api.tables import report_storage
+from app.store.retention import end_purge, hold_purge
 from app.store.tables import TableSize, read_tables
 
 from ..eventually import eventually
@@ -62,3 +67,16 @@ async def test_when_autovacuum_comes(conn: AsyncConnection):
     found = {each.name: each.vacuumed_at for each in await read_tables(conn)}
     assert found["procrastinate_jobs"] == 5_000 + 100
     assert found["afresh.api_key"] == 50
+
+
+async def test_the_part_of_a_page(conn: AsyncConnection):
+    """What a page shows has every table with its bloat, and the last purge once there was one."""
+    assert (await report_storage(conn)).last_purge is None
+    holder = uuid4()
+    await hold_purge(conn, holder, lease=timedelta(seconds=9), removed={})
+    await end_purge(conn, holder, removed={"jobs": 3})
+    report = await report_storage(conn)
+    assert report.last_purge is not None
+    assert (report.last_purge.removed, report.last_purge.at_work) == ({"jobs": 3}, False)
+    assert len(report.tables) == len(await read_tables(conn))
+    assert {type(each.bloat_share) for each in report.tables} <= {float, type(None)}
