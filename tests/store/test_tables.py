@@ -1,6 +1,9 @@
 """What the tables take."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -80,3 +83,14 @@ async def test_the_part_of_a_page(conn: AsyncConnection):
     assert (report.last_purge.removed, report.last_purge.at_work) == ({"jobs": 3}, False)
     assert len(report.tables) == len(await read_tables(conn))
     assert {type(each.bloat_share) for each in report.tables} <= {float, type(None)}
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "retention.md"
+
+
+@pytest.mark.parametrize(
+    "query", re.findall(r"^```sql\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+)
+async def test_the_sql_of_the_guide(conn: AsyncConnection, query: Any):
+    """What the guide shows as SQL runs."""
+    await conn.execute(query)
