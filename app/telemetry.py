@@ -4,8 +4,9 @@ Nothing here may decide anything or be waited for: with every subscriber gone, j
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import NamedTuple
 
 from .retry.breaker.states import Transition
@@ -177,6 +178,27 @@ class BreakerMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryPurged:
+    """A run of the purge has ended. `removed` tells rows by kind; not done: another run goes on from there."""
+
+    removed: Mapping[str, int]
+    duration_seconds: float
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetriesReported:
+    """The retry report of a day was made."""
+
+    day: date
+    jobs: int
+    succeeded: int
+    retries: int
+    share_ended_well: float | None
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseLost:
     """The database stopped answering; work goes on when it is back."""
 
@@ -208,6 +230,8 @@ Event = (
     | WorkerOverloaded
     | WorkerRelieved
     | BreakerMoved
+    | HistoryPurged
+    | RetriesReported
     | DatabaseLost
     | DatabaseBack
 )

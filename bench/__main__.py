@@ -22,6 +22,7 @@ from . import (
     memory,
     outage,
     pickup,
+    purge,
     reads,
     report,
     speed,
@@ -45,6 +46,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "decide": decide.rows,
     "breakers": breakers.rows,
     "watching": watching.rows,
+    "purge": purge.rows,
     "outage": outage.rows,
     "classify": classify.rows,  # The last: it silences logging.
 }

@@ -1,5 +1,8 @@
 """Jobs to put into a database before it is measured, by plain SQL and the same for both contenders."""
 
+from datetime import timedelta
+from typing import LiteralString
+
 import psycopg
 
 LIVED_IN = 10_000
@@ -21,6 +24,36 @@ def ready(conn: psycopg.Connection, count: int, *, task: str = "noop") -> None:
         "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'default', %s FROM generate_series(1, %s)",
         [task, count],
     )
+
+
+def finished(conn: psycopg.Connection, count: int, *, days_ago: int) -> None:
+    """Jobs that succeeded so many days ago, with their events, and an option to every fifth."""
+    first = conn.execute("SELECT coalesce(max(id), 0) + 1 FROM procrastinate_jobs").fetchone()
+    _past_triggers(
+        conn,
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status, attempts)"
+        " SELECT 'default', 'noop', 'succeeded', 1",
+        count,
+    )
+    given = {"first": first and first[0], "ago": timedelta(days=days_ago)}
+    conn.execute(
+        "INSERT INTO procrastinate_events (job_id, type, at)"
+        " SELECT j.id, e.type::procrastinate_job_event_type, now() - %(ago)s FROM procrastinate_jobs j"
+        " CROSS JOIN unnest(ARRAY['deferred', 'started', 'succeeded']) AS e (type)"
+        " WHERE j.id >= %(first)s ORDER BY j.id",
+        given,
+    )
+    conn.execute(
+        "INSERT INTO afresh.job_option (job_id, correlation_id)"
+        " SELECT id, 'order-' || id FROM procrastinate_jobs WHERE id >= %(first)s AND id %% 5 = 0",
+        given,
+    )
+
+
+def _past_triggers(conn: psycopg.Connection, insert: LiteralString, count: int) -> None:
+    conn.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
+    conn.execute(insert + " FROM generate_series(1, %s)", [count])
+    conn.execute("ALTER TABLE procrastinate_jobs ENABLE TRIGGER USER")
 
 
 def scheduled(conn: psycopg.Connection, count: int) -> None:

@@ -36,6 +36,7 @@ class Scale:
         failures: Attempts that failed, while what is known of them is read.
         reads: Times that each address is read in a round.
         letters: Dead letters that are replayed.
+        purged: Finished jobs that are removed.
         outage: Of a dependency.
     """
 
@@ -50,6 +51,7 @@ class Scale:
     failures: int
     reads: int
     letters: int
+    purged: int
     outage: Outage
 
 
@@ -65,6 +67,7 @@ SHORT = Scale(
     failures=50_000,
     reads=10,
     letters=10_000,
+    purged=50_000,
     outage=Outage(jobs=600, capacity=100.0, quiet=5.0, down=8.0),
 )
 FULL = Scale(
@@ -79,5 +82,6 @@ FULL = Scale(
     failures=1_000_000,
     reads=100,
     letters=100_000,
+    purged=1_000_000,
     outage=Outage(jobs=5_000, capacity=200.0, quiet=10.0, down=20.0),
 )

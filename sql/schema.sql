@@ -89,6 +89,72 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.batch_goes_on(p_batch bigint) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_first bigint := (SELECT min(job_id) FROM afresh.job_option WHERE batch_id = p_batch);
+    v_last bigint := (SELECT max(job_id) FROM afresh.job_option WHERE batch_id = p_batch);
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM (
+            SELECT id FROM procrastinate_jobs
+            WHERE id BETWEEN v_first AND v_last AND status IN ('todo', 'doing')
+            OFFSET 0
+        ) alive
+        WHERE (SELECT o.batch_id FROM afresh.job_option o WHERE o.job_id = alive.id) = p_batch
+    );
+END;
+$$;
+
+CREATE TABLE afresh.bulk (
+    id bigint NOT NULL,
+    action afresh.bulk_action NOT NULL,
+    filter jsonb NOT NULL,
+    token_hash bytea NOT NULL,
+    upper_id bigint NOT NULL,
+    previewed bigint NOT NULL,
+    previewed_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    actor text NOT NULL,
+    reason text,
+    rate_per_second double precision,
+    stop_share double precision,
+    job_id bigint,
+    confirmed_at timestamp with time zone,
+    cursor bigint DEFAULT 0 NOT NULL,
+    acted bigint DEFAULT 0 NOT NULL,
+    skips jsonb DEFAULT '{}'::jsonb NOT NULL,
+    cancelled_by text,
+    outcome afresh.bulk_outcome,
+    ended_at timestamp with time zone,
+    CONSTRAINT bulk_acted_check CHECK ((acted >= 0)),
+    CONSTRAINT bulk_ends_with_an_outcome CHECK (((outcome IS NULL) = (ended_at IS NULL))),
+    CONSTRAINT bulk_filter_check CHECK (((jsonb_typeof(filter) = 'object'::text) AND (filter <> '{}'::jsonb))),
+    CONSTRAINT bulk_is_confirmed_with_a_reason CHECK ((num_nonnulls(job_id, confirmed_at, reason, rate_per_second, stop_share) = ANY (ARRAY[0, 5]))),
+    CONSTRAINT bulk_previewed_check CHECK ((previewed >= 0)),
+    CONSTRAINT bulk_rate_per_second_check CHECK ((rate_per_second > (0)::double precision)),
+    CONSTRAINT bulk_skips_check CHECK ((jsonb_typeof(skips) = 'object'::text)),
+    CONSTRAINT bulk_stop_share_check CHECK (((stop_share >= (0)::double precision) AND (stop_share <= (1)::double precision))),
+    CONSTRAINT bulk_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
+COMMENT ON COLUMN afresh.bulk.token_hash IS 'SHA-256 of the token; it works once, and until the preview expires.';
+
+COMMENT ON COLUMN afresh.bulk.upper_id IS 'The newest letter that was previewed; later ones are left alone.';
+
+COMMENT ON COLUMN afresh.bulk.cursor IS 'The letter it has come to, oldest first.';
+
+COMMENT ON COLUMN afresh.bulk.skips IS 'Letters left pending, by reason, such as {"task_not_registered": 3}.';
+
+CREATE FUNCTION afresh.bulk_goes_on(p_bulk bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN (EXISTS (SELECT FROM (afresh.bulk b JOIN public.procrastinate_jobs j ON ((j.id = b.job_id))) WHERE ((b.id = bulk_goes_on.p_bulk) AND (b.outcome IS NULL) AND (j.status = ANY (ARRAY['todo'::public.procrastinate_job_status, 'doing'::public.procrastinate_job_status])))));
+
 CREATE FUNCTION afresh.claim(p_worker bigint, p_limit integer, p_queues text[] DEFAULT NULL::text[], p_tasks text[] DEFAULT '{}'::text[], p_dependencies text[] DEFAULT '{}'::text[], p_due_first boolean DEFAULT false, p_claim bigint DEFAULT NULL::bigint, p_shares jsonb DEFAULT '[]'::jsonb) RETURNS TABLE(id bigint, queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb, scheduled_at timestamp with time zone, attempts integer, abort_requested boolean, dependency text, max_retries integer, timeout interval, deadline timestamp with time zone, task_type text, correlation_id text, metadata jsonb, waited jsonb, fingerprints text[], cost text)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -504,6 +570,27 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.forget_belongings() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_ids bigint[] := ARRAY(SELECT id FROM gone);
+BEGIN
+    DELETE FROM afresh.result WHERE job_id = ANY (v_ids);
+    DELETE FROM afresh.rescue WHERE job_id = ANY (v_ids);
+    DELETE FROM afresh.job_option o
+    WHERE o.job_id = ANY (v_ids) AND NOT EXISTS (
+        SELECT FROM afresh.dead_letter l
+        WHERE l.status <> 'resolved'
+          AND (l.job_id = o.job_id OR l.id = (SELECT g.afresh_letter FROM gone g WHERE g.id = o.job_id))
+    );
+    RETURN NULL;
+END;
+$$;
+
 CREATE TABLE afresh.failure_group_hour (
     fingerprint text NOT NULL,
     hour timestamp with time zone NOT NULL,
@@ -729,6 +816,20 @@ CREATE FUNCTION afresh.group_status(p_last_attempt bigint, p_resolved_attempt bi
     LANGUAGE sql STABLE
     RETURN CASE WHEN (p_muted_until > now()) THEN 'muted'::text WHEN (p_resolved_attempt IS NULL) THEN 'open'::text WHEN (p_last_attempt > p_resolved_attempt) THEN 'regression'::text ELSE 'resolved'::text END;
 
+CREATE FUNCTION afresh.hold_purge(p_holder uuid, p_seconds double precision, p_removed jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO afresh.purge DEFAULT VALUES ON CONFLICT DO NOTHING;
+    UPDATE afresh.purge
+    SET began_at = CASE WHEN holder IS DISTINCT FROM p_holder THEN clock_timestamp() ELSE began_at END,
+        holder = p_holder, held_until = clock_timestamp() + make_interval(secs => p_seconds), ended_at = NULL,
+        removed = p_removed
+    WHERE holder IS NOT DISTINCT FROM p_holder OR held_until < clock_timestamp();
+    RETURN FOUND;
+END;
+$$;
+
 CREATE FUNCTION afresh.job_state(p_status public.procrastinate_job_status, p_scheduled_at timestamp with time zone, p_ran boolean) RETURNS text
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_status = 'todo'::public.procrastinate_job_status) AND (p_scheduled_at > now())) THEN CASE WHEN p_ran THEN 'retrying'::text ELSE 'scheduled'::text END WHEN (p_status = 'todo'::public.procrastinate_job_status) THEN 'ready'::text WHEN (p_status = ANY (ARRAY['doing'::public.procrastinate_job_status, 'aborting'::public.procrastinate_job_status])) THEN 'running'::text ELSE (p_status)::text END;
@@ -788,6 +889,61 @@ CREATE FUNCTION afresh.limits_reached() RETURNS text[]
     AS $$
 BEGIN
     RETURN ARRAY(SELECT key FROM afresh.limit_room() WHERE room = 0);
+END;
+$$;
+
+CREATE FUNCTION afresh.measure_queues(p_most integer, p_events integer) RETURNS TABLE(queue_name text, ready bigint, running bigint, ended_per_second double precision, seconds_per_job double precision)
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_tasks text[] := ARRAY(SELECT d.task_name FROM afresh.task_dependency d ORDER BY d.task_name);
+    v_dependencies text[] := ARRAY(SELECT d.dependency FROM afresh.task_dependency d ORDER BY d.task_name);
+BEGIN
+    RETURN QUERY
+    WITH latest AS MATERIALIZED (
+        SELECT e.id, e.job_id, e.type, e.at FROM procrastinate_events e
+        WHERE e.type <> 'scheduled' ORDER BY e.id DESC LIMIT p_events
+    ),
+    span AS (
+        SELECT CASE WHEN count(*) < p_events THEN 300.0
+                    ELSE greatest(0.001, least(300.0, extract(epoch FROM clock_timestamp() - min(l.at))))
+               END::double precision AS seconds
+        FROM latest l
+    ),
+    flow AS (
+        SELECT j.queue_name::text AS name, count(*) AS ended,
+               avg(extract(epoch FROM l.at - began.at))::double precision AS seconds
+        FROM latest l
+        CROSS JOIN LATERAL (SELECT p.queue_name FROM procrastinate_jobs p WHERE p.id = l.job_id LIMIT 1) j
+        CROSS JOIN LATERAL (
+            SELECT max(b.at) AS at FROM procrastinate_events b
+            WHERE b.job_id = l.job_id AND b.type = 'started' AND b.id < l.id
+        ) began
+        WHERE l.type IN ('succeeded', 'failed', 'aborted', 'deferred_for_retry')
+          AND l.at > now() - interval '5 minutes' AND began.at IS NOT NULL
+        GROUP BY 1
+    ),
+    active AS (
+        SELECT r.queue_name::text AS name, count(*) AS jobs
+        FROM procrastinate_jobs r WHERE r.status = 'doing' GROUP BY r.queue_name
+    ),
+    waiting AS (
+        SELECT o.name, afresh.ready_depth(o.name, v_tasks, v_dependencies, p_most)::bigint AS jobs
+        FROM (SELECT DISTINCT l.queue_name::text AS name FROM afresh.open_lanes(NULL, v_tasks, v_dependencies) l) o
+    ),
+    names AS (
+        SELECT f.name FROM flow f UNION SELECT a.name FROM active a UNION SELECT w.name FROM waiting w WHERE w.jobs > 0
+    )
+    SELECT n.name, coalesce(w.jobs, 0), coalesce(a.jobs, 0), coalesce(f.ended / s.seconds, 0), f.seconds
+    FROM names n
+    CROSS JOIN span s
+    LEFT JOIN flow f ON f.name = n.name
+    LEFT JOIN active a ON a.name = n.name
+    LEFT JOIN waiting w ON w.name = n.name;
 END;
 $$;
 
@@ -864,6 +1020,18 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.oldest_kept(p_status public.procrastinate_job_status, p_count bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+BEGIN
+    RETURN (SELECT id FROM procrastinate_jobs WHERE status = p_status ORDER BY id DESC OFFSET p_count - 1 LIMIT 1);
+END;
+$$;
+
 CREATE FUNCTION afresh.open_lanes(p_queues text[], p_tasks text[], p_dependencies text[], p_shares jsonb DEFAULT '[]'::jsonb, p_limits jsonb DEFAULT '{}'::jsonb) RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer, share text, share_jobs integer, share_retries integer, relies_on text, room integer)
     LANGUAGE sql STABLE
     AS $$
@@ -888,6 +1056,136 @@ WHERE (p_queues IS NULL OR l.queue_name = ANY (p_queues))
                     AND (s.generation IS NULL OR h.generation IS DISTINCT FROM s.generation))
   AND s.jobs IS DISTINCT FROM 0
   AND limited.room IS DISTINCT FROM 0;
+$$;
+
+CREATE FUNCTION afresh.purge_attempts(p_after bigint, p_most integer, p_before timestamp with time zone, OUT looked integer, OUT last bigint, OUT removed integer) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_due bigint[];
+    v_old bigint;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    WITH next AS MATERIALIZED (
+        SELECT a.id, a.job_id, a.ended_at FROM afresh.attempt a
+        WHERE a.id > p_after AND a.id <= (SELECT f.folded_id FROM afresh.failure_fold f)
+        ORDER BY a.id LIMIT p_most
+    )
+    SELECT count(*), max(n.id), count(*) FILTER (WHERE n.ended_at < p_before),
+           array_agg(n.id) FILTER (WHERE n.ended_at < p_before AND NOT EXISTS (
+               SELECT FROM procrastinate_jobs j WHERE j.id = n.job_id AND j.status::text IN ('todo', 'doing')
+           ) AND n.job_id <> ALL (ARRAY(SELECT r.job_id FROM afresh.recovery r)))
+    FROM next n
+    INTO looked, last, v_old, v_due;
+    DELETE FROM afresh.attempt a WHERE a.id = ANY (v_due);
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    IF v_old = 0 THEN
+        last := NULL;
+    END IF;
+END;
+$$;
+
+CREATE FUNCTION afresh.purge_jobs(p_after bigint, p_before bigint, p_most integer, p_succeeded timestamp with time zone, p_others timestamp with time zone, p_keep jsonb, OUT looked integer, OUT last bigint, OUT removed integer) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_due bigint[];
+BEGIN
+    -- A crash that takes this back does no harm, so nobody waits for the disk.
+    PERFORM set_config('synchronous_commit', 'off', true);
+
+    WITH next AS MATERIALIZED (
+        SELECT j.id, j.status::text AS status, j.afresh_letter
+        FROM procrastinate_jobs j
+        WHERE j.id > p_after AND j.id < p_before
+        ORDER BY j.id LIMIT p_most
+    ),
+    due AS (
+        SELECT n.id
+        FROM next n
+        CROSS JOIN LATERAL (
+            SELECT coalesce(
+                       max(e.at) FILTER (WHERE e.type IN ('succeeded', 'failed', 'cancelled', 'aborted')),
+                       max(e.at) FILTER (WHERE e.type <> 'scheduled'), '-infinity') AS at
+            FROM procrastinate_events e WHERE e.job_id = n.id
+        ) ended
+        WHERE n.status IN ('succeeded', 'failed', 'cancelled', 'aborted')
+          AND (ended.at < CASE n.status WHEN 'succeeded' THEN p_succeeded ELSE p_others END
+               OR n.id < (p_keep ->> n.status)::bigint)
+          AND NOT EXISTS (SELECT FROM afresh.job_option o
+                          WHERE o.job_id = n.id AND o.batch_id IS NOT NULL AND afresh.batch_goes_on(o.batch_id))
+          AND (n.afresh_letter IS NULL OR NOT afresh.bulk_goes_on(
+                  (SELECT l.bulk_id FROM afresh.dead_letter l WHERE l.id = n.afresh_letter)))
+    )
+    SELECT (SELECT count(*) FROM next), (SELECT max(n.id) FROM next n), ARRAY(SELECT d.id FROM due d ORDER BY d.id)
+    INTO looked, last, v_due;
+
+    v_due := ARRAY(
+        SELECT j.id FROM procrastinate_jobs j
+        WHERE j.id = ANY (v_due) AND j.status::text IN ('succeeded', 'failed', 'cancelled', 'aborted')
+        ORDER BY j.id FOR UPDATE SKIP LOCKED
+    );
+    removed := cardinality(v_due);
+    IF removed > 0 THEN
+        -- The foreign key would do it row by row.
+        DELETE FROM procrastinate_events e WHERE e.job_id = ANY (v_due);
+        -- The last tick of a task that is not periodic any more still names its job.
+        UPDATE procrastinate_periodic_defers d SET job_id = NULL WHERE d.job_id = ANY (v_due);
+        DELETE FROM procrastinate_jobs j WHERE j.id = ANY (v_due);
+    END IF;
+END;
+$$;
+
+CREATE FUNCTION afresh.purge_letters(p_after bigint, p_most integer, p_before timestamp with time zone, OUT looked integer, OUT last bigint, OUT removed integer) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_due bigint[];
+    v_jobs bigint[];
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    WITH next AS MATERIALIZED (
+        SELECT l.id, l.status, l.changed_at, l.bulk_id
+        FROM afresh.dead_letter l WHERE l.id > p_after ORDER BY l.id LIMIT p_most
+    )
+    SELECT count(*), max(n.id), array_agg(n.id) FILTER (
+        WHERE n.status IN ('resolved', 'abandoned') AND n.changed_at < p_before AND NOT afresh.bulk_goes_on(n.bulk_id))
+    FROM next n
+    INTO looked, last, v_due;
+
+    v_due := ARRAY(
+        SELECT l.id FROM afresh.dead_letter l
+        WHERE l.id = ANY (v_due) AND l.status IN ('resolved', 'abandoned') AND l.changed_at < p_before
+        ORDER BY l.id FOR UPDATE SKIP LOCKED
+    );
+    removed := cardinality(v_due);
+    IF removed > 0 THEN
+        WITH RECURSIVE chain AS (
+            SELECT coalesce(l.replayed_as, l.job_id) AS job_id FROM afresh.dead_letter l WHERE l.id = ANY (v_due)
+            UNION
+            SELECT o.replay_of FROM chain c JOIN afresh.job_option o ON o.job_id = c.job_id
+            WHERE o.replay_of IS NOT NULL
+        )
+        SELECT array_agg(c.job_id) FROM chain c
+        WHERE NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.id = c.job_id)
+        INTO v_jobs;
+        DELETE FROM afresh.job_option o WHERE o.job_id = ANY (v_jobs);
+        DELETE FROM afresh.dead_letter l WHERE l.id = ANY (v_due);
+    END IF;
+END;
 $$;
 
 CREATE FUNCTION afresh.ready_depth(p_queue text, p_tasks text[], p_dependencies text[], p_most integer) RETURNS integer
@@ -1721,7 +2019,8 @@ CREATE TABLE afresh.attempt (
     CONSTRAINT attempt_failure_is_classified CHECK (((outcome <> 'failed'::afresh.outcome) OR ((failure_type IS NOT NULL) AND (decision IS NOT NULL)))),
     CONSTRAINT attempt_waiting_costs_nothing CHECK ((NOT (counted AND (outcome = ANY (ARRAY['snoozed'::afresh.outcome, 'lost'::afresh.outcome, 'released'::afresh.outcome]))))),
     CONSTRAINT attempt_waiting_has_a_time CHECK (((outcome = 'coalesced'::afresh.outcome) OR ((next_run_at IS NOT NULL) = ((decision IS NOT NULL) AND (decision <> 'dead_letter'::afresh.decision)))))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_limit='1000', autovacuum_analyze_scale_factor='0.02', autovacuum_vacuum_insert_scale_factor='0.05', toast.autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.attempt.attempt IS 'The number of this run among those that count; one that does not count shares it with the next.';
 
@@ -1809,7 +2108,8 @@ CREATE TABLE afresh.audit (
     reason text,
     details jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT audit_action_check CHECK ((action ~ '^[a-z_]+\.[a-z_]+$'::text))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02', autovacuum_vacuum_insert_scale_factor='0.05');
 
 COMMENT ON COLUMN afresh.audit.actor IS 'A key''s name; "local" without keys, "cli" at the command line, "ADMIN_API_KEY".';
 
@@ -1823,6 +2123,57 @@ ALTER TABLE afresh.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE afresh.scaling (
+    singleton boolean DEFAULT true NOT NULL,
+    concurrency integer DEFAULT 10 NOT NULL,
+    drain_seconds double precision DEFAULT 60 NOT NULL,
+    CONSTRAINT scaling_concurrency_check CHECK ((concurrency > 0)),
+    CONSTRAINT scaling_drain_seconds_check CHECK ((drain_seconds > (0)::double precision)),
+    CONSTRAINT scaling_singleton_check CHECK (singleton)
+);
+
+COMMENT ON COLUMN afresh.scaling.concurrency IS 'Jobs that one worker runs at once.';
+
+COMMENT ON COLUMN afresh.scaling.drain_seconds IS 'Within which time a backlog should be done.';
+
+CREATE VIEW afresh.autoscaling AS
+ SELECT q.queue_name,
+    (COALESCE(sum(q.ready), (0)::numeric))::bigint AS ready,
+    (COALESCE(sum(q.running), (0)::numeric))::bigint AS running,
+    COALESCE(sum(q.ended_per_second), (0)::double precision) AS ended_per_second,
+    (sum((q.seconds_per_job * q.ended_per_second)) / NULLIF(sum(q.ended_per_second), (0)::double precision)) AS seconds_per_job,
+    COALESCE(sum(q.slots), (0)::double precision) AS slots,
+    s.concurrency,
+    s.drain_seconds,
+    (ceil((round((COALESCE(sum(q.slots), (0)::double precision))::numeric, 6) / (s.concurrency)::numeric)))::integer AS wanted_workers
+   FROM (( SELECT scaling.singleton,
+            scaling.concurrency,
+            scaling.drain_seconds
+           FROM afresh.scaling
+        UNION ALL
+         SELECT true,
+            10,
+            60
+          WHERE (NOT (EXISTS ( SELECT
+                   FROM afresh.scaling)))) s
+     LEFT JOIN LATERAL ( SELECT m.queue_name,
+            m.ready,
+            m.running,
+            m.ended_per_second,
+            m.seconds_per_job,
+            LEAST((GREATEST((m.running)::double precision, (m.ended_per_second * COALESCE(m.seconds_per_job, (0)::double precision))) + (((m.ready)::double precision * COALESCE(m.seconds_per_job, (1)::double precision)) / s.drain_seconds)), (( SELECT l.max_running
+                   FROM afresh.job_limit l
+                  WHERE ((l.kind = 'queue'::text) AND (l.name = m.queue_name))))::double precision) AS slots
+           FROM afresh.measure_queues(100000, 5000) m(queue_name, ready, running, ended_per_second, seconds_per_job)) q ON (true))
+  GROUP BY GROUPING SETS ((s.concurrency, s.drain_seconds, q.queue_name), (s.concurrency, s.drain_seconds))
+ HAVING ((q.queue_name IS NOT NULL) OR (GROUPING(q.queue_name) = 1));
+
+COMMENT ON VIEW afresh.autoscaling IS 'A row for each queue with work, and one with no name for all of them together.';
+
+COMMENT ON COLUMN afresh.autoscaling.ready IS 'Counted up to 100000 in a queue.';
+
+COMMENT ON COLUMN afresh.autoscaling.seconds_per_job IS 'On average, of the latest runs that ended; null: taken for 1.';
 
 CREATE TABLE afresh.batch (
     id bigint NOT NULL,
@@ -1910,46 +2261,6 @@ CREATE TABLE afresh.breaker_probe (
     since timestamp with time zone DEFAULT now() NOT NULL
 );
 
-CREATE TABLE afresh.bulk (
-    id bigint NOT NULL,
-    action afresh.bulk_action NOT NULL,
-    filter jsonb NOT NULL,
-    token_hash bytea NOT NULL,
-    upper_id bigint NOT NULL,
-    previewed bigint NOT NULL,
-    previewed_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    actor text NOT NULL,
-    reason text,
-    rate_per_second double precision,
-    stop_share double precision,
-    job_id bigint,
-    confirmed_at timestamp with time zone,
-    cursor bigint DEFAULT 0 NOT NULL,
-    acted bigint DEFAULT 0 NOT NULL,
-    skips jsonb DEFAULT '{}'::jsonb NOT NULL,
-    cancelled_by text,
-    outcome afresh.bulk_outcome,
-    ended_at timestamp with time zone,
-    CONSTRAINT bulk_acted_check CHECK ((acted >= 0)),
-    CONSTRAINT bulk_ends_with_an_outcome CHECK (((outcome IS NULL) = (ended_at IS NULL))),
-    CONSTRAINT bulk_filter_check CHECK (((jsonb_typeof(filter) = 'object'::text) AND (filter <> '{}'::jsonb))),
-    CONSTRAINT bulk_is_confirmed_with_a_reason CHECK ((num_nonnulls(job_id, confirmed_at, reason, rate_per_second, stop_share) = ANY (ARRAY[0, 5]))),
-    CONSTRAINT bulk_previewed_check CHECK ((previewed >= 0)),
-    CONSTRAINT bulk_rate_per_second_check CHECK ((rate_per_second > (0)::double precision)),
-    CONSTRAINT bulk_skips_check CHECK ((jsonb_typeof(skips) = 'object'::text)),
-    CONSTRAINT bulk_stop_share_check CHECK (((stop_share >= (0)::double precision) AND (stop_share <= (1)::double precision))),
-    CONSTRAINT bulk_token_hash_check CHECK ((octet_length(token_hash) = 32))
-);
-
-COMMENT ON COLUMN afresh.bulk.token_hash IS 'SHA-256 of the token; it works once, and until the preview expires.';
-
-COMMENT ON COLUMN afresh.bulk.upper_id IS 'The newest letter that was previewed; later ones are left alone.';
-
-COMMENT ON COLUMN afresh.bulk.cursor IS 'The letter it has come to, oldest first.';
-
-COMMENT ON COLUMN afresh.bulk.skips IS 'Letters left pending, by reason, such as {"task_not_registered": 3}.';
-
 ALTER TABLE afresh.bulk ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.bulk_id_seq
     START WITH 1
@@ -1989,7 +2300,8 @@ CREATE TABLE afresh.dead_letter (
     CONSTRAINT dead_letter_is_abandoned_with_a_note CHECK (((status <> 'abandoned'::afresh.dead_letter_status) OR (note IS NOT NULL))),
     CONSTRAINT dead_letter_is_replayed_by_a_job CHECK (((status <> ALL (ARRAY['retrying'::afresh.dead_letter_status, 'resolved'::afresh.dead_letter_status])) OR (replayed_as IS NOT NULL))),
     CONSTRAINT dead_letter_replays_check CHECK ((replays >= 0))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_analyze_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.dead_letter.attempts IS 'Of that job, runs that counted.';
 
@@ -2012,7 +2324,8 @@ CREATE TABLE afresh.dead_letter_count (
     remediation text,
     letters bigint NOT NULL,
     folded boolean DEFAULT false NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 COMMENT ON TABLE afresh.dead_letter_count IS 'To be summed: a kind can have several rows, also negative ones.';
 
@@ -2150,7 +2463,8 @@ CREATE TABLE afresh.idempotency (
     CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
     CONSTRAINT idempotency_repeats_check CHECK ((repeats >= 0)),
     CONSTRAINT idempotency_stands_for_one CHECK ((num_nonnulls(job_id, batch_id) = 1))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.idempotency.actor IS 'The API key that was used; "local" where there are none.';
 
@@ -2193,7 +2507,8 @@ CREATE TABLE afresh.job_option (
     CONSTRAINT job_option_submitted_by_check CHECK ((length(submitted_by) <= 255)),
     CONSTRAINT job_option_timeout_check CHECK ((timeout > '00:00:00'::interval)),
     CONSTRAINT job_option_waited_check CHECK ((jsonb_typeof(waited) = 'object'::text))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.job_option.submitted_by IS 'The name of the API key; null: no key was needed, or no API asked.';
 
@@ -2215,7 +2530,8 @@ CREATE TABLE afresh.result (
     result jsonb,
     note text,
     CONSTRAINT result_or_note CHECK (((result IS NULL) = (note IS NOT NULL)))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02', toast.autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.result.note IS 'Why what the task returned is not stored: too large, or not JSON.';
 
@@ -2360,11 +2676,29 @@ CREATE TABLE afresh.progress (
     CONSTRAINT progress_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
     CONSTRAINT progress_fraction_check CHECK (((fraction >= (0)::double precision) AND (fraction <= (1)::double precision))),
     CONSTRAINT progress_number_check CHECK ((number > 0))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 
 COMMENT ON COLUMN afresh.progress.number IS 'From 1 within the job, without gaps; watchers resume after it.';
 
 COMMENT ON COLUMN afresh.progress.report IS 'Rises within its worker: a report that is sent twice is stored once.';
+
+CREATE TABLE afresh.purge (
+    singleton boolean DEFAULT true NOT NULL,
+    holder uuid,
+    held_until timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
+    began_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    removed jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT purge_removed_check CHECK ((jsonb_typeof(removed) = 'object'::text)),
+    CONSTRAINT purge_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE afresh.purge IS 'A lease: a purge that died is succeeded once that has run out.';
+
+COMMENT ON COLUMN afresh.purge.ended_at IS 'Null: it is at work, or it died.';
+
+COMMENT ON COLUMN afresh.purge.removed IS 'Rows that the last purge removed so far, such as {"jobs": 1200}.';
 
 CREATE TABLE afresh.queue_sample (
     seconds integer NOT NULL,
@@ -2388,7 +2722,8 @@ CREATE TABLE afresh.recovery (
     queue_name text NOT NULL,
     retries integer NOT NULL,
     recovered_at timestamp with time zone DEFAULT now() NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 ALTER TABLE afresh.recovery ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.recovery_id_seq
@@ -2585,6 +2920,9 @@ ALTER TABLE ONLY afresh.monitoring
 ALTER TABLE ONLY afresh.progress
     ADD CONSTRAINT progress_pkey PRIMARY KEY (job_id, number);
 
+ALTER TABLE ONLY afresh.purge
+    ADD CONSTRAINT purge_pkey PRIMARY KEY (singleton);
+
 ALTER TABLE ONLY afresh.queue_sample
     ADD CONSTRAINT queue_sample_pkey PRIMARY KEY (seconds, queue_name, at);
 
@@ -2599,6 +2937,9 @@ ALTER TABLE ONLY afresh.result
 
 ALTER TABLE ONLY afresh.retry_sample
     ADD CONSTRAINT retry_sample_pkey PRIMARY KEY (task_name, failure_type);
+
+ALTER TABLE ONLY afresh.scaling
+    ADD CONSTRAINT scaling_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY afresh.service_sample
     ADD CONSTRAINT service_sample_pkey PRIMARY KEY (seconds, at);
@@ -2713,4 +3054,7 @@ CREATE INDEX afresh_jobs_unsuccessful_idx ON public.procrastinate_jobs USING btr
 CREATE TRIGGER afresh_follow_replay AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((new.afresh_letter IS NOT NULL) AND (new.status = ANY (ARRAY['succeeded'::procrastinate_job_status, 'failed'::procrastinate_job_status, 'cancelled'::procrastinate_job_status, 'aborted'::procrastinate_job_status])))) EXECUTE FUNCTION follow_replay();
 CREATE TRIGGER afresh_follow_replay_gone AFTER DELETE ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.afresh_letter IS NOT NULL) AND (old.status = ANY (ARRAY['todo'::procrastinate_job_status, 'doing'::procrastinate_job_status])))) EXECUTE FUNCTION follow_replay();
 CREATE TRIGGER afresh_follow_revival AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'failed'::procrastinate_job_status) AND (new.status = 'todo'::procrastinate_job_status))) EXECUTE FUNCTION follow_revival();
+CREATE TRIGGER afresh_forget_belongings AFTER DELETE ON public.procrastinate_jobs REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_belongings();
 CREATE TRIGGER afresh_jobs_recovered AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'doing'::procrastinate_job_status) AND (new.status = 'succeeded'::procrastinate_job_status) AND (old.attempts > 0))) EXECUTE FUNCTION record_recovery();
+ALTER TABLE procrastinate_events SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_limit=1000, autovacuum_analyze_scale_factor=0.02, autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_scale_factor=0.05);
+ALTER TABLE procrastinate_jobs SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_limit=1000, autovacuum_analyze_scale_factor=0.02, autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_scale_factor=0.05);

@@ -16,7 +16,9 @@ from app.config import (
     LogSettings,
     MetricsSettings,
     OffPeakSettings,
+    RetentionSettings,
     RetrySettings,
+    ScalingSettings,
     Settings,
     SubmissionSettings,
     WorkerSettings,
@@ -50,6 +52,8 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
         off_peak=off_peak or OffPeakSettings(),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
         alert=alert or AlertSettings(),
+        retention=RetentionSettings(),
+        scaling=ScalingSettings(),
         log=LogSettings(level="ERROR"),
         metrics=metrics or MetricsSettings(),
     )

@@ -35,7 +35,7 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 PATHS = json.loads((GUIDE.parent / "openapi.json").read_text(encoding="utf-8"))["paths"]
 OPERATIONS = {f"{method.upper()} {path}" for path, operations in PATHS.items() for method in operations}
 HERE = "http://127.0.0.1:8000"
-RUN = ("http.md", "failure-groups.md")
+RUN = ("http.md", "failure-groups.md", "retention.md")
 """Pages that are run from top to bottom, each on a server of its own."""
 
 

@@ -21,6 +21,7 @@ from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .monitoring import MonitoringReport
+from .tables import StorageReport, report_storage
 from .work import WorkReport, report_of, share
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=StrictRoute, dependencies=[VIEWER])
@@ -61,6 +62,7 @@ class ServiceSummary(BaseModel):
     alerts: dict[str, int] = Field(description="Open ones, by severity.", examples=[{"warning": 1}])
     idempotency: IdempotencySummary
     retries_ended_well: int = Field(description="In the last 24 hours: retries with which their job succeeded.")
+    storage: StorageReport
 
 
 @router.get("/summary", summary="Show all at a glance", responses=responses(503))
@@ -100,6 +102,7 @@ async def show_summary(conn: ReadingConnection, queue: Queue) -> ServiceSummary:
             hit_rate=share(repeats, last_day.submitted + repeats),
         ),
         retries_ended_well=await sum_retries_ended_well(conn, first_hour(now, 24)),
+        storage=await report_storage(conn),
     )
 
 

@@ -26,7 +26,9 @@ from .groups import (
     MetricsSettings,
     OffPeakSettings,
     PolicyOverride,
+    RetentionSettings,
     RetrySettings,
+    ScalingSettings,
     SubmissionSettings,
     WorkerSettings,
 )
@@ -43,7 +45,9 @@ __all__ = [
     "MetricsSettings",
     "OffPeakSettings",
     "PolicyOverride",
+    "RetentionSettings",
     "RetrySettings",
+    "ScalingSettings",
     "Settings",
     "SettingsError",
     "SubmissionSettings",
@@ -67,6 +71,8 @@ class Settings:
     off_peak: OffPeakSettings
     joke: JokeSettings
     alert: AlertSettings
+    retention: RetentionSettings
+    scaling: ScalingSettings
     log: LogSettings
     metrics: MetricsSettings
 
@@ -81,6 +87,8 @@ GROUPS: dict[str, type[Group]] = {
     "off_peak": OffPeakSettings,
     "joke": JokeSettings,
     "alert": AlertSettings,
+    "retention": RetentionSettings,
+    "scaling": ScalingSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
 }

@@ -275,6 +275,42 @@ class JokeSettings(Group):
     schedule: values.Switch = setting("JOKE_SCHEDULE", "false", "Whether a joke is fetched every two minutes.")
 
 
+class RetentionSettings(Group):
+    """How long what is over is kept. What is still needed stays in any case."""
+
+    succeeded: values.PositiveDuration = setting(
+        "RETENTION_SUCCEEDED", "7d", "How long jobs that succeeded are kept, with their events and results."
+    )
+    failed: values.PositiveDuration = setting(
+        "RETENTION_FAILED", "30d", "The same of those that ended otherwise, and of dead letters that are settled."
+    )
+    attempts: values.PositiveDuration = setting(
+        "RETENTION_ATTEMPTS", "30d", "How long attempts and reported progress are kept, also of jobs that are not."
+    )
+    samples: values.PositiveDuration = setting(
+        "RETENTION_SAMPLES", "90d", "How long samples, failures by the hour and transitions of breakers are kept."
+    )
+    audit: values.PositiveDuration = setting(
+        "RETENTION_AUDIT", "365d", "How long the audit is kept, and failure groups that were not met again."
+    )
+    most_succeeded: values.Count = setting(
+        "RETENTION_SUCCEEDED_COUNT", "0", "Jobs that succeeded, of which no more are kept; 0: no limit."
+    )
+    most_failed: values.Count = setting(
+        "RETENTION_FAILED_COUNT", "0", "The same of failed, of cancelled and of aborted jobs, each; 0: no limit."
+    )
+
+
+class ScalingSettings(Group):
+    """What the number of wanted workers is reckoned with."""
+
+    drain: values.PositiveDuration = setting(
+        "AUTOSCALING_DRAIN",
+        "60s",
+        "Within which time a backlog should be done; else more workers are wanted.",
+    )
+
+
 class LogSettings(Group):
     """What is written to standard error."""
 

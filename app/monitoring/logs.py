@@ -5,24 +5,23 @@ A job's arguments and secrets must never be written, whoever logs them.
 
 import functools
 import logging
-import re
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO, assert_never, cast
 
-import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from .. import telemetry
 from ..config import LogSettings
-from ..redact import MASK, is_secret, redact, redact_text
+from ..redact import redact_text
 from ..retry.breaker.states import State
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Retry
 from ..telemetry import Attempt
+from .rendering import as_json, drop_unknown, plain, without_arguments, without_secrets
 
 _log = structlog.stdlib.get_logger("afresh")
 _gate = logging.getLogger("afresh")  # Asked first, so that a line nobody reads costs next to nothing.
@@ -71,19 +70,19 @@ def _handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
         _add_running_attempt,
         # Tracebacks are plain in both forms: the pretty ones print local variables, and so a job's arguments.
         structlog.processors.format_exc_info,
-        _without_secrets,
+        without_secrets,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendering: list[Processor]
     if settings.format == "json":
-        rendering = [structlog.processors.JSONRenderer(serializer=_json)]
+        rendering = [structlog.processors.JSONRenderer(serializer=as_json)]
     elif stream.isatty():
         colourful = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback, pad_event_to=0)
-        rendering = [_drop_unknown, colourful]
+        rendering = [drop_unknown, colourful]
     else:
-        rendering = [_plain]
+        rendering = [plain]
     handler = logging.StreamHandler(stream)
-    handler.addFilter(_without_arguments)
+    handler.addFilter(without_arguments)
     handler.setFormatter(_Formatter(common, rendering))
     return handler
 
@@ -144,57 +143,10 @@ def _adopt_others(level: int) -> None:
         logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
 
 
-_CALL = re.compile(r"(\[(?:\d+|None)\])\(.*", re.DOTALL)
-
-
-def _without_arguments(record: logging.LogRecord) -> bool:
-    """Cut Procrastinate's ``task[1](a='…') ended with…`` after the job's id, and say its action instead."""
-    if record.name.partition(".")[0] == "procrastinate":
-        text, cut = _CALL.subn(r"\1", record.getMessage())
-        record.msg = f"{text}: {getattr(record, 'action', 'logged')}" if cut else text
-        record.args = ()
-    return True
-
-
 def _add_running_attempt(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Give a task's own lines the fields of the attempt that writes them; ours say themselves what they are about."""
     running = _running.get()
     return {**_fields(running[-1]), **event} if running and event["logger"] != _gate.name else event
-
-
-def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Mask what `redact` knows. An exception given as a field is masked as its text."""
-    return {name: value if name[:1] == "_" else _safe(name, value) for name, value in event.items()}
-
-
-def _safe(name: str, value: object) -> object:
-    if is_secret(name):
-        return MASK
-    return redact(repr(value) if isinstance(value, BaseException) else value)
-
-
-def _drop_unknown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return {name: value for name, value in event.items() if value is not None}
-
-
-def _plain(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """As structlog's console renderer writes without colours, in a third of its time."""
-    trace, stack = event.pop("exception", None), event.pop("stack", None)
-    head = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event')} [{event.pop('logger')}]"
-    fields = [f"{name}={_shown(value)}" for name, value in sorted(event.items()) if value is not None]
-    return "\n".join(filter(None, (" ".join([head, *fields]), stack, trace)))
-
-
-def _shown(value: object) -> str:
-    """Text of one word as it is; all else so that it is clear where it ends."""
-    return value if isinstance(value, str) and (value.isalnum() or _WORD.fullmatch(value)) else repr(value)
-
-
-_WORD = re.compile(r"""[^\s=\[\]"']+""")
-
-
-def _json(event: EventDict, default: Callable[[Any], Any], **_: object) -> str:
-    return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 @functools.singledispatch
@@ -338,6 +290,27 @@ def _(event: telemetry.BreakerMoved) -> None:
 
 
 _CALLED_NO_MORE = frozenset({State.OPEN, State.HELD, State.ISOLATED})
+
+
+@write.register
+def _(event: telemetry.HistoryPurged) -> None:
+    removed = {f"removed_{kind}": rows for kind, rows in event.removed.items()}
+    said = ", ".join(f"{rows:,} {kind.replace('_', ' ')}" for kind, rows in event.removed.items()) or "nothing"
+    left = "" if event.is_done else "; more is left"
+    level = logging.INFO if removed else logging.DEBUG
+    text = f"History purged: {said} in {event.duration_seconds:.1f}s{left}"
+    _log.log(level, text, duration_seconds=event.duration_seconds, **removed)
+
+
+@write.register
+def _(event: telemetry.RetriesReported) -> None:
+    share = "none has ended" if event.share_ended_well is None else f"{event.share_ended_well:.0%} ended well"
+    text = (
+        f"Retries of {event.day}: {event.retries:,}, {share}; {event.succeeded:,} of {event.jobs:,} jobs succeeded, "
+        f"{event.dead_letters:,} died"
+    )
+    fields = {"jobs": event.jobs, "succeeded": event.succeeded, "retries": event.retries}
+    _log.info(text, day=event.day.isoformat(), dead_letters=event.dead_letters, **fields)
 
 
 @write.register

@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from .. import __version__
+from ..store.scaling import tell_scaling
+from .connector import AfreshConnector
 from .overload import Overload
+
+if TYPE_CHECKING:
+    from .app import Afresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +82,14 @@ def _existing(paths: Iterable[Path]) -> Iterable[Path]:
     """Each path, or the nearest folder above it that is there."""
     for path in paths:
         yield next((each for each in (path, *path.parents) if each.exists()), path)
+
+
+async def tell_concurrency(app: "Afresh", concurrency: int) -> None:
+    """Say how many jobs one worker runs at once, and AUTOSCALING_DRAIN; nothing on a connector that is not ours.
+
+    Raises:
+        psycopg.Error, TimeoutError: The database is out of reach.
+    """
+    if isinstance(app.connector, AfreshConnector):
+        async with app.connector.connection() as conn:
+            await tell_scaling(conn, concurrency=concurrency, drain=app.settings.scaling.drain)

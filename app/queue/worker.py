@@ -22,7 +22,7 @@ from .connector import AfreshConnector
 from .execute import Executor
 from .loops import TROUBLE, side_loops
 from .overload import Overload
-from .presence import Presence
+from .presence import Presence, tell_concurrency
 from .settle import Settler, UnsettledJobs
 from .signals import obeying
 
@@ -85,10 +85,11 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._new_job_event.clear()
 
     async def _meet_dependencies(self) -> None:
-        """Know the breakers before the first claim, and say what the tasks here rely on."""
+        """Know the breakers before the first claim, and say what the tasks here rely on and how many run at once."""
         with contextlib.suppress(*TROUBLE):  # It is looked at every second anyway.
             await self.app.dependencies.introduce()
             await self.app.dependencies.refresh()
+            await tell_concurrency(self.app, self.concurrency)
 
     @property
     def _label(self) -> str:
@@ -198,10 +199,8 @@ class AfreshWorker(procrastinate_worker.Worker):
         """Until something is announced, something falls due, or the polling interval ends."""
         pause = self.fetch_job_polling_interval
         with contextlib.suppress(*TROUBLE):  # The interval alone does, until the database is back.
-            due = await self.claims.next_due()
-            for seconds in (due, self.claims.gate.pause()):
-                if seconds is not None:
-                    pause = min(pause, max(0.0, seconds))
+            waits = (await self.claims.next_due(), self.claims.gate.pause())
+            pause = min([pause, *(max(0.0, each) for each in waits if each is not None)])
         await self._pause(pause)
 
     async def _pause(self, seconds: float) -> None:

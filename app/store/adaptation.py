@@ -77,10 +77,11 @@ async def count_ready(
     return int(row[0]) if row else 0
 
 
-async def sum_put_off(conn: AsyncConnection[Any], since: datetime) -> PutOff:
-    """Sum up the jobs that were put off since a time, and their runs after it."""
+async def sum_put_off(conn: AsyncConnection[Any], since: datetime, *, until: datetime | None = None) -> PutOff:
+    """Sum up the jobs that were put off since a time, and before another, and their runs after it."""
+    given = {"since": since, "until": until, "most": MOST_PUT_OFF}
     async with conn.cursor(row_factory=class_row(PutOff)) as cursor:
-        await cursor.execute(SQL["sum_put_off"], {"since": since, "most": MOST_PUT_OFF}, prepare=False)
+        await cursor.execute(SQL["sum_put_off"], given, prepare=False)
         return await cursor.fetchone() or PutOff(0, 0, timedelta(0), is_exact=True)
 
 

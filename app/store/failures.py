@@ -15,7 +15,7 @@ FOLDED_AT_ONCE = 5_000
 """Attempts that one statement folds at most."""
 
 HOURS_KEPT = timedelta(days=90)
-"""How long failures are known by the hour. Groups are known for good."""
+"""How long failures are known by the hour."""
 
 
 @dataclass(frozen=True, slots=True)

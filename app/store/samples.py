@@ -185,14 +185,23 @@ async def sum_hour(conn: AsyncConnection[Any], hour: datetime) -> None:
     await conn.execute(SQL["sum_hour"], {"hour": hour})
 
 
-async def forget_minutes(conn: AsyncConnection[Any], *, kept: timedelta = MINUTES_KEPT) -> int:
-    """Delete minutes that are known by the hour, and repeats that are sampled, in small steps; return how many rows."""
+async def forget_samples(conn: AsyncConnection[Any], *, hours: timedelta, minutes: timedelta = MINUTES_KEPT) -> int:
+    """Delete minutes that are known by the hour, hours older than `hours`, and repeats that are sampled.
+
+    In small steps. Returns how many rows.
+    """
     forgotten = 0
-    for name in ("forget_task_minutes", "forget_queue_minutes", "forget_service_minutes", "forget_repeats"):
-        deleted = FORGOTTEN_AT_ONCE
-        while deleted >= FORGOTTEN_AT_ONCE:
-            deleted = (await conn.execute(SQL[name], {"kept": kept, "most": FORGOTTEN_AT_ONCE})).rowcount
-            forgotten += deleted
+    for seconds, kept in ((MINUTE, minutes), (HOUR, hours)):
+        for name in ("forget_task_samples", "forget_queue_samples", "forget_service_samples"):
+            forgotten += await _forget(conn, name, {"seconds": seconds, "kept": kept})
+    return forgotten + await _forget(conn, "forget_repeats", {})
+
+
+async def _forget(conn: AsyncConnection[Any], name: str, which: dict[str, Any]) -> int:
+    forgotten, deleted = 0, FORGOTTEN_AT_ONCE
+    while deleted >= FORGOTTEN_AT_ONCE:
+        deleted = (await conn.execute(SQL[name], which | {"most": FORGOTTEN_AT_ONCE})).rowcount
+        forgotten += deleted
     return forgotten
 
 

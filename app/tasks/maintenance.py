@@ -1,14 +1,20 @@
 """What the queue does for itself from time to time. None of it can be asked for over HTTP."""
 
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
+from ..queue import purge
 from ..queue.bulk import drop_previews
 from ..queue.rescue import purge_workers, rescue_stalled
+from ..queue.submit import AlreadyQueued, Submission, submit
 from ..queue.task import connection, current_job, task
 from ..store import failures
 from ..store.dead_letters import fold_counts, settle_strays
 from ..store.idempotency import expire_claims
+
+CLEANUP = "cleanup"
+"""The queue of what may take long; the others are quick and urgent."""
 
 
 @task(
@@ -64,7 +70,11 @@ async def fold_failures(timestamp: int) -> dict[str, int]:
     """
     del timestamp  # As above.
     async with connection() as conn:
-        return {"folded": await failures.fold_failures(conn), "forgotten": await failures.forget_hours(conn)}
+        kept = current_job().app.settings.retention.samples
+        return {
+            "folded": await failures.fold_failures(conn),
+            "forgotten": await failures.forget_hours(conn, kept=kept),
+        }
 
 
 @task(
@@ -101,3 +111,40 @@ async def purge_gone_workers(timestamp: int) -> dict[str, int]:
     del timestamp  # As above.
     async with connection() as conn:
         return {"purged": await purge_workers(conn)}
+
+
+@task(
+    name="app.tasks.maintenance.purge_old_jobs",
+    queue=CLEANUP,
+    priority=1,
+    task_type="cleanup",
+    http=False,
+    lock="purge_old_jobs",
+    queueing_lock="purge_old_jobs",
+    periodic="3-59/10 * * * *",
+)
+async def purge_old_jobs(timestamp: int, after: dict[str, int] | None = None) -> dict[str, Any]:
+    """Forget what is older than RETENTION_… says, for a third of a minute; where more is left, another job goes on.
+
+    Args:
+        timestamp: Of the tick.
+        after: Where the job before has come to, by kind; null: begin.
+
+    Returns:
+        Rows removed by kind, where the next job goes on, and whether another purge was at work: then this did nothing.
+    """
+    app = current_job().app
+    done = await purge.purge(app.connection, purge.terms_from(app.settings.retention), after=after)
+    if done.after:
+        next_job = Submission(
+            task_name=purge_old_jobs.name,
+            args={"timestamp": timestamp, "after": done.after},
+            queue=CLEANUP,
+            priority=1,
+            lock="purge_old_jobs",
+            queueing_lock="purge_old_jobs",
+        )
+        with contextlib.suppress(AlreadyQueued):  # By the clock: then everything is looked at from its beginning.
+            async with connection() as conn:
+                await submit(conn, next_job)
+    return {"removed": dict(done.removed), "after": done.after, "busy": done.busy}

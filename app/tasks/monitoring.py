@@ -8,9 +8,9 @@ from ..monitoring.alerts.evaluate import QUEUE, SEND_TASK, evaluate
 from ..monitoring.alerts.rule import Severity
 from ..monitoring.samples import sample
 from ..queue.task import ExponentialBackoff, connection, current_job, task
+from ..store import samples
 from ..store.alerts import find_message, forget_alerts
 from ..store.monitoring import read_monitoring
-from ..store.samples import forget_minutes
 from ..store.workers import forget_workers
 
 
@@ -96,11 +96,11 @@ async def send_alert(message_id: int, channel: str) -> dict[str, Any]:
     periodic="17 * * * *",
 )
 async def forget_samples(timestamp: int) -> dict[str, int]:
-    """Delete minutes that are known by the hour, alerts that were over long ago, and workers that are long gone."""
+    """Delete samples beyond their time, alerts that were over long ago, and workers that are long gone."""
     del timestamp  # As above.
     async with connection() as conn:
         return {
-            "samples": await forget_minutes(conn),
+            "samples": await samples.forget_samples(conn, hours=current_job().app.settings.retention.samples),
             "alerts": await forget_alerts(conn),
             "workers": await forget_workers(conn),
         }

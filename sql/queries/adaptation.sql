@@ -20,7 +20,8 @@ SELECT afresh.ready_depth(%(queue)s, %(tasks)s::text[], %(dependencies)s::text[]
 WITH put_off AS (
     SELECT a.id, a.job_id, a.next_run_at
     FROM afresh.attempt a
-    WHERE a.ended_at >= %(since)s AND a.decision IN ('retry', 'snooze') AND a.explanation @> '[{"name": "off_peak"}]'
+    WHERE a.ended_at >= %(since)s AND a.ended_at < coalesce(%(until)s::timestamptz, 'infinity') AND a.decision IN ('retry', 'snooze')
+      AND a.explanation @> '[{"name": "off_peak"}]'
     ORDER BY a.ended_at DESC LIMIT %(most)s
 )
 SELECT count(*) AS put_off, count(ran.spent) AS runs,

@@ -31,23 +31,23 @@ SET repeats = excluded.repeats, dead_letters = excluded.dead_letters, workers = 
 -- Sum up one hour from its minutes.
 SELECT afresh.sum_hour(%(hour)s);
 
--- name: forget_task_minutes
--- Minutes of tasks that are known by the hour.
+-- name: forget_task_samples
+-- Samples of tasks of one width, beyond their time.
 DELETE FROM afresh.task_sample WHERE (seconds, task_name, at) IN (
-    SELECT seconds, task_name, at FROM afresh.task_sample WHERE seconds = 60 AND at < now() - %(kept)s::interval
+    SELECT seconds, task_name, at FROM afresh.task_sample WHERE seconds = %(seconds)s AND at < now() - %(kept)s::interval
     LIMIT %(most)s
 );
 
--- name: forget_queue_minutes
--- Minutes of queues that are known by the hour.
+-- name: forget_queue_samples
+-- Samples of queues of one width, beyond their time.
 DELETE FROM afresh.queue_sample WHERE (seconds, queue_name, at) IN (
-    SELECT seconds, queue_name, at FROM afresh.queue_sample WHERE seconds = 60 AND at < now() - %(kept)s::interval
+    SELECT seconds, queue_name, at FROM afresh.queue_sample WHERE seconds = %(seconds)s AND at < now() - %(kept)s::interval
     LIMIT %(most)s
 );
 
--- name: forget_service_minutes
--- Minutes of the service that are known by the hour.
-DELETE FROM afresh.service_sample WHERE seconds = 60 AND at < now() - %(kept)s::interval;
+-- name: forget_service_samples
+-- Samples of the service of one width, beyond their time.
+DELETE FROM afresh.service_sample WHERE seconds = %(seconds)s AND at < now() - %(kept)s::interval;
 
 -- name: forget_repeats
 -- Repeats whose minute is sampled.

@@ -169,6 +169,17 @@ def test_failed_attempt(configure: Configure):
         (telemetry.WorkerRelieved("w1", 60.0, 3.0), "info", "Worker relieved: it takes jobs again"),
         (moved(State.CLOSED, State.OPEN), "warning", "Breaker of joke-api is open: 5 of 5 calls failed"),
         (moved(State.OPEN, State.HALF_OPEN), "info", "Breaker of joke-api is half-open: 5 of 5 calls failed"),
+        (
+            telemetry.HistoryPurged({"jobs": 1200, "dead_letters": 3}, 20.0, is_done=False),
+            "info",
+            "History purged: 1,200 jobs, 3 dead letters in 20.0s; more is left",
+        ),
+        (telemetry.HistoryPurged({}, 0.1, is_done=True), "debug", "History purged: nothing in 0.1s"),
+        (
+            telemetry.RetriesReported(NOW.date(), 100, 95, retries=20, share_ended_well=0.75, dead_letters=2),
+            "info",
+            "Retries of 2030-01-01: 20, 75% ended well; 95 of 100 jobs succeeded, 2 died",
+        ),
         (telemetry.DatabaseLost("gone"), "error", "Database lost"),
         (telemetry.DatabaseBack(2.5), "info", "Database back after 2.5s"),
     ],

@@ -12,7 +12,7 @@ from app.store.samples import (
     MINUTE,
     Point,
     Span,
-    forget_minutes,
+    forget_samples,
     read_points,
     read_queues,
     read_service,
@@ -98,10 +98,23 @@ async def test_hours(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnec
     await client.post("/tasks/add", json={"args": {"a": 1}})
     await run_waiting_jobs(queue)
     await sample(queue, conn, now=await minute_of(conn) + A_MINUTE)
-    assert await forget_minutes(conn, kept=timedelta(minutes=-10)) > 0
+    assert await forget_samples(conn, hours=timedelta(days=90), minutes=timedelta(minutes=-10)) > 0
     assert await read_points(conn, around(begun)) == []
     hours = await read_points(conn, Span(hour, hour + timedelta(hours=2), HOUR))
     assert [(each.succeeded, sum(each.durations)) for each in hours] == [(1, 1)]
+
+
+async def test_hours_beyond_their_time(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """Hours are kept for RETENTION_SAMPLES."""
+    begun = await minute_of(conn)
+    hour = Span(begun.replace(minute=0), begun.replace(minute=0) + timedelta(hours=2), HOUR)
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await run_waiting_jobs(queue)
+    await sample(queue, conn, now=await minute_of(conn) + A_MINUTE)
+    await forget_samples(conn, hours=timedelta(days=90))
+    assert len(await read_points(conn, hour)) == 1
+    await forget_samples(conn, hours=timedelta(hours=-2))
+    assert await read_points(conn, hour) == []
 
 
 async def test_a_share_of_very_many(conn: AsyncConnection):

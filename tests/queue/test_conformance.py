@@ -297,7 +297,7 @@ def test_indexes(schema: Any, index: str):
 
 
 def test_triggers(schema: Any):
-    """What our UPDATEs and INSERTs set off is what we expect: events, notifications, dead letters."""
+    """What our UPDATEs, INSERTs and DELETEs set off is what we expect: events, notifications, dead letters."""
     query = """
         SELECT pg_get_triggerdef(oid) FROM pg_trigger
         WHERE tgrelid = 'procrastinate_jobs'::regclass AND NOT tgisinternal ORDER BY tgname
@@ -307,6 +307,7 @@ def test_triggers(schema: Any):
         "afresh_follow_replay AFTER UPDATE OF status",
         "afresh_follow_replay_gone AFTER DELETE",
         "afresh_follow_revival AFTER UPDATE OF status",
+        "afresh_forget_belongings AFTER DELETE",
         "afresh_jobs_recovered AFTER UPDATE OF status",
         "procrastinate_jobs_notify_queue_job_aborted_v1 AFTER UPDATE OF abort_requested",
         "procrastinate_jobs_notify_queue_job_inserted_v1 AFTER INSERT",

@@ -2,6 +2,7 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from app.queue import purge
 from app.queue.app import Afresh
 
 from ..application import run_waiting_jobs
@@ -56,3 +57,38 @@ async def test_failures_are_folded(served: tuple[Afresh, httpx.AsyncClient], con
     await run_waiting_jobs(queue)
     assert (await client.get("/jobs/2")).json()["result"] == {"folded": 1, "forgotten": 0}
     assert await (await conn.execute("SELECT failures FROM afresh.failure_group")).fetchall() == [(1,)]
+
+
+async def test_old_jobs_are_purged(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+    """Jobs whose time is over go, and the Idempotency-Key of one of them, which outlives it, is answered with 410."""
+    queue, client = served
+    asked = {"headers": {"Idempotency-Key": "k"}, "json": {"args": {"a": 1, "b": 2}}}
+    made = (await client.post("/tasks/add", **asked)).json()["job_id"]  # type: ignore[arg-type]  # As httpx takes it.
+    await run_waiting_jobs(queue)
+    await conn.execute("UPDATE procrastinate_events SET at = now() - interval '8 days'")
+    purging = await queue.tasks["app.tasks.maintenance.purge_old_jobs"].defer_async(timestamp=0)
+    await run_waiting_jobs(queue)
+    result = (await client.get(f"/jobs/{purging}")).json()["result"]
+    assert result == {"removed": {"jobs": 1}, "after": {}, "busy": False}
+    assert (await client.get(f"/jobs/{made}")).status_code == 404
+    again = await client.post("/tasks/add", **asked)  # type: ignore[arg-type]  # As above.
+    assert (again.status_code, again.json()["detail"][:5]) == (410, f"job {made}"[:5])
+
+
+async def test_a_purge_that_is_not_done_is_followed_by_another(
+    served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+):
+    """Where a run's time is over another job goes on from there, until all is done."""
+    queue, _ = served
+    monkeypatch.setattr(purge.purge, "__kwdefaults__", {"after": None, "seconds": 0.0, "rest": 0.0})
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'q', 't' FROM generate_series(1, 1200)"
+    )
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'cancelled'")
+    await conn.execute("UPDATE procrastinate_events SET at = now() - interval '31 days'")
+    await queue.tasks["app.tasks.maintenance.purge_old_jobs"].defer_async(timestamp=0)
+    await run_waiting_jobs(queue)
+    results = await (await conn.execute("SELECT result FROM afresh.result ORDER BY job_id")).fetchall()
+    assert len(results) > 1
+    assert sum(result["removed"].get("jobs", 0) for (result,) in results) == 1_200
+    assert [bool(result["after"]) for (result,) in results] == [True] * (len(results) - 1) + [False]

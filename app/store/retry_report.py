@@ -1,0 +1,179 @@
+"""What became of the retries of one day: the report as a value, to be stored and shown. Changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Self
+
+from psycopg import AsyncConnection
+
+from ..postgres.sqlfiles import load
+from ..retry.offpeak import saved
+from .adaptation import sum_put_off
+from .paging import Row, fetch
+from .trends import Tally
+
+SQL = load("retry_report")
+
+EVENTS_AT_ONCE = 200_000
+"""Events that one statement counts at most."""
+
+WORST = 20
+"""Groups that are named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """Jobs of the day.
+
+    Attributes:
+        made: That were put into a queue.
+        succeeded, failed, stopped: That ended so, whenever they were made; stopped: cancelled or aborted.
+    """
+
+    made: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    stopped: int = 0
+
+    @property
+    def ended(self) -> int:
+        """All that ended."""
+        return self.succeeded + self.failed + self.stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A failure group that was met on the day, with its failures of the day. `is_new`: never before."""
+
+    fingerprint: str
+    failures: int
+    failure_type: str
+    exception_type: str | None
+    message: str | None
+    tasks: list[str]
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letters:
+    """Dead letters.
+
+    Attributes:
+        died: Of the day.
+        still_pending: Those of them that nobody has replayed or given up.
+        pending: All that wait for somebody, whenever they died.
+    """
+
+    died: int = 0
+    still_pending: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Savings:
+    """What retrying well has saved.
+
+    Attributes:
+        retries_ended_well: With which a job succeeded without anybody's help.
+        put_off_runs: Runs that were put off to the quiet hours.
+        put_off_seconds: How long those took.
+        saved: What that time would have cost more, in the unit of PEAK_COST_PER_HOUR.
+    """
+
+    retries_ended_well: int = 0
+    put_off_runs: int = 0
+    put_off_seconds: float = 0.0
+    saved: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryReport:
+    """The report of a day, in UTC.
+
+    Attributes:
+        whole: All failures and retries.
+        types: The same by failure type, the most frequent first; types not met are missing.
+        groups, new_groups: How many were met, and for the first time.
+        worst_groups: Those that failed most often.
+    """
+
+    day: date
+    jobs: Jobs
+    whole: Tally
+    types: dict[str, Tally]
+    groups: int
+    new_groups: int
+    worst_groups: list[Group]
+    letters: Letters
+    savings: Savings
+
+    @property
+    def share_ended_well(self) -> float | None:
+        """Of the retries that ended, those that made their job succeed, from 0 to 1; None where none has ended."""
+        return self.whole.share_ended_well
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is stored, with what follows from it."""
+        return asdict(self) | {"day": self.day.isoformat(), "share_ended_well": self.share_ended_well}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """The report that was stored so."""
+        return cls(
+            day=date.fromisoformat(kept["day"]),
+            jobs=Jobs(**kept["jobs"]),
+            whole=Tally(**kept["whole"]),
+            types={name: Tally(**tally) for name, tally in kept["types"].items()},
+            groups=kept["groups"],
+            new_groups=kept["new_groups"],
+            worst_groups=[Group(**group) for group in kept["worst_groups"]],
+            letters=Letters(**kept["letters"]),
+            savings=Savings(**kept["savings"]),
+        )
+
+
+async def report_day(conn: AsyncConnection[Any], day: date, *, peak_cost_per_hour: float = 0.0) -> RetryReport:
+    """Make the report of a day, in UTC. What is not kept any more is not in it; a million jobs take about a second."""
+    since = datetime.combine(day, time(), UTC)
+    until = since + timedelta(days=1)
+    stretch = {"since": since, "until": until}
+    tallies = {row.pop("failure_type"): _tally(row) for row in await fetch(conn, SQL["sum_failures"], stretch)}
+    groups = await fetch(conn, SQL["list_day_groups"], stretch | {"most": WORST})
+    (letters,) = await fetch(conn, SQL["count_day_letters"], {"day": day})
+    put_off = await sum_put_off(conn, since, until=until)
+    whole = tallies.pop(None, Tally())
+    return RetryReport(
+        day=day,
+        jobs=await _count_jobs(conn, since, until),
+        whole=whole,
+        types=tallies,
+        groups=groups[0]["groups"] if groups else 0,
+        new_groups=groups[0]["new_groups"] if groups else 0,
+        worst_groups=[Group(**{name: row[name] for name in Group.__dataclass_fields__}) for row in groups],
+        letters=Letters(**letters),
+        savings=Savings(
+            retries_ended_well=whole.retries_succeeded,
+            put_off_runs=put_off.runs,
+            put_off_seconds=put_off.spent.total_seconds(),
+            saved=saved(put_off.spent, peak_cost_per_hour),
+        ),
+    )
+
+
+async def _count_jobs(conn: AsyncConnection[Any], since: datetime, until: datetime) -> Jobs:
+    """Count from the events of the day, in stretches."""
+    (stretch,) = await fetch(conn, SQL["find_stretch"], {"since": since, "until": until})
+    counted = Jobs()
+    first = stretch["first"] or 0
+    while first < (stretch["last"] or 0):
+        last = min(first + EVENTS_AT_ONCE, stretch["last"])
+        given = {"since": since, "until": until, "first": first, "last": last}
+        (row,) = await fetch(conn, SQL["count_ended"], given)
+        counted = Jobs(**{name: getattr(counted, name) + count for name, count in row.items()})
+        first = last
+    return counted
+
+
+def _tally(row: Row) -> Tally:
+    return Tally(**{name: value or 0 for name, value in row.items()})

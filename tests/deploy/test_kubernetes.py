@@ -1,0 +1,114 @@
+"""The examples for Kubernetes and KEDA, against KEDA's schema and against what we answer."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema
+import pytest
+import yaml
+from psycopg import AsyncConnection
+
+from app.config import GROUPS, values
+from app.queue.app import Afresh
+
+from ..application import serving, settings_for
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+SCHEMA = json.loads(Path(__file__).with_name("keda.schema.json").read_text(encoding="utf-8"))
+KEDA = [
+    document
+    for path in sorted(FOLDER.glob("autoscaling-*.yaml"))
+    for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+]
+OBJECTS = {each["spec"]["triggers"][0]["type"]: each for each in KEDA if each["kind"] == "ScaledObject"}
+AUTHENTICATIONS = {each["metadata"]["name"]: each for each in KEDA if each["kind"] == "TriggerAuthentication"}
+WORKER = yaml.safe_load((FOLDER / "worker.yaml").read_text(encoding="utf-8"))
+POD = WORKER["spec"]["template"]["spec"]
+
+
+def trigger(kind: str) -> dict[str, str]:
+    """What KEDA is told of a scaler."""
+    (only,) = OBJECTS[kind]["spec"]["triggers"]
+    metadata: dict[str, str] = only["metadata"]
+    return metadata
+
+
+@pytest.mark.parametrize("document", KEDA, ids=lambda each: each["metadata"]["name"])
+def test_schema(document: Any):
+    """Each document is what KEDA takes."""
+    jsonschema.validate(document, SCHEMA)
+
+
+@pytest.mark.parametrize(("kind", "needed"), [("metrics-api", "url"), ("postgresql", "query")])
+def test_the_schema_finds_faults(kind: str, needed: str):
+    """A missing reference or parameter, a number where KEDA wants text, and a misspelt field are found."""
+    spoils: list[Callable[[Any], object]] = [
+        lambda spec: spec.pop("scaleTargetRef"),
+        lambda spec: spec["triggers"][0]["metadata"].pop(needed),
+        lambda spec: spec["triggers"][0]["metadata"].update({needed: 1}),
+        lambda spec: spec.update(minReplicas=1),
+    ]
+    for spoil in spoils:
+        spoilt = copy.deepcopy(OBJECTS[kind])
+        spoil(spoilt["spec"])
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(spoilt, SCHEMA)
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_what_is_named_exists(kind: str):
+    """What is scaled is our deployment, what authenticates stands in the same file, and there is always a worker."""
+    spec = OBJECTS[kind]["spec"]
+    assert spec["scaleTargetRef"]["name"] == WORKER["metadata"]["name"]
+    assert spec["triggers"][0]["authenticationRef"]["name"] in AUTHENTICATIONS
+    assert spec["minReplicaCount"] >= 1
+
+
+@pytest.mark.anyio
+async def test_the_address_answers(database_url: str):
+    """The address in the example answers with a whole number where the example looks for it."""
+    told = trigger("metrics-api")
+    async with serving(settings_for(database_url)) as (queue, client):
+        await _wait_for_workers(queue)
+        answer = await client.get(urlsplit(told["url"]).path)
+        assert answer.status_code == 200
+        assert answer.json()[told["valueLocation"]] == 3
+
+
+@pytest.mark.anyio
+async def test_the_query_answers(database_url: str, conn: AsyncConnection):
+    """The query in the example answers with one whole number, the same."""
+    async with serving(settings_for(database_url)) as (queue, _):
+        await _wait_for_workers(queue)
+    query: Any = trigger("postgresql")["query"]
+    assert await (await conn.execute(query)).fetchall() == [(3,)]
+
+
+async def _wait_for_workers(queue: Afresh) -> None:
+    """As many jobs of a second as three workers of ten do in a minute."""
+    async with queue.connection() as conn:
+        await conn.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'q', 't' FROM generate_series(1, 1800)"
+        )
+
+
+def test_environment_names_exist():
+    """The deployment sets nothing that we do not read, and values that we can read."""
+    (container,) = POD["containers"]
+    known = {field.title for group in GROUPS.values() for field in group.model_fields.values()}
+    assert {each["name"] for each in container["env"]} <= known
+    assert container["args"] == ["python", "-m", "app", "worker"]
+    assert "replicas" not in WORKER["spec"]
+
+
+def test_the_grace_is_long_enough():
+    """Kubernetes waits longer for a worker than the worker for its jobs."""
+    (container,) = POD["containers"]
+    grace = next(each["value"] for each in container["env"] if each["name"] == "SHUTDOWN_GRACE")
+    parsed: Any = values.parse_duration(grace)
+    assert POD["terminationGracePeriodSeconds"] > parsed.total_seconds()

@@ -1,0 +1,141 @@
+"""Maintenance that runs twice at once, as when a worker that was taken for lost lives on: nothing is done twice."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.config import RetentionSettings
+from app.postgres.connect import Database
+from app.queue.app import Afresh
+from app.queue.purge import purge, terms_from
+from app.queue.rescue import purge_workers, rescue_stalled
+from app.queue.task import declarations
+from app.store.adaptation import refresh_samples
+from app.store.dead_letters import fold_counts, settle_strays
+from app.store.failures import fold_failures, forget_hours
+from app.store.idempotency import expire_claims
+from app.store.retry_report import report_day
+
+from ..store.history import fail, recover
+
+pytestmark = pytest.mark.anyio
+
+CLOCKS = {
+    "app.tasks.maintenance.retry_stalled_jobs": "*/10 * * * *",
+    "app.tasks.maintenance.purge_old_jobs": "3-59/10 * * * *",
+    "app.tasks.maintenance.expire_idempotency_keys": "7 * * * *",
+    "app.tasks.maintenance.fold_failures": "* * * * *",
+    "app.tasks.maintenance.tend_dead_letters": "* * * * *",
+    "app.tasks.maintenance.purge_gone_workers": "23 * * * *",
+    "app.tasks.analytics.refresh_retry_statistics": "*/10 * * * *",
+    "app.tasks.analytics.report_retries": "10 0 * * *",
+}
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+def test_each_is_on_the_clock(served: tuple[Afresh, httpx.AsyncClient], name: str):
+    """Each task of maintenance is periodic, runs once at a time, waits once at most, and is not to be had over HTTP."""
+    queue, _ = served
+    task = queue.tasks[name]
+    assert declarations.schedules[name].cron == CLOCKS[name]
+    assert (task.lock, task.queueing_lock) == (name.rpartition(".")[2],) * 2
+    assert not queue.catalog.resolve(name.rpartition(".")[2].replace("_", "-")).http
+
+
+async def twice(db: Database, work: Callable[[AsyncConnection], Awaitable[Any]]) -> list[Any]:
+    """What two that begin at the same moment answer."""
+    async with await db.connect_async() as one, await db.connect_async() as other:
+        return list(await asyncio.gather(work(one), work(other)))
+
+
+async def all_of(conn: AsyncConnection, query: Any) -> list[Any]:
+    """The rows."""
+    return await (await conn.execute(query)).fetchall()
+
+
+async def test_rescues(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+    """Each job of a lost worker is put back once."""
+    queue, _ = served
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status) "
+        "SELECT 'q', 't', 'doing' FROM generate_series(1, 30)"
+    )
+    both = await asyncio.gather(rescue_stalled(queue), rescue_stalled(queue))
+    assert sorted(job_id for each in both for job_id in each.rescued) == list(range(1, 31))
+    assert await all_of(conn, "SELECT DISTINCT rescues FROM afresh.rescue") == [(1,)]
+
+
+async def test_idempotency_keys(db: Database, conn: AsyncConnection):
+    """Each key that has expired is forgotten once, and no other."""
+    await conn.execute(
+        "INSERT INTO afresh.idempotency (actor, route, key, body_hash, job_id, expires_at) "
+        "SELECT 'me', 'r', g::text, sha256('x'), g, now() + (g - 6000) * interval '1 minute' "
+        "FROM generate_series(1, 6100) g"
+    )
+    assert sum(await twice(db, expire_claims)) == 6_000
+    assert await all_of(conn, "SELECT count(*) FROM afresh.idempotency") == [(100,)]
+
+
+async def test_folding(db: Database, conn: AsyncConnection):
+    """Each failure is counted once; hours that are old go once."""
+    for number in range(40):
+        await fail(conn, job_id=number + 1, hours_ago=24 * 100 if number % 2 else 0)
+    assert sum(await twice(db, fold_failures)) == 40
+    assert await all_of(conn, "SELECT failures FROM afresh.failure_group") == [(40,)]
+    assert sum(await twice(db, forget_hours)) == 2
+    assert await all_of(conn, "SELECT sum(failures) FROM afresh.failure_hour") == [(20,)]
+
+
+async def test_dead_letters(db: Database, conn: AsyncConnection):
+    """Letters whose job is gone are settled once, and counts stay what they are."""
+    await conn.execute(
+        "INSERT INTO afresh.dead_letter (job_id, status, cause, task_name, queue_name, priority, args, attempts, "
+        "first_died_at, died_at, died_as, replayed_as) "
+        "SELECT g, 'retrying', 'permanent', 't', 'q', 5, '{}', 1, now(), now(), g, g FROM generate_series(1, 50) g"
+    )
+    settled = await twice(db, settle_strays)
+    assert sorted(letter for each in settled for letter in each) == list(range(1, 51))
+    await twice(db, fold_counts)
+    counted = "SELECT status::text, sum(letters) FROM afresh.dead_letter_count GROUP BY 1 HAVING sum(letters) <> 0"
+    assert await all_of(conn, counted) == [("pending", 50)]
+
+
+async def test_workers(db: Database, conn: AsyncConnection):
+    """Each worker that is gone is forgotten once."""
+    await conn.execute("INSERT INTO procrastinate_workers (last_heartbeat) SELECT 'epoch' FROM generate_series(1, 40)")
+    assert sum(await twice(db, purge_workers)) == 40
+    assert await all_of(conn, "SELECT count(*) FROM procrastinate_workers") == [(0,)]
+
+
+async def test_learning(db: Database, conn: AsyncConnection):
+    """What was learned is written once, by one after the other."""
+    for _ in range(3):
+        await recover(conn)
+    assert await twice(db, refresh_samples) == [1, 1]
+    assert await all_of(conn, "SELECT retries, successes FROM afresh.retry_sample") == [(3, 3)]
+
+
+async def test_the_report(db: Database, conn: AsyncConnection):
+    """Two reports of one day are the same."""
+    await recover(conn)
+    one, other = await twice(db, lambda each: report_day(each, datetime.now(UTC).date()))
+    assert one == other
+    assert one.jobs.succeeded == 1
+
+
+async def test_purging(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+    """One of two purges does the work, on connections of the queue's own."""
+    queue, _ = served
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'q', 't' FROM generate_series(1, 900)"
+    )
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'cancelled'")
+    await conn.execute("UPDATE procrastinate_events SET at = now() - interval '2 days'")
+    terms = terms_from(RetentionSettings(failed=timedelta(days=1)))
+    both = await asyncio.gather(purge(queue.connection, terms, rest=0), purge(queue.connection, terms, rest=0))
+    assert sorted(each.removed["jobs"] for each in both) == [0, 900]
