@@ -137,6 +137,18 @@ class JobsSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class JobsSubmitted:
+    """So many jobs were made for one request."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionRepeated:
+    """A request with a known Idempotency-Key made nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStarted:
     """A worker takes jobs. No queues: of all of them."""
 
@@ -225,6 +237,8 @@ Event = (
     | OwnershipLost
     | JobsClaimed
     | JobsSettled
+    | JobsSubmitted
+    | SubmissionRepeated
     | WorkerStarted
     | WorkerStopped
     | WorkerOverloaded

@@ -15,6 +15,7 @@ from ..queue.catalog import InvalidArguments, TaskInfo
 from ..queue.submit import Submission, repeated
 from ..store.batches import BatchProgress, find_batch, list_job_ids
 from ..store.idempotency import Claim, Claimed
+from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
 from ..web.auth import VIEWER, Operator
 from ..web.errors import InvalidItems, JobGone, UnknownBatch
 from ..web.limits import StrictRoute
@@ -105,6 +106,8 @@ async def defer_batch(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a 
     if isinstance(made, Claimed):
         response.headers[REPLAYED] = "true"
         made = await _as_it_was(queue, made)
+    else:
+        emit(JobsSubmitted(len(made.job_ids)))
     response.headers["Location"] = f"/batches/{made.batch_id}"
     return BatchSubmitted(
         batch_id=made.batch_id,
@@ -170,6 +173,7 @@ async def _hand_in(
 
 
 async def _as_it_was(queue: Afresh, first: Claimed) -> Batch:
+    emit(SubmissionRepeated())
     batch_id = first.batch_id or 0
     async with queue.connection() as conn:
         made = await list_job_ids(conn, batch_id)

@@ -18,6 +18,7 @@ from ..redact import MASK
 from ..store.idempotency import Claim, Claimed
 from ..store.jobs import find_job
 from ..store.keys import Role
+from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
 from ..web.errors import JobGone, NotOverHttp
 from ..web.keyring import LOCAL, Caller
 from ..web.paging import BIGGEST_INTEGER
@@ -185,6 +186,7 @@ async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, terms:
         return await _as_it_is(queue, first)
     if isinstance(made, Claimed):
         return await _as_it_is(queue, made)
+    emit(JobsSubmitted(1))
     return Answer(_submitted(made, wanted, terms.now))
 
 
@@ -194,6 +196,7 @@ async def _first_of(queue: Afresh, claim: Claim) -> Claimed | None:
 
 
 async def _as_it_is(queue: Afresh, first: Claimed) -> Answer:
+    emit(SubmissionRepeated())
     job_id = first.job_id or 0
     async with queue.connection() as conn:
         row = await find_job(conn, job_id)

@@ -1,4 +1,4 @@
-"""What Prometheus reads of the whole installation, from one statement, remembered for a moment.
+"""What Prometheus reads of the whole installation, from two statements, remembered for a moment.
 
 However many servers ask, and however often, the database is asked no more than every few seconds.
 """
@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,8 +16,10 @@ from prometheus_client.registry import Collector
 from psycopg import AsyncConnection
 
 from ..retry.breaker.states import State
+from ..store.alerts import count_restless_groups
 from ..store.dead_letters import STATUSES
 from ..store.gauges import Gauge, read_gauges
+from .alerts.rules import GROUP_QUIET
 from .metrics import Metrics
 
 if TYPE_CHECKING:
@@ -67,13 +70,15 @@ class ClusterGauges(Collector):
             self._metrics.rare.database_up.set(self._found is not None)
 
     async def _read(self, conn: AsyncConnection[Any]) -> list[Gauge]:
-        names = self._metrics.names
-        return await read_gauges(
+        names, since = self._metrics.names, datetime.now(UTC) - GROUP_QUIET
+        groups = await count_restless_groups(conn, new_since=since, quiet_since=since)
+        found = await read_gauges(
             conn,
             queues=names.queues(),
             dependencies=names.dependencies(),
             stalled_after=self._app.settings.worker.stalled_after,
         )
+        return [*found, *(Gauge("failure_groups", "", status, count) for status, count in groups.items())]
 
     def _is_fresh(self) -> bool:
         return self._read_at is not None and time.monotonic() - self._read_at < FRESH_SECONDS
@@ -102,6 +107,13 @@ class ClusterGauges(Collector):
             "Workers that gave a sign of life, and those that hold jobs and did not.",
             ["state"],
             self._values("workers", [("", "alive"), ("", "silent")]),
+        )
+
+        yield _family(
+            "afresh_failure_groups",
+            "Failure groups met within the hour that are new, or have come back after they were resolved.",
+            ["status"],
+            self._values("failure_groups", [("", "new"), ("", "regression")]),
         )
 
     def _values(self, gauge: str, expected: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:

@@ -246,6 +246,16 @@ def _(event: telemetry.JobsSettled) -> None:
     _group_line(f"Wrote the ends of {event.count} runs at once")
 
 
+@write.register
+def _(event: telemetry.JobsSubmitted) -> None:
+    _group_line(f"Made {event.count} jobs for a request")
+
+
+@write.register
+def _(_: telemetry.SubmissionRepeated) -> None:
+    _group_line("Made nothing for a request whose Idempotency-Key is known")
+
+
 def _group_line(text: str) -> None:
     if _gate.isEnabledFor(logging.DEBUG):
         _log.debug(text)

@@ -22,6 +22,7 @@ from ..retry.failure import FailureType
 from ..retry.policy import Retry
 from ..telemetry import Attempt
 from .labels import OTHER, UNTYPED, Names
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from ..queue.app import Afresh
@@ -75,6 +76,8 @@ class Rare:
         self.transitions = counter("breaker_transitions", "Breakers that changed their state.", "dependency", "state")
         self.claims = sizes("claim_batch_size", "Jobs taken by one claim that found any.")
         self.settlements = sizes("settle_batch_size", "Ends of runs written as one group.")
+        self.submissions = counter("submissions", "Jobs that requests to this process made.")
+        self.repeats = counter("idempotent_repeats", "Requests that made nothing: their Idempotency-Key was known.")
         self.outages = counter("database_outages", "Times that the database stopped answering.")
         self.database_up = Gauge("afresh_database_up", "Whether the database answers.", registry=registry)
         self.database_up.set(1)
@@ -106,6 +109,7 @@ class Metrics(Collector):
         self._by_labels: dict[tuple[str, str], Tally] = {}
         self._handlers = self._handlers_by_event()
         self.registry.register(self)
+        self.registry.register(Surroundings(app, self.names))
         self.registry.register(_Everything())
 
     @contextmanager
@@ -147,6 +151,8 @@ class Metrics(Collector):
             telemetry.OwnershipLost: lambda event: self._count(rare.ownership_lost, event.attempt),
             telemetry.JobsClaimed: lambda event: rare.claims.observe(event.count),
             telemetry.JobsSettled: lambda event: rare.settlements.observe(event.count),
+            telemetry.JobsSubmitted: lambda event: rare.submissions.inc(event.count),
+            telemetry.SubmissionRepeated: lambda _: rare.repeats.inc(),
             telemetry.BreakerMoved: self._moved,
             telemetry.DatabaseLost: self._lost,
             telemetry.DatabaseBack: lambda _: rare.database_up.set(1),

@@ -151,3 +151,28 @@ async def test_form(client: httpx.AsyncClient):
     assert plain.headers["content-type"].startswith("text/plain; version=")
     assert asked.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert asked.text.endswith("# EOF\n")
+
+
+async def test_submissions(client: httpx.AsyncClient):
+    """What was made is counted, batches by their jobs, and so are requests that made nothing."""
+    for _ in range(2):
+        await client.post("/tasks/add", json={"args": {"a": 1}}, headers={"Idempotency-Key": "once"})
+        batch = {"jobs": [{"args": {"a": 1}}, {"args": {"a": 2}}]}
+        await client.post("/tasks/add/batch", json=batch, headers={"Idempotency-Key": "twice"})
+    told = await read(client)
+    assert told["afresh_submissions_total",] == 3
+    assert told["afresh_idempotent_repeats_total",] == 2
+
+
+async def test_failure_groups(client: httpx.AsyncClient, queue: Afresh):
+    """A failure group that is new is told, until somebody has resolved it; where it comes back, it is a regression."""
+    assert (await read(client))["afresh_failure_groups", "new"] == 0
+    await client.post("/tasks/fail", json={"args": {"message": "no route"}})
+    await run_waiting_jobs(queue)
+    assert (await read(client))["afresh_failure_groups", "new"] == 1
+    (group,) = (await client.get("/failures/groups")).json()["items"]
+    await client.post(f"/failures/groups/{group['fingerprint']}/resolve", json={"reason": "mended"})
+    assert (await read(client))["afresh_failure_groups", "new"] == 0
+    await client.post("/tasks/fail", json={"args": {"message": "no route"}})
+    await run_waiting_jobs(queue)
+    assert (await read(client))["afresh_failure_groups", "regression"] == 1

@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -17,11 +17,10 @@ from app import telemetry
 from app.config import LogSettings
 from app.monitoring import logs
 from app.retry.breaker.states import State, Transition
-from app.retry.failure import Evidence, Failure, FailureType, Remediation
-from app.retry.policy import DeadLetter, DeathCause, Retry, Snooze, SnoozeReason
+from app.retry.policy import DeadLetter, DeathCause, Snooze, SnoozeReason
 from app.telemetry import Attempt, emit
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
+from .samples import FAILURE, NOW, RETRY
 
 
 def moved(before: State, after: State) -> telemetry.BreakerMoved:
@@ -38,18 +37,6 @@ ATTEMPT = Attempt(
     operation_type="document",
     correlation_id="order-5",
 )
-FAILURE = Failure(
-    type=FailureType.TRANSIENT_NETWORK,
-    confidence=0.97,
-    evidence=(Evidence(rule="type.httpx", exception="httpx.ConnectError", depth=0, detail="refused"),),
-    remediation=Remediation.AUTO_RETRY,
-    sentence="The network failed.",
-    retryable=True,
-    fingerprint="0123456789abcdef",
-    exception_type="httpx.ConnectError",
-    message="connection refused",
-)
-RETRY = Retry(at=NOW, delay=timedelta(seconds=2), explanation=())
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 FAILED = telemetry.AttemptFailed(ATTEMPT, duration_seconds=0.5, failure=FAILURE, decision=RETRY, reason="because")
 

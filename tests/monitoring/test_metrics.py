@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -19,27 +19,14 @@ from app.monitoring.labels import MOST_ERROR_TYPES, MOST_OPERATIONS
 from app.monitoring.metrics import Metrics
 from app.queue.app import create
 from app.retry.breaker.states import State, Transition
-from app.retry.failure import Evidence, Failure, FailureType, Remediation
 from app.retry.policy import DeadLetter, DeathCause, Retry, Snooze, SnoozeReason
 from app.retrying import retrying
 from app.telemetry import Attempt, emit
 
 from ..application import settings_for
+from .samples import FAILURE, NOW, RETRY
 
 NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
-FAILURE = Failure(
-    type=FailureType.TRANSIENT_NETWORK,
-    confidence=0.97,
-    evidence=(Evidence(rule="type.httpx", exception="httpx.ConnectError", depth=0, detail="refused"),),
-    remediation=Remediation.AUTO_RETRY,
-    sentence="The network failed.",
-    retryable=True,
-    fingerprint="0123456789abcdef",
-    exception_type="httpx.ConnectError",
-    message="connection refused",
-)
-RETRY = Retry(at=NOW, delay=timedelta(seconds=2), explanation=())
 DEAD = DeadLetter(DeathCause.RETRIES_SPENT, ())
 NAME = "sample.add"
 JOKE = "app.tasks.jokes.fetch_and_cache_joke"

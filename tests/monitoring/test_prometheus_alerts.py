@@ -15,6 +15,8 @@ from app.monitoring.alerts import queries
 from app.monitoring.alerts.prometheus import alert_name, render_defaults
 from app.monitoring.alerts.rules import rules
 
+from ..application import serving, settings_for
+
 FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
 PROMTOOL = shutil.which("promtool")
 ALERTS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
@@ -82,6 +84,16 @@ def test_metrics_are_named_in_one_place():
     known = {re.match(r"\w+", each)[0] for name, each in vars(queries).items() if name.isupper()}  # type: ignore[index]  # Each begins with a name.
     used = {name for each in ALERTS for name in re.findall(r"\b(?:afresh|background_task)\w+", each["expr"])}
     assert used == known
+
+
+@pytest.mark.anyio
+async def test_metrics_are_there(anyio_backend: str, database_url: str):  # noqa: ARG001 - it makes the fixture async
+    """Every metric of the rules is one that a worker or the API serves: a rule without its metric never fires."""
+    async with serving(settings_for(database_url)) as (_, client):
+        text = (await client.get("/metrics")).text
+    served = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    needed = {name for each in ALERTS for name in re.findall(r"\b(?:afresh|background_task)\w+", each["expr"])}
+    assert needed <= served
 
 
 @with_promtool
