@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from ..monitoring.alerts.observe import is_clocked
 from ..monitoring.health import Status, look
 from ..retry.breaker.states import State
 from ..store import alerts, breakers, samples
@@ -73,6 +74,7 @@ async def show_summary(conn: ReadingConnection, queue: Queue) -> ServiceSummary:
     minutes, day = Span(minute - LAST_MINUTES, minute, MINUTE), samples.hours_until(now, 24)
     last_minutes, last_day = [samples.added(await samples.read_points(conn, span)) for span in (minutes, day)]
     repeats = sum(point.repeats for point in await samples.read_service(conn, day))
+    submitted = sum(task.submitted for task in await samples.read_tasks(conn, day) if not is_clocked(task.task_name))
     letters = await sum_letters(conn, {"cause": PROPERTIES["cause"]})
     stalled_after = queue.settings.worker.stalled_after
     health = await look(conn, stalled_after=stalled_after)
@@ -97,9 +99,7 @@ async def show_summary(conn: ReadingConnection, queue: Queue) -> ServiceSummary:
         workers=dict(Counter(worker.status for worker in workers)),
         alerts=await alerts.count_open(conn),
         idempotency=IdempotencySummary(
-            submissions=last_day.submitted + repeats,
-            repeats=repeats,
-            hit_rate=share(repeats, last_day.submitted + repeats),
+            submissions=submitted + repeats, repeats=repeats, hit_rate=share(repeats, submitted + repeats)
         ),
         retries_ended_well=await sum_retries_ended_well(conn, first_hour(now, 24)),
         storage=await report_storage(conn),

@@ -19,7 +19,7 @@ from ..retry.breaker.states import State
 from ..store.alerts import count_restless_groups
 from ..store.dead_letters import STATUSES
 from ..store.gauges import Gauge, read_gauges
-from .alerts.rules import GROUP_QUIET
+from .alerts.rules import GROUP_NEW, GROUP_QUIET
 from .metrics import Metrics
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class ClusterGauges(Collector):
             self._metrics.rare.database_up.set(self._found is not None)
 
     async def _read(self, conn: AsyncConnection[Any]) -> list[Gauge]:
-        names, since = self._metrics.names, datetime.now(UTC) - GROUP_QUIET
-        groups = await count_restless_groups(conn, new_since=since, quiet_since=since)
+        names, now = self._metrics.names, datetime.now(UTC)
+        groups = await count_restless_groups(conn, new_since=now - GROUP_NEW, quiet_since=now - GROUP_QUIET)
         found = await read_gauges(
             conn,
             queues=names.queues(),

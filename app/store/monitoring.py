@@ -42,6 +42,7 @@ async def read_monitoring(conn: AsyncConnection[Any]) -> Monitoring:
 
 async def lock_monitoring(conn: AsyncConnection[Any]) -> Monitoring | None:
     """As `read_monitoring`, and nobody else gets it until the transaction ends; None: somebody else has it."""
+    await conn.execute(SQL["have_monitoring"])
     async with conn.cursor(row_factory=class_row(Monitoring)) as cursor:
         return await (await cursor.execute(SQL["lock_monitoring"])).fetchone()
 

@@ -65,7 +65,7 @@ async def evaluate_alerts(timestamp: int) -> dict[str, Any]:
     http=False,
     timeout=timedelta(seconds=60),
     retry=ExponentialBackoff(
-        name="alerts", max_retries=12, initial_delay=timedelta(seconds=5), max_delay=timedelta(minutes=30)
+        name="alerts", max_retries=None, initial_delay=timedelta(seconds=5), max_delay=timedelta(minutes=30)
     ),
 )
 async def send_alert(message_id: int, channel: str) -> dict[str, Any]:

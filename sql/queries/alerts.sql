@@ -1,5 +1,9 @@
 -- Alerts: what they are judged by, what has become of them, and the maintenance window.
 
+-- name: have_monitoring
+-- Make the one row of monitoring where somebody has deleted it.
+INSERT INTO afresh.monitoring DEFAULT VALUES ON CONFLICT DO NOTHING;
+
 -- name: lock_monitoring
 -- The one row of monitoring, for whoever evaluates; no row: somebody else does.
 SELECT evaluated_at, stopped_at, stopped_until, stopped_by, stopped_because
@@ -35,14 +39,15 @@ RETURNING singleton;
 SELECT name, state, changed_at, cause FROM afresh.breaker WHERE state IN ('open', 'half_open', 'held') ORDER BY name;
 
 -- name: find_restless_groups
--- Failure groups that are new or have come back, and that somebody should look at; the newest first. Since when a group
+-- Failure groups that are new or have come back, and that somebody should look at. In an order that does not change
+-- while they go on failing: what is beyond the limit stays beyond it. Since when a group
 -- has been back is not stored: it is as long as it is met.
 SELECT g.fingerprint, g.failure_type, g.exception_type, g.message, g.tasks, g.failures, g.first_seen, g.last_seen,
        g.status
 FROM afresh.failure_groups g
 WHERE g.last_seen >= %(quiet_since)s
   AND (g.status = 'regression' OR g.status = 'open' AND g.first_seen >= %(new_since)s)
-ORDER BY g.last_seen DESC
+ORDER BY g.first_seen, g.fingerprint
 LIMIT %(most)s;
 
 -- name: count_restless_groups

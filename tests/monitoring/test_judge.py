@@ -1,5 +1,6 @@
 """What the evaluation makes of numbers, told by the clock of the test."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -150,12 +151,25 @@ def test_a_gap():
     assert clock.kinds(12, 5) == []
 
 
-def test_a_rule_that_is_gone():
-    """What is known of a rule that has been switched off is forgotten."""
+def test_a_rule_that_is_switched_off():
+    """The alert of a rule that has been switched off is resolved, and what was known of it is forgotten."""
     clock = Clock()
     clock.look(*[12] * 3)
     made = judge([BELOW], [], clock.watches, now=clock.now, last=clock.last)
+    assert [(each.kind, each.rule.name, each.before) for each in made.transitions] == [
+        ("resolved", "rate", Severity.WARNING)
+    ]
     assert made.watches == {}
+
+
+def test_a_level_that_is_switched_off():
+    """An alert as severe as a level that has been switched off is as severe as what is left of it."""
+    clock = Clock()
+    clock.look(*[25] * 3)
+    milder = replace(RATE, levels=RATE.levels[:1])
+    made = judge([milder], [Reading("rate", "", 25, "", 100)], clock.watches, now=clock.now, last=clock.last)
+    assert [(each.kind, each.after) for each in made.transitions] == [("eased", Severity.WARNING)]
+    assert {key.severity for key in made.watches} == {Severity.WARNING}
 
 
 def test_subjects_are_apart():

@@ -105,4 +105,4 @@ def test_check_rules():
 @with_promtool
 def test_test_rules():
     """On series as the service makes them those alerts fire that should, and no others."""
-    promtool("test", "rules", str(FOLDER / "test_alerts.yml"))
+    promtool("test", "rules", str(Path(__file__).with_name("prometheus_alerts.yml")))

@@ -71,7 +71,7 @@ async def _store(conn: AsyncConnection[Any], judgement: Judgement) -> None:
 
 
 async def _apply(conn: AsyncConnection[Any], transition: Transition) -> alerts.Changed | None:
-    reading, level = transition.reading, transition.rule.level(transition.severity)
+    reading = transition.reading
     if transition.kind == "opened" and reading is not None:
         opening = Opening(
             rule=transition.rule.name,
@@ -79,7 +79,7 @@ async def _apply(conn: AsyncConnection[Any], transition: Transition) -> alerts.C
             severity=transition.severity.value,
             at=transition.at,
             value=reading.value,
-            threshold=level.opens,
+            threshold=transition.rule.level(transition.severity).opens,
             cause=reading.detail,
             what_to_do=transition.rule.what_to_do,
         )
@@ -90,7 +90,7 @@ async def _apply(conn: AsyncConnection[Any], transition: Transition) -> alerts.C
         severity=transition.severity.value,
         at=transition.at,
         resolved_at=transition.at if transition.after is None else None,
-        threshold=None if transition.after is None else level.opens,
+        threshold=None if transition.after is None else transition.rule.level(transition.severity).opens,
     )
     return await alerts.change_alert(conn, change)
 

@@ -83,7 +83,7 @@ def judge(
     """Compare what was observed with the rules.
 
     Args:
-        rules: All there are; what is watched of others is resolved.
+        rules: All there are; what is watched of others, or of levels that they have no more, is resolved.
         readings: One for each rule and subject that has a number now.
         watches: As the last judgement left them.
         now: The time of the observations.
@@ -96,10 +96,10 @@ def judge(
     transitions: list[Transition] = []
     after: dict[Key, Watch] = {}
     for name, subject in subjects:
-        rule = by_name.get(name)
-        if rule is None:
-            continue
-        former = {level.severity: watches.get(Key(name, subject, level.severity), Watch()) for level in rule.levels}
+        rule = by_name.get(name) or _switched_off(name)
+        known = {key.severity for key in watches if (key.rule, key.subject) == (name, subject)}
+        severities = known | {level.severity for level in rule.levels}
+        former = {severity: watches.get(Key(name, subject, severity), Watch()) for severity in severities}
         reading = found.get((name, subject))
         present = {
             level.severity: _step(rule, level, reading, _remembered(former[level.severity], forgets), now)
@@ -108,6 +108,11 @@ def judge(
         after |= {Key(name, subject, severity): watch for severity, watch in present.items() if watch != Watch()}
         transitions += _transition(rule, subject, _worst(former), _worst(present), now, reading)
     return Judgement(tuple(transitions), after)
+
+
+def _switched_off(name: str) -> Rule:
+    """A rule that was watched and is no more: nothing can be in force."""
+    return Rule(name=name, title=f"{name} {{subject}}".rstrip(), about="", what_to_do="", levels=(), query="")
 
 
 def _remembered(watch: Watch, forgets: bool) -> Watch:  # noqa: FBT001 - the one thing that it is about.

@@ -24,7 +24,8 @@ MENTIONED = 3
 """Tasks that a cause names."""
 
 CLOCKED = ("app.tasks.maintenance.", "app.tasks.monitoring.", "app.tasks.analytics.")
-"""Modules with tasks of ours that the clock defers: they are nobody's submissions."""
+"""Modules with tasks of ours that the clock defers, some each minute: they are nobody's submissions, and their success
+says nothing about anybody's work."""
 
 
 class Window(NamedTuple):
@@ -44,7 +45,7 @@ async def observe(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> 
     window = Window((span.until - span.since).total_seconds(), tasks, repeats)
     workers = await list_workers(conn, stalled_after=app.settings.worker.stalled_after)
     groups = await alerts.find_restless_groups(
-        conn, new_since=now - rules.GROUP_QUIET, quiet_since=now - rules.GROUP_QUIET
+        conn, new_since=now - rules.GROUP_NEW, quiet_since=now - rules.GROUP_QUIET
     )
     return [
         *rates(window),
@@ -58,18 +59,23 @@ async def observe(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> 
     ]
 
 
+def is_clocked(task_name: str) -> bool:
+    """Whether a task is one of ours that the clock defers."""
+    return task_name.startswith(CLOCKED)
+
+
 def rates(window: Window) -> Iterator[Reading]:
     """What share of attempts failed, of jobs succeeded, and of submissions were repeats."""
-    over = duration(window.seconds)
-    attempts, failed = sum(task.attempts for task in window.tasks), sum(task.failed for task in window.tasks)
-    ended, buried = sum(task.ended for task in window.tasks), sum(task.buried for task in window.tasks)
-    made = sum(task.submitted for task in window.tasks if not task.task_name.startswith(CLOCKED))
+    over, tasks = duration(window.seconds), [task for task in window.tasks if not is_clocked(task.task_name)]
+    attempts, failed = sum(task.attempts for task in tasks), sum(task.failed for task in tasks)
+    ended, buried = sum(task.ended for task in tasks), sum(task.buried for task in tasks)
+    made = sum(task.submitted for task in tasks)
     if attempts:
-        most = _most((task.task_name, task.failed, task.attempts) for task in window.tasks)
+        most = _most((task.task_name, task.failed, task.attempts) for task in tasks)
         detail = f"{failed:,} of {attempts:,} attempts failed within {over}{most}"
         yield Reading(rules.ERROR_RATE, "", 100 * failed / attempts, detail, attempts)
     if ended:
-        most = _most((task.task_name, task.buried, task.ended) for task in window.tasks)
+        most = _most((task.task_name, task.buried, task.ended) for task in tasks)
         detail = f"{buried:,} of {ended:,} jobs that ended within {over} are dead letters{most}"
         yield Reading(rules.SUCCESS_RATE, "", 100 * (ended - buried) / ended, detail, ended)
     if asked := made + window.repeats:

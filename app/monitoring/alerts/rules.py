@@ -33,6 +33,9 @@ HOST_RELIEF = 5.0
 LOSS_SHOWN = timedelta(minutes=10)
 """How long a lost worker is an alert, where it does not come back."""
 
+GROUP_NEW = timedelta(days=1)
+"""How long a failure group is new, where it goes on failing and nobody has resolved or muted it."""
+
 GROUP_QUIET = timedelta(hours=1)
 """A failure group that has not been met for so long is no alert any more."""
 
