@@ -12,6 +12,9 @@ from app.postgres.connect import Database
 
 from .servers import Server, running_server
 
+COLLECTED = gc.get_threshold()
+"""How often Python has garbage collected."""
+
 _numbers = itertools.count(1)
 
 
@@ -27,9 +30,9 @@ def garbage() -> Iterator[None]:
 
     What a test leaves behind is then found, and told, soon, and not beside another test.
     """
-    before = gc.get_threshold()
+    gc.set_threshold(*COLLECTED)
     yield
-    gc.set_threshold(*before)
+    gc.set_threshold(*COLLECTED)
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,8 @@ STORY: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("POST", "/dependencies/{name}/reset", "/dependencies/joke-api/reset", WHY),
     ("PUT", "/limits/{kind}/{name}", "/limits/queue/sums", WHY | {"max_running": 2}),
     ("DELETE", "/limits/{kind}/{name}", "/limits/queue/sums?reason=told by the customer", {}),
+    ("POST", "/monitoring/stop", "/monitoring/stop", WHY | {"duration": "1h"}),
+    ("POST", "/monitoring/start", "/monitoring/start", WHY),
     ("POST", "/tasks/{task}", "/tasks/fetch-joke", {}),
     ("POST", "/tasks/{task}/batch", "/tasks/fetch-joke/batch", {"jobs": [{}, {}]}),
 )

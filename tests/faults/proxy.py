@@ -45,6 +45,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._links: set[_Link] = set()
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
         self.traps: list[Trap] = []
         self.going = asyncio.Event()
@@ -121,7 +122,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_unix_server(self._serve, self._folder / ".s.PGSQL.5432")
+            self._server = await asyncio.start_unix_server(self._accept, self._folder / ".s.PGSQL.5432")
 
     async def _refuse(self) -> None:
         if self._server is not None:
@@ -139,7 +140,16 @@ class Proxy:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
+        left = list(self._clients.values())
         await asyncio.gather(*others, return_exceptions=True)
+        for writer in left:  # Of those too that were cancelled before they had begun.
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._clients[task] = writer
+        task.add_done_callback(self._clients.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
