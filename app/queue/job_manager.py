@@ -9,7 +9,6 @@ from procrastinate import exceptions, jobs, manager
 
 from ..postgres.sqlfiles import load
 from .connector import AfreshConnector, AfreshSyncConnector, patiently
-from .defer import evolved
 
 SQL = load("submit")
 
@@ -25,6 +24,29 @@ class AfreshJobManager(manager.JobManager):
         """Whether the connector is on our schema: users' tests bring Procrastinate's in-memory one."""
         return isinstance(self.connector, AfreshConnector | AfreshSyncConnector)
 
+    @property
+    def inserts(self) -> bool:
+        """Whether `insert` can be used."""
+        return isinstance(self.connector, AfreshConnector)
+
+    async def insert(self, job: jobs.Job, task_kwargs: dict[str, Any], connection: Any | None = None) -> int:
+        """Insert one job like `job` with these arguments, and return its id.
+
+        Raises:
+            procrastinate.exceptions.AlreadyEnqueued: A queueing lock is held by a waiting job.
+        """
+        rows = await self._inserted(SQL["insert_job"], _row(job, task_kwargs), connection)
+        job_id: int = rows[0][0]
+        return job_id
+
+    async def _inserted(self, query: Any, parameters: dict[str, Any], connection: Any | None) -> list[tuple[Any, ...]]:
+        connector: Any = self.connector
+        try:
+            rows: list[tuple[Any, ...]] = await connector.fetch(query, parameters, connection)
+        except exceptions.UniqueViolation as error:
+            self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
+        return rows
+
     async def batch_defer_jobs_async(self, jobs: list[jobs.Job], connection: Any | None = None) -> list[jobs.Job]:
         """Insert jobs in the order given and return them with their ids.
 
@@ -34,10 +56,7 @@ class AfreshJobManager(manager.JobManager):
         if not isinstance(self.connector, AfreshConnector):
             return await super().batch_defer_jobs_async(jobs, connection)
         query, parameters = _insertion(jobs)
-        try:
-            rows = await self.connector.fetch(query, parameters, connection)
-        except exceptions.UniqueViolation as error:
-            self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
+        rows = await self._inserted(query, parameters, connection)
         return _with_ids(jobs, [job_id for (job_id,) in rows])
 
     def batch_defer_jobs(self, jobs: list[jobs.Job], connection: Any | None = None) -> list[jobs.Job]:
@@ -122,29 +141,24 @@ class AfreshJobManager(manager.JobManager):
 
 def _insertion(new: list[jobs.Job]) -> tuple[Any, dict[str, Any]]:
     if len(new) == 1:
-        job = new[0]
-        return SQL["insert_job"], {
-            "queue_name": job.queue,
-            "task_name": job.task_name,
-            "priority": job.priority,
-            "lock": job.lock,
-            "queueing_lock": job.queueing_lock,
-            "args": _json(job.task_kwargs),
-            "scheduled_at": job.scheduled_at,
-        }
-    rows = [
-        {
-            "queue_name": job.queue,
-            "task_name": job.task_name,
-            "priority": job.priority,
-            "lock": job.lock,
-            "queueing_lock": job.queueing_lock,
-            "args": job.task_kwargs,
-            "scheduled_at": job.scheduled_at,
-        }
-        for job in new
-    ]
-    return SQL["insert_jobs"], {"jobs": _json(rows)}
+        return SQL["insert_job"], _row(new[0], new[0].task_kwargs)
+    return SQL["insert_jobs"], {"jobs": _json([_columns(job, job.task_kwargs) for job in new])}
+
+
+def _row(job: jobs.Job, task_kwargs: dict[str, Any]) -> dict[str, Any]:
+    return _columns(job, _json(task_kwargs))
+
+
+def _columns(job: jobs.Job, args: Any) -> dict[str, Any]:
+    return {
+        "queue_name": job.queue,
+        "task_name": job.task_name,
+        "priority": job.priority,
+        "lock": job.lock,
+        "queueing_lock": job.queueing_lock,
+        "args": args,
+        "scheduled_at": job.scheduled_at,
+    }
 
 
 def _json(value: Any) -> str:
@@ -162,3 +176,10 @@ def _json(value: Any) -> str:
 def _with_ids(new: list[jobs.Job], ids: list[int]) -> list[jobs.Job]:
     todo = jobs.Status.TODO.value
     return [evolved(job, id=job_id, status=todo) for job, job_id in zip(new, ids, strict=True)]
+
+
+def evolved(job: jobs.Job, **changes: Any) -> jobs.Job:
+    """As ``job.evolve``, which asks every field for its name and takes four times as long."""
+    fields = {**vars(job), **changes}
+    fields.pop("call_string", None)  # A property that caches itself.
+    return jobs.Job(**fields)
