@@ -145,6 +145,17 @@ async def test_no_storm(watchman: Watchman, client: httpx.AsyncClient, queue: Af
     assert len([each for each in hook.taken if "api-1 is not called" in each["title"]]) == 2
 
 
+async def test_where_nobody_samples(watchman: Watchman, client: httpx.AsyncClient, queue: Afresh):
+    """While no minute is sampled, a rate's alert is not resolved for want of numbers; what was sampled last stands."""
+    await fail_often(queue, client)
+    await watchman.look()
+    assert "error-rate" in await alerts(client, state="open")
+    await evaluate(queue, watchman.conn, now=watchman.now + 8 * A_MINUTE)
+    assert "error-rate" in await alerts(client, state="open")
+    await watchman.look(minutes=9)
+    assert "error-rate" not in await alerts(client, state="open")
+
+
 async def test_a_webhook_that_is_down(
     watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, hook: Webhook, conn: AsyncConnection
 ):

@@ -32,6 +32,9 @@ CLOCKS = {
     "app.tasks.maintenance.fold_failures": "* * * * *",
     "app.tasks.maintenance.tend_dead_letters": "* * * * *",
     "app.tasks.maintenance.purge_gone_workers": "23 * * * *",
+    "app.tasks.monitoring.sample_performance": "* * * * *",
+    "app.tasks.monitoring.evaluate_alerts": "* * * * *",
+    "app.tasks.monitoring.forget_samples": "17 * * * *",
     "app.tasks.analytics.refresh_retry_statistics": "*/10 * * * *",
     "app.tasks.analytics.report_retries": "10 0 * * *",
 }

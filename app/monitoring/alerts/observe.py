@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
@@ -37,8 +37,14 @@ class Window(NamedTuple):
 
 
 async def observe(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> list[Reading]:
-    """Read everything that a rule needs."""
-    minute = now.replace(second=0, microsecond=0)
+    """Read everything that a rule needs.
+
+    Rates end with the last minute that is sampled: the sample of the present look may be taken after it, and where none
+    are taken any more, what they said last stands.
+    """
+    minute, sampled = now.replace(second=0, microsecond=0), await samples.last_sampled(conn)
+    if sampled is not None:
+        minute = min(minute, sampled + timedelta(seconds=MINUTE))
     span = Span(minute - app.settings.alert.window, minute, MINUTE)
     tasks = await samples.read_tasks(conn, span)
     repeats = sum(point.repeats for point in await samples.read_service(conn, span))
