@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 _TYPES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 """As Apprise has them: some services show a colour or a sign for it."""
+
+
+_sending = threading.Lock()
+"""Apprise has one logger, whose level a capture of its lines sets, and sets back. Apprise gives up by itself."""
 
 
 class NotDelivered(Exception):  # noqa: N818  Reads as what happened.
@@ -67,13 +72,19 @@ async def deliver(url: str, *, title: str, body: str, severity: Severity) -> Non
     courier = await asyncio.to_thread(_courier, url)  # At first it loads a hundred plugins; the loop has jobs to run.
     if not courier:
         raise UnknownChannel(f"Apprise does not understand the address {channel_of(url)}")
+    taken, said = await asyncio.to_thread(_send, courier, title, body, severity)
+    if not taken:
+        reason = redact_text(" ".join(said.split()))[-500:]
+        raise NotDelivered(f"{channel_of(url)} did not take it: {reason or 'no reason was given'}")
+
+
+def _send(courier: "Apprise", title: str, body: str, severity: Severity) -> tuple[bool, str]:
+    """Whether it was taken, and what Apprise said to its log meanwhile; one at a time, or they hear each other."""
     from apprise import LogCapture, NotifyType
 
-    with LogCapture(level=logging.INFO) as said:  # type: ignore[no-untyped-call]  # Apprise's has no annotations.
-        taken = await courier.async_notify(body=body, title=title, notify_type=NotifyType(_TYPES[severity]))
-        reason = redact_text(" ".join(said.getvalue().split()))[-500:]
-    if not taken:
-        raise NotDelivered(f"{channel_of(url)} did not take it: {reason or 'no reason was given'}")
+    with _sending, LogCapture(level=logging.INFO) as said:  # type: ignore[no-untyped-call]  # It has no annotations.
+        taken = courier.notify(body=body, title=title, notify_type=NotifyType(_TYPES[severity]))
+        return bool(taken), said.getvalue()
 
 
 def _courier(url: str) -> "Apprise":
