@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..queue.app import Afresh
     from ..retry.policy import RetryPolicy
 
-WAITS_SHOWN = 6
+WAITS_SHOWN = 5
 
 
 def policies() -> None:
