@@ -11,7 +11,7 @@ from ..retry.words import duration
 if TYPE_CHECKING:
     from ..postgres.connect import Database
 
-_PIPE_WIDTH = 200
+_PIPE_WIDTH = 160
 _COLOURS = {
     "succeeded": "green",
     "failed": "red",
