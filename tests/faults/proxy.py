@@ -137,6 +137,9 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._refuse()
+        # asyncio's own, in which a connection is taken: cancelled there, its transport would be nobody's.
+        taking = {each for each in asyncio.all_tasks() if "_accept_connection" in repr(each.get_coro())}
+        await asyncio.gather(*taking, return_exceptions=True)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
