@@ -4,12 +4,14 @@ What a user can reach is found out by trying it as that user, never by reading m
 """
 
 import errno
+import fcntl
 import os
 import pwd
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +119,23 @@ def system_account() -> Account:
             f"root needs the system user {SYSTEM_ACCOUNT} for the embedded Postgres, and useradd is missing: "
             "make that user, or set DATABASE_URL"
         )
-    return _add_account(useradd)
+    with _alone_among_ours():
+        return _system_account() or _add_account(useradd)
+
+
+@contextmanager
+def _alone_among_ours() -> Iterator[None]:
+    """Let one of our processes at a time run useradd, whose own lock let two through at once.
+
+    The later then erased the user that the earlier had made and that a server was already to run as. The folder is
+    locked, not a file in it: useradd replaces its files.
+    """
+    folder = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _system_account() -> Account | None:
@@ -131,7 +149,7 @@ def _system_account() -> Account | None:
 
 
 def _add_account(useradd: str) -> Account:
-    """Several processes may be at this at once, and useradd locks /etc/passwd: who loses waits for who wins."""
+    """Other tools may be at /etc/passwd as well, which useradd then finds locked: it is tried again for a while."""
     command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     command += ["--shell", "/usr/sbin/nologin", "--comment", "Embedded Postgres of Afresh", SYSTEM_ACCOUNT]
     deadline = time.monotonic() + _ACCOUNT_WAIT_SECONDS
