@@ -125,10 +125,13 @@ class Proxy:
             self._server = await asyncio.start_unix_server(self._accept, self._folder / ".s.PGSQL.5432")
 
     async def _refuse(self) -> None:
+        (self._folder / ".s.PGSQL.5432").unlink(missing_ok=True)
+        # asyncio leaves a connection that it is just taking to nobody where the server is closed meanwhile.
+        while taking := {each for each in asyncio.all_tasks() if "_accept_connection" in repr(each.get_coro())}:
+            await asyncio.gather(*taking, return_exceptions=True)
         if self._server is not None:
             self._server.close()
             self._server = None
-        (self._folder / ".s.PGSQL.5432").unlink(missing_ok=True)
         await self._cut()
 
     async def _cut(self) -> None:
@@ -137,9 +140,6 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._refuse()
-        # asyncio's own, in which a connection is taken: cancelled there, its transport would be nobody's.
-        taking = {each for each in asyncio.all_tasks() if "_accept_connection" in repr(each.get_coro())}
-        await asyncio.gather(*taking, return_exceptions=True)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
