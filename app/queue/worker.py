@@ -237,7 +237,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._executor.ensure_settled(self._claimed.pop(run), context, fault)
         self._job_ids_to_abort.pop(context.job.id or 0, None)
         self._average += 0.1 * (max(1e-5, time.time() - context.start_timestamp) - self._average)
-        if self._ahead and self.app.dependencies.braked():
+        if self._ahead and (self.overload.active or self.app.dependencies.braked()):
             self._let_go()
         else:
             self._start_ahead()

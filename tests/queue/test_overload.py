@@ -87,7 +87,7 @@ async def test_what_was_claimed_ahead_goes_back(open_app: OpenApp, conn: Connect
         await eventually(lambda: waiting(conn, 28))
         gate.open.set()
         await eventually(lambda: not worker._running_jobs)
-        assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 28
+        await eventually(lambda: waiting(conn, 28))  # A claim that was under way brought some back for an instant.
         load = ROOM
         await eventually(lambda: all_succeeded(conn))
 
