@@ -99,6 +99,7 @@ class Claims:
             try:
                 rows = await cursor.fetchall()
             except UNREADABLE as error:
+                await self.gate.settle_up(conn, shares, [])  # Nobody knows which of them came with a permit.
                 raise UnreadableJobs(str(error)) from error
             claimed = [self._claimed(row, number, passes) for row in rows]
             await self.gate.settle_up(conn, shares, claimed)

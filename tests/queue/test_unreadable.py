@@ -7,9 +7,11 @@ from psycopg import AsyncConnection as Connection
 from psycopg import sql
 
 from app.queue.app import Afresh
+from app.queue.claim import Claims, UnreadableJobs
 
 from ..eventually import eventually
-from .jobs import rows
+from .dependencies import Service, calling, let_probes_go, open_breaker
+from .jobs import register, rows, value
 from .workers import is_, working
 
 pytestmark = pytest.mark.anyio
@@ -48,3 +50,17 @@ async def test_a_row_that_cannot_be_read(queue_app: Afresh, conn: Connection, co
     (letter,) = await rows(conn, "SELECT job_id, cause::text, failure_type, reason FROM afresh.dead_letter")
     assert (letter["job_id"], letter["cause"], letter["failure_type"]) == (bad, "permanent", "PERMANENT_VALIDATION")
     assert "its row cannot be read" in letter["reason"]
+
+
+async def test_a_probe_that_cannot_be_read(queue_app: Afresh, conn: Connection):
+    """A probe whose job cannot be read gives its permit back at once: the breaker does not wait for its lease."""
+    call = calling(Service())
+    await open_breaker(conn)
+    await let_probes_go(conn)
+    await insert(conn, task_name=call.name, scheduled_at="-infinity")
+    await queue_app.dependencies.refresh()
+    with pytest.raises(UnreadableJobs):
+        await Claims(queue_app, await register(conn), None).take(1)
+    assert len(await value(conn, "SELECT permits FROM afresh.breaker")) == 1
+    await queue_app.dependencies.flush()
+    assert await value(conn, "SELECT permits FROM afresh.breaker") == []
