@@ -67,8 +67,7 @@ async def paced(conn: Conn, name: str, delay: timedelta, generation: int) -> Tra
     """Hold a dependency for as long as its rate limit asked."""
     async with conn.transaction():
         breaker, now = await _lock(conn, name)
-        before = breaker.state is State.CLOSED and generation == breaker.generation
-        throughput = await _throughput(conn, name, now) if before else None
+        throughput = await _throughput(conn, name, now) if breaker.state is State.CLOSED else None
         moved = transition.paced(breaker, now + delay, generation=generation, throughput=throughput, now=now)
         await _store(conn, breaker, moved.breaker, _some(moved.transition))
     return moved.transition

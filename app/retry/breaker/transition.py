@@ -69,6 +69,10 @@ def paced(
 ) -> Moved:
     """Hold the dependency until a rate limit's hint is over; the waiting jobs then come back on the ramp.
 
+    Of several hints the latest end counts. Calls that were in flight together are all told, and the first of them to
+    say so moves the breaker, as a probe does: a hint holds whatever generation its call was of, being a time and no
+    count. But only a call of this ramp says that the ramp was too fast.
+
     Args:
         breaker: The row.
         until: Aware; what the hint comes to.
@@ -76,7 +80,7 @@ def paced(
         throughput: Successful calls per second over all workers, of late; None: not known.
         now: Aware.
     """
-    if generation != breaker.generation or until <= now:
+    if until <= now:
         return Moved(breaker)
     cause = f"asked to wait until {until:%H:%M:%S}"
     match breaker.state:
@@ -84,11 +88,19 @@ def paced(
             breaker = replace(breaker, baseline=throughput)
             return _to_ramp(breaker, cause, now, until=until, share=ramp.PACED_SHARE)
         case State.RAMPING:
-            if breaker.until is None or breaker.until <= now:  # The first to be told; others were in flight with it.
+            told_first = breaker.until is None or breaker.until <= now  # Others were in flight with it.
+            if told_first and generation == breaker.generation:
                 breaker = ramp.begun(breaker, until, start=breaker.rate * ramp.PACED_SHARE)
-            return Moved(replace(breaker, until=max(until, breaker.until or until)))
+            return Moved(_paused(breaker, until))
         case _:
             return Moved(breaker)
+
+
+def _paused(breaker: Breaker, until: datetime) -> Breaker:
+    """The ramp with its pause prolonged, if it ended before; bucket and step begin after it."""
+    if breaker.until is not None and until <= breaker.until:
+        return breaker
+    return replace(breaker, until=until, tokens=0.0, tokens_at=until, step_at=until, limited_at=until)
 
 
 def isolate(breaker: Breaker, cause: str, *, now: datetime) -> Moved:

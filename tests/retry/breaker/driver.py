@@ -92,14 +92,11 @@ class Driver:
         """Report the outcome of a probe."""
         return self._keep(transition.probed(self.breaker, permit, outcome, self.rules, now=self.now, rng=self.rng))
 
-    def paced(self, seconds: float, *, throughput: float | None = 100.0) -> "Driver":
-        """A rate limit says to come back in so many seconds."""
+    def paced(self, seconds: float, *, throughput: float | None = 100.0, generation: int | None = None) -> "Driver":
+        """A rate limit says to come back in so many seconds, to a call of this generation or of another."""
         until = self.now + timedelta(seconds=seconds)
-        return self._keep(
-            transition.paced(
-                self.breaker, until, generation=self.breaker.generation, throughput=throughput, now=self.now
-            )
-        )
+        when = self.breaker.generation if generation is None else generation
+        return self._keep(transition.paced(self.breaker, until, generation=when, throughput=throughput, now=self.now))
 
     def operated(self, moved: Moved) -> "Driver":
         """Keep what an operator made of it."""

@@ -157,9 +157,27 @@ def test_a_hint_pauses_and_ramps():
     assert driver.claim(10).jobs == 3
 
 
-def test_a_hint_of_another_generation_is_ignored():
-    """Who was told to wait before the last transition was told about another time."""
+def test_a_hint_that_is_over_is_ignored():
+    """Who was told to wait until a time that has passed by now holds nobody."""
     driver = Driver()
     before = driver.breaker
-    driver.report(generation=3)
     assert driver.paced(-1).breaker is before
+
+
+@pytest.mark.parametrize("hints", [(30, 90), (90, 30)], ids=["the later one last", "the later one first"])
+def test_the_latest_of_several_hints_counts(hints: tuple[int, int]):
+    """Of calls in flight together each is told its own time: the latest holds them all, by one transition."""
+    first, second = hints
+    driver = Driver().paced(first).paced(second, generation=0)
+    assert driver.wait(89).claim(5).jobs == 0
+    driver.wait(1.5).claim(5)
+    assert driver.breaker.rate == pytest.approx(70.0)
+    assert [each.after for each in driver.transitions] == [State.RAMPING]
+
+
+def test_a_pause_made_longer_is_no_quiet_time():
+    """A ramp whose pause is prolonged by more than a minute begins after it, and is not over at once."""
+    driver = Driver().paced(10).paced(200, generation=0).wait(200)
+    driver.wait(1).claim(5)
+    assert driver.state is State.RAMPING
+    assert driver.claim(1000).jobs < 100

@@ -80,9 +80,13 @@ def test_an_early_probe_works():
 
 def test_an_early_probe_meets_a_rate_limit():
     """Who asks us to slow down is up: the waiting jobs come back on the ramp, after the hint."""
-    driver = opened().wait(60).probe(Relevance.PACED)
+    driver = opened().wait(60)
+    generation = driver.breaker.generation
+    driver.probe(Relevance.PACED)
     assert driver.state is State.RAMPING
-    assert driver.paced(20).claim(5).jobs == 0
+    rate = driver.breaker.rate
+    assert driver.paced(20, generation=generation).claim(5).jobs == 0
+    assert driver.breaker.rate == rate  # No call of this ramp was too much.
 
 
 def test_a_probe_that_hangs():
