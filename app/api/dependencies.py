@@ -93,14 +93,14 @@ async def list_dependencies(conn: ReadingConnection, queue: Queue) -> list[Depen
     return [DependencyReport(**_fields(each, queue)) for each in found]
 
 
-@router.get("/{name}", dependencies=[VIEWER], summary="Show a dependency", responses=responses(404, 422, 503))
+@router.get("/{name:path}", dependencies=[VIEWER], summary="Show a dependency", responses=responses(404, 422, 503))
 async def show_dependency(name: Name, conn: ReadingConnection, queue: Queue) -> DependencyStory:
     """Return one dependency with the history of its breaker and what waits for it."""
     return await _story(conn, queue, name)
 
 
 @router.post(
-    "/{name}/isolate", summary="Stop calling a dependency", responses=responses(400, 403, 409, 413, 415, 422, 503)
+    "/{name:path}/isolate", summary="Stop calling a dependency", responses=responses(400, 403, 409, 413, 415, 422, 503)
 )
 async def isolate(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let no job that relies on it start, nor any probe, until it is reset. What runs goes on."""
@@ -113,7 +113,7 @@ async def isolate(name: Name, body: Reason, caller: Operator, queue: Queue) -> D
 
 
 @router.post(
-    "/{name}/reset", summary="Call a dependency again", responses=responses(400, 403, 404, 409, 413, 415, 422, 503)
+    "/{name:path}/reset", summary="Call a dependency again", responses=responses(400, 403, 404, 409, 413, 415, 422, 503)
 )
 async def reset(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let its waiting jobs out, slowly at first."""
@@ -127,7 +127,7 @@ async def reset(name: Name, body: Reason, caller: Operator, queue: Queue) -> Dep
 
 
 @router.post(
-    "/{name}/probe", summary="Probe a dependency now", responses=responses(400, 403, 404, 409, 413, 415, 422, 503)
+    "/{name:path}/probe", summary="Probe a dependency now", responses=responses(400, 403, 404, 409, 413, 415, 422, 503)
 )
 async def probe(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let the next probe go at once instead of at its time."""

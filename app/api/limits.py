@@ -76,13 +76,13 @@ async def list_all(conn: ReadingConnection) -> list[LimitReport]:
     return [_report(each) for each in await limits.list_limits(conn)]
 
 
-@router.get("/{kind}/{name}", dependencies=[VIEWER], summary="Show a limit", responses=responses(404, 422, 503))
+@router.get("/{kind}/{name:path}", dependencies=[VIEWER], summary="Show a limit", responses=responses(404, 422, 503))
 async def show_limit(kind: Kind, name: Name, conn: ReadingConnection) -> LimitReport:
     """Return one limit with what it leaves now."""
     return await _find(conn, kind, name)
 
 
-@router.put("/{kind}/{name}", summary="Set a limit", responses=responses(400, 403, 413, 415, 422, 503))
+@router.put("/{kind}/{name:path}", summary="Set a limit", responses=responses(400, 403, 413, 415, 422, 503))
 async def set_limit(
     kind: Kind, name: Name, body: Annotated[WantedLimit, Body()], caller: Operator, queue: Queue
 ) -> LimitReport:
@@ -99,7 +99,7 @@ async def set_limit(
         return await _find(conn, kind, name)
 
 
-@router.delete("/{kind}/{name}", summary="Lift a limit", status_code=204, responses=responses(403, 404, 422, 503))
+@router.delete("/{kind}/{name:path}", summary="Lift a limit", status_code=204, responses=responses(403, 404, 422, 503))
 async def lift_limit(
     kind: Kind,
     name: Name,

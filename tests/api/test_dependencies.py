@@ -63,3 +63,19 @@ async def test_a_dependency_of_one_job(client: httpx.AsyncClient):
     job = (await client.post("/tasks/add", json={"args": {"a": 1}, "dependency": "api.example.com"})).json()
     shown = (await client.get(f"/jobs/{job['job_id']}")).json()
     assert (shown["dependency"], shown["waiting_for"]) == ("api.example.com", "dependency")
+
+
+@pytest.mark.parametrize("path", ["api.example.com:8443/v2", "api.example.com%3A8443%2Fv2"], ids=["plain", "encoded"])
+async def test_a_name_with_a_path_in_it(client: httpx.AsyncClient, path: str):
+    """A dependency may be named by host, port and path: it is shown, isolated, reset and limited by that name."""
+    name = "api.example.com:8443/v2"
+    job = (await client.post("/tasks/add", json={"args": {"a": 1}, "dependency": name})).json()
+    isolated = await client.post(f"/dependencies/{path}/isolate", json=WHY)
+    assert (isolated.status_code, isolated.json()["name"], isolated.json()["state"]) == (200, name, "isolated")
+    assert (await client.get(f"/jobs/{job['job_id']}")).json()["waiting_for"] == "dependency"
+    assert (await client.get(f"/dependencies/{path}")).json()["waiting"] == {job["task_name"]: 1}
+    assert (await client.post(f"/dependencies/{path}/probe", json=WHY)).status_code == 409
+    assert (await client.post(f"/dependencies/{path}/reset", json=WHY)).json()["state"] == "ramping"
+    limit = {"rate": {"jobs": 100, "per": "1m"}, "reason": "as the contract says"}
+    assert (await client.put(f"/limits/dependency/{path}", json=limit)).json()["name"] == name
+    assert (await client.delete(f"/limits/dependency/{path}")).status_code == 204
