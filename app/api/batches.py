@@ -24,7 +24,7 @@ from ..web.problem import MOST_FAULTS, responses
 from ..web.reading import Queue, ReadingConnection
 from .fields import State, Text, Time
 from .idempotency import KEY_HELP, MADE, REPLAYED, IdempotencyKey, claim_of
-from .submissions import SubmitBody, TaskName, Terms, deferrable, submission_of
+from .submissions import SubmitBody, TaskName, Terms, deferrable, fault_of_deadline, submission_of
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
@@ -150,6 +150,12 @@ async def _validate(queue: Afresh, info: TaskInfo, body: BatchBody) -> None:
         raise InvalidItems(dict(list(faults.items())[:MOST_FAULTS]))
 
 
+def _check_deadlines(wanted: list[Submission], now: datetime) -> None:
+    faults = {f"jobs.{index}.deadline": fault_of_deadline(each, now) for index, each in enumerate(wanted)}
+    if found := {field: fault for field, fault in faults.items() if fault}:
+        raise InvalidItems(dict(list(found.items())[:MOST_FAULTS]))
+
+
 async def _hand_in(
     queue: Afresh,
     wanted: list[Submission],
@@ -161,11 +167,12 @@ async def _hand_in(
     ready = Counter(each.queue for each in wanted if each.run_at is None or each.run_at <= terms.now)
     actor, task_name = terms.caller.name, wanted[0].task_name
     try:
+        _check_deadlines(wanted, terms.now)
         async with queue.backpressure.room(ready), queue.connection() as conn:
             return await submit_batch(
                 conn, wanted, task_name=task_name, actor=actor, on_conflict=on_conflict, claim=claim
             )
-    except QueueFull:
+    except (QueueFull, InvalidItems):  # Neither is asked of a request that was answered before.
         async with queue.connection() as conn:
             if claim and (first := await repeated(conn, claim)):
                 return first

@@ -54,6 +54,7 @@ class JobSummary(BaseModel):
     priority: int = Field(examples=[5])
     created_at: Time | None
     scheduled_at: Time | None
+    deadline: Time | None = Field(description="It is not begun after then.", examples=[None])
     started_at: Time | None = Field(description="Of its last attempt.")
     ended_at: Time | None
     task_type: str | None = Field(examples=["api"])

@@ -19,7 +19,7 @@ from ..store.idempotency import Claim, Claimed
 from ..store.jobs import find_job
 from ..store.keys import Role
 from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
-from ..web.errors import JobGone, NotOverHttp
+from ..web.errors import InvalidInput, JobGone, NotOverHttp
 from ..web.keyring import LOCAL, Caller
 from ..web.paging import BIGGEST_INTEGER
 from .fields import Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
@@ -54,6 +54,9 @@ class SubmitBody(BaseModel):
     priority: Priority | None = Field(None, description="1 to 10, higher first; or low, normal, high, critical.")
     run_at: Moment | None = Field(None, description="Not before then; ISO 8601 with an offset.")
     run_in: Duration | None = Field(None, description="Not before this has passed: seconds, or 30s, 5m, 2h, 7d.")
+    deadline: Moment | None = Field(
+        None, description="It is not begun after then, but buried; in the future, ISO 8601 with an offset."
+    )
     max_retries: int | None = Field(None, strict=True, ge=0, lt=BIGGEST_INTEGER, description="After the first attempt.")
     timeout: Duration | None = Field(None, description="Longest run of one attempt: seconds, or 30s, 5m, 2h, 7d.")
     task_type: Text | None = Field(
@@ -149,6 +152,7 @@ def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
         queueing_lock=body.queueing_lock or info.queueing_lock,
         max_retries=body.max_retries,
         timeout=body.timeout,
+        deadline=body.deadline,
         task_type=body.task_type,
         dependency=body.dependency,
         correlation_id=body.correlation_id or terms.correlation_id,
@@ -156,6 +160,22 @@ def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
         cost=body.cost,
         submitted_by=None if terms.caller == LOCAL else terms.caller.name,
     )
+
+
+def fault_of_deadline(wanted: Submission, now: datetime) -> str | None:
+    """Why a job could never be begun before its deadline; None: it can."""
+    if wanted.deadline is None:
+        return None
+    if wanted.deadline <= now:
+        return "a time in the future"
+    if wanted.run_at is not None and wanted.deadline <= wanted.run_at:
+        return f"a time after {wanted.run_at:%Y-%m-%d %H:%M:%S %Z}, before which it is not to run"
+    return None
+
+
+def _check_deadline(wanted: Submission, now: datetime) -> None:
+    if fault := fault_of_deadline(wanted, now):
+        raise InvalidInput("deadline", fault)
 
 
 def _kind(task_type: str | None, settings: SubmissionSettings) -> TaskType | None:
@@ -169,18 +189,20 @@ async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, terms:
 
     Raises:
         AlreadyQueued: Its queueing lock is held.
+        InvalidInput: Its deadline has passed; a repeat is answered all the same.
         KeyReused: The key stands for another body.
         QueueFull: The queue has its limit; a repeat is answered all the same.
         JobGone: The key's job is not kept any more.
     """
     try:
+        _check_deadline(wanted, terms.now)
         ready = {} if _is_later(wanted, terms.now) else {wanted.queue: 1}
         async with queue.backpressure.room(ready), queue.connection() as conn:
             if claim:
                 made = await submit_once(conn, wanted, claim)
             else:
                 made = await submit(conn, wanted, actor=terms.caller.name)
-    except QueueFull:
+    except (QueueFull, InvalidInput):
         if claim is None or (first := await _first_of(queue, claim)) is None:
             raise
         return await _as_it_is(queue, first)

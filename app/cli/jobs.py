@@ -61,6 +61,7 @@ def _show_job(out: "Console", job: dict[str, Any]) -> None:
         "started": moment(job["started_at"]),
         "ended": moment(job["ended_at"]),
         "runs again" if job["attempts"] else "runs": moment(job["scheduled_at"]) if waiting else "",
+        "not after": moment(job["deadline"]) if waiting or job["state"] == "ready" else "",
         "waits for": job["waiting_for"] or "",
         "relies on": job["dependency"] or "",
         "rescues": str(job["rescues"]) if job["rescues"] else "",

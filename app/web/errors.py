@@ -130,7 +130,7 @@ class JobGone(RequestRefused):
 
 
 class InvalidItems(RequestRefused):
-    """Arguments of items of a batch do not fit the task.
+    """Items of a batch do not fit: their arguments the task, or their deadline the time.
 
     Attributes:
         faults: What is wrong, by field; ``jobs.17.args.a``.

@@ -8,6 +8,8 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from ..eventually import eventually
+
 pytestmark = pytest.mark.anyio
 
 
@@ -20,6 +22,12 @@ async def stored_job(conn: AsyncConnection, job_id: int) -> dict[str, Any]:
         )
         (row,) = await cursor.fetchall()
         return row
+
+
+async def has_passed(conn: AsyncConnection, time: str) -> bool:
+    """Whether a time is in the past."""
+    row = await (await conn.execute("SELECT clock_timestamp() > %s::timestamptz", (time,))).fetchone()
+    return row == (True,)
 
 
 async def test_answer(client: httpx.AsyncClient):
@@ -61,6 +69,7 @@ async def test_everything_is_stored(client: httpx.AsyncClient, conn: AsyncConnec
         "queue": "special",
         "priority": 9,
         "run_at": "2090-01-31T12:00:00+02:00",
+        "deadline": "2090-02-01T12:00:00+02:00",
         "max_retries": 7,
         "timeout": "90s",
         "task_type": "maths",
@@ -78,6 +87,7 @@ async def test_everything_is_stored(client: httpx.AsyncClient, conn: AsyncConnec
         "queue_name": "special",
         "priority": 9,
         "scheduled_at": datetime(2090, 1, 31, 10, tzinfo=UTC),
+        "deadline": datetime(2090, 2, 1, 10, tzinfo=UTC),
         "max_retries": 7,
         "timeout": timedelta(seconds=90),
         "task_type": "maths",
@@ -119,6 +129,50 @@ async def test_run_in(client: httpx.AsyncClient, run_in: object, seconds: float)
     at = datetime.fromisoformat(answer["scheduled_at"])
     assert answer["state"] == "scheduled"
     assert timedelta(seconds=seconds) <= at - before < timedelta(seconds=seconds + 5)
+
+
+async def test_deadline(client: httpx.AsyncClient):
+    """A deadline in the future is kept, and shown on the job and in lists, in UTC."""
+    body = {"deadline": "2090-02-01T12:00:00+02:00"}
+    answer = (await client.post("/tasks/fetch-joke", json=body)).json()
+    assert (await client.get(f"/jobs/{answer['job_id']}")).json()["deadline"] == "2090-02-01T10:00:00Z"
+    assert (await client.get("/jobs")).json()["items"][0]["deadline"] == "2090-02-01T10:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"deadline": "2020-01-01T00:00:00Z"}, "in the future"),
+        ({"deadline": "2090-01-01T00:00:00Z", "run_at": "2090-01-02T00:00:00Z"}, "after 2090-01-02 00:00:00 UTC"),
+        ({"deadline": "2090-01-01T00:00:00"}, "offset"),
+        ({"deadline": "5m"}, ""),
+        ({"deadline": 5}, "ISO 8601"),
+    ],
+    ids=["past", "before run_at", "no offset", "no time", "no text"],
+)
+async def test_deadline_that_cannot_be_met(client: httpx.AsyncClient, body: dict[str, Any], says: str):
+    """A deadline that has passed, or comes before the job may run, is refused by name: alone and in a batch."""
+    alone = await client.post("/tasks/fetch-joke", json=body)
+    batch = await client.post("/tasks/fetch-joke/batch", json={"jobs": [{}, body]})
+    assert (alone.status_code, batch.status_code) == (422, 422)
+    assert [each["field"] for each in alone.json()["errors"]] == ["deadline"]
+    assert [each["field"] for each in batch.json()["errors"]] == ["jobs.1.deadline"]
+    assert says in alone.json()["errors"][0]["message"]
+    assert (await client.get("/jobs")).json()["total"] == 0
+
+
+async def test_a_repeat_after_its_deadline(client: httpx.AsyncClient, conn: AsyncConnection):
+    """A submission sent again when its deadline has passed is answered with the job that it made in time."""
+    headers = {"Idempotency-Key": "once"}
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    first = await client.post("/tasks/fetch-joke", json={"deadline": soon}, headers=headers)
+    batch = {"jobs": [{"deadline": soon}]}
+    many = await client.post("/tasks/fetch-joke/batch", json=batch, headers=headers)
+    await eventually(lambda: has_passed(conn, soon))
+    again = await client.post("/tasks/fetch-joke", json={"deadline": soon}, headers=headers)
+    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+    again = await client.post("/tasks/fetch-joke/batch", json=batch, headers=headers)
+    assert (again.status_code, again.json()["job_ids"]) == (202, many.json()["job_ids"])
 
 
 async def test_run_at_in_the_past(client: httpx.AsyncClient):
