@@ -8,11 +8,10 @@ import logging
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
-from typing import Any, TextIO, assert_never, cast
+from typing import Any, TextIO, assert_never
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, WrappedLogger
 
 from .. import telemetry
 from ..config import LogSettings
@@ -21,10 +20,9 @@ from ..retry.breaker.states import State
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter, Retry
 from ..telemetry import Attempt
-from .rendering import as_json, drop_unknown, plain, without_arguments, without_secrets
+from .sink import close_shortcut, gate, handler_of, write_line
 
 _log = structlog.stdlib.get_logger("afresh")
-_gate = logging.getLogger("afresh")  # Asked first, so that a line nobody reads costs next to nothing.
 _running: ContextVar[tuple[Attempt, ...]] = ContextVar("running_attempts", default=())
 _unsubscribe: list[Callable[[], None]] = []
 
@@ -34,6 +32,7 @@ def configure_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
 
     Where LOG_LEVEL is not set, the level given to Procrastinate's command line (``-v``, ``--log-level``) stands.
     """
+    stop_logs()
     stream = stream or sys.stderr
     root = logging.getLogger()
     # Exactly this type: what basicConfig installs, and we. Others, such as a test's capture, are somebody's own.
@@ -41,7 +40,7 @@ def configure_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
     level = root.level if ours and "level" not in settings.model_fields_set else logging.getLevelName(settings.level)
     for handler in ours:
         root.removeHandler(handler)
-    root.addHandler(_handler(settings, stream))
+    root.addHandler(handler_of(settings, stream, _add_running_attempt))
     root.setLevel(level)
     _adopt_others(root.level)
     structlog.configure(
@@ -53,83 +52,14 @@ def configure_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    stop_logs()
     _unsubscribe.append(telemetry.subscribe(_hear))
 
 
 def stop_logs() -> None:
     """Turn no more events into lines; other loggers go on."""
+    close_shortcut()
     while _unsubscribe:
         _unsubscribe.pop()()
-
-
-def _handler(settings: LogSettings, stream: TextIO) -> logging.Handler:
-    common: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        _add_running_attempt,
-        # Tracebacks are plain in both forms: the pretty ones print local variables, and so a job's arguments.
-        structlog.processors.format_exc_info,
-        without_secrets,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    rendering: list[Processor]
-    if settings.format == "json":
-        rendering = [structlog.processors.JSONRenderer(serializer=as_json)]
-    elif stream.isatty():
-        colourful = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback, pad_event_to=0)
-        rendering = [drop_unknown, colourful]
-    else:
-        rendering = [plain]
-    handler = logging.StreamHandler(stream)
-    handler.addFilter(without_arguments)
-    handler.setFormatter(_Formatter(common, rendering))
-    return handler
-
-
-class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """structlog's, with a short way for the lines of `_line`: a dependency that is down makes thousands in a second."""
-
-    def __init__(self, common: list[Processor], rendering: list[Processor]) -> None:
-        super().__init__(processors=[*common, self.remove_processors_meta, *rendering])
-        self._rendering = rendering
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as a line."""
-        if not hasattr(record, _OURS):
-            return super().format(record)
-        line: Any = _completed(record)
-        for step in self._rendering:
-            line = step(_gate, record.levelname, line)
-        return str(line)
-
-
-_OURS = "_written_by_afresh"
-
-_MAY_QUOTE = ("event", "error_message", "reason", "correlation_id")
-"""The fields of our own lines whose text comes from others; the rest are names from code, and numbers."""
-
-
-def _completed(record: logging.LogRecord) -> EventDict:
-    """What the common steps make of a line of `_line`, whose names are ours and whose values are text and numbers."""
-    line = dict(cast("EventDict", record.msg))
-    for name in _MAY_QUOTE:
-        if isinstance(said := line.get(name), str):
-            line[name] = redact_text(said)
-    line["level"] = _level_name(record.levelno)
-    line["logger"] = record.name
-    line["timestamp"] = f"{_second(int(record.created))}.{int(record.created % 1 * 1e6):06d}Z"
-    return line
-
-
-@functools.lru_cache(maxsize=8)
-def _second(epoch: int) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-@functools.cache
-def _level_name(level: int) -> str:
-    return logging.getLevelName(level).lower()
 
 
 def _adopt_others(level: int) -> None:
@@ -146,7 +76,7 @@ def _adopt_others(level: int) -> None:
 def _add_running_attempt(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Give a task's own lines the fields of the attempt that writes them; ours say themselves what they are about."""
     running = _running.get()
-    return {**_fields(running[-1]), **event} if running and event["logger"] != _gate.name else event
+    return {**_about(running[-1], ""), **event} if running and event["logger"] != gate.name else event
 
 
 @functools.singledispatch
@@ -165,49 +95,54 @@ def _hear(event: telemetry.Event) -> None:
 
 @write.register
 def _(event: telemetry.AttemptStarted) -> None:
-    _running.set((*_running.get(), event.attempt))
-    _attempt_line(logging.DEBUG, event.attempt, "started")
+    attempt = event.attempt
+    _running.set((*_running.get(), attempt))
+    if gate.isEnabledFor(logging.DEBUG):  # Asked before any word is made: two lines of each success are off.
+        write_line(logging.DEBUG, _about(attempt, _attempt_text(attempt, "started")))
 
 
 @write.register
 def _(event: telemetry.AttemptSucceeded) -> None:
-    level = logging.DEBUG if event.attempt.attempt == 1 else logging.INFO
-    _attempt_line(level, event.attempt, "succeeded", duration_seconds=event.duration_seconds)
-    _end(event.attempt)
+    attempt = event.attempt
+    level = logging.DEBUG if attempt.attempt == 1 else logging.INFO
+    if gate.isEnabledFor(level):
+        write_line(level, _ended(event, _attempt_text(attempt, "succeeded")))
+    _end(attempt)
 
 
 @write.register
 def _(event: telemetry.AttemptFailed) -> None:
-    match event.decision:
-        case Retry(delay=delay):
-            then, more = f"Retrying in {_seconds(delay)}", {"retry_delay_seconds": delay.total_seconds()}
-        case DeadLetter(cause=cause):
-            then, more = f"No retry: {cause}", {}
-        case _:
-            assert_never(event.decision)
-    fields = {**_error(event.failure), **more, "reason": event.reason, "duration_seconds": event.duration_seconds}
-    _attempt_line(logging.WARNING, event.attempt, "failed", then, **fields)
-    _end(event.attempt)
+    attempt = event.attempt
+    if gate.isEnabledFor(logging.WARNING):
+        seconds: float | None = None
+        match event.decision:
+            case Retry(delay=delay):
+                seconds = delay.total_seconds()
+                text = _attempt_text(attempt, "failed", f"Retrying in {seconds:.1f}s")
+            case DeadLetter(cause=cause):
+                text = _attempt_text(attempt, "failed", f"No retry: {cause}")
+            case _:
+                assert_never(event.decision)
+        write_line(logging.WARNING, _failed(event, text, event.failure, seconds))
+    _end(attempt)
 
 
 @write.register
 def _(event: telemetry.AttemptSnoozed) -> None:
-    delay = event.decision.delay
-    fields = {
-        **(_error(event.failure) if event.failure else {}),
-        "retry_delay_seconds": delay.total_seconds(),
-        "reason": event.reason,
-        "duration_seconds": event.duration_seconds,
-    }
-    then = f"Waiting {_seconds(delay)} at no cost: {event.decision.reason}"
-    _attempt_line(logging.INFO, event.attempt, "snoozed", then, **fields)
-    _end(event.attempt)
+    attempt, decision = event.attempt, event.decision
+    if gate.isEnabledFor(logging.INFO):
+        seconds = decision.delay.total_seconds()
+        text = _attempt_text(attempt, "snoozed", f"Waiting {seconds:.1f}s at no cost: {decision.reason}")
+        write_line(logging.INFO, _failed(event, text, event.failure, seconds))
+    _end(attempt)
 
 
 @write.register
 def _(event: telemetry.AttemptAborted) -> None:
-    _attempt_line(logging.INFO, event.attempt, "aborted", duration_seconds=event.duration_seconds)
-    _end(event.attempt)
+    attempt = event.attempt
+    if gate.isEnabledFor(logging.INFO):
+        write_line(logging.INFO, _ended(event, _attempt_text(attempt, "aborted")))
+    _end(attempt)
 
 
 @write.register
@@ -257,7 +192,7 @@ def _(_: telemetry.SubmissionRepeated) -> None:
 
 
 def _group_line(text: str) -> None:
-    if _gate.isEnabledFor(logging.DEBUG):
+    if gate.isEnabledFor(logging.DEBUG):
         _log.debug(text)
 
 
@@ -333,32 +268,34 @@ def _(event: telemetry.DatabaseBack) -> None:
     _log.info(f"Database back after {event.outage_seconds:.1f}s", outage_seconds=event.outage_seconds)
 
 
-def _attempt_line(level: int, attempt: Attempt, outcome: str, then: str = "", **fields: object) -> None:
-    if not _gate.isEnabledFor(level):  # Asked before any word is made: two lines of each success are off.
-        return
-    of = "" if attempt.max_attempts is None else f"/{attempt.max_attempts}"
-    _line(level, attempt, f"attempt {attempt.attempt}{of} {outcome}", then, fields)
-
-
 def _job_line(level: int, attempt: Attempt, outcome: str, then: str, **fields: object) -> None:
-    _line(level, attempt, outcome, then, fields)
+    if gate.isEnabledFor(level):
+        text = redact_text(f"Background task {outcome}: {_spoken(attempt)}. {then}")
+        write_line(level, {**_about(attempt, text), **fields})
 
 
-def _line(level: int, attempt: Attempt, outcome: str, then: str, fields: dict[str, object]) -> None:
-    if not _gate.isEnabledFor(level):
-        return
-    # A job's message has the function's name, as people say it; the field has the full one.
-    name = attempt.task_name if attempt.job_id is None else attempt.task_name.rpartition(".")[2]
-    text = f"Background task {outcome}: {name}"
-    event = {"event": f"{text}. {then}" if then else text, **_fields(attempt), **fields}
-    # As structlog would hand it on, without looking for the caller, which is this line: it doubles the cost of a line.
-    meta = {"_logger": _gate, "_name": _level_name(level), _OURS: True}
-    _gate.handle(_gate.makeRecord(_gate.name, level, __file__, 0, event, (), None, extra=meta))
+def _attempt_text(attempt: Attempt, outcome: str, then: str = "") -> str:
+    """What became of an attempt, in a sentence that holds nothing that has to be masked."""
+    of = "" if attempt.max_attempts is None else f"/{attempt.max_attempts}"
+    text = f"Background task attempt {attempt.attempt}{of} {outcome}: {_spoken(attempt)}"
+    return f"{text}. {then}" if then else text
 
 
-def _fields(attempt: Attempt) -> dict[str, object]:
+def _spoken(attempt: Attempt) -> str:
+    """A task's name as people say it, which is the function's; the field has the full one."""
+    return attempt.task_name if attempt.job_id is None else _function(attempt.task_name)
+
+
+@functools.lru_cache(maxsize=1000)
+def _function(task_name: str) -> str:
+    return redact_text(task_name.rpartition(".")[2])
+
+
+def _about(attempt: Attempt, text: str) -> EventDict:
+    correlation_id = attempt.correlation_id
     return {
-        "correlation_id": attempt.correlation_id,
+        "event": text,
+        "correlation_id": None if correlation_id is None else redact_text(correlation_id),
         "job_id": attempt.job_id,
         "task_name": attempt.task_name,
         "operation_type": attempt.operation_type,
@@ -367,12 +304,25 @@ def _fields(attempt: Attempt) -> dict[str, object]:
     }
 
 
-def _error(failure: Failure) -> dict[str, object]:
-    return {"error_type": failure.exception_type, "error_message": failure.message, "failure_type": failure.type.value}
+def _ended(event: telemetry.AttemptSucceeded | telemetry.AttemptAborted, text: str) -> EventDict:
+    line = _about(event.attempt, text)
+    line["duration_seconds"] = event.duration_seconds
+    return line
 
 
-def _seconds(delay: timedelta) -> str:
-    return f"{delay.total_seconds():.1f}s"
+def _failed(
+    event: telemetry.AttemptFailed | telemetry.AttemptSnoozed, text: str, failure: Failure | None, seconds: float | None
+) -> EventDict:
+    line = _about(event.attempt, text)
+    if failure is not None:
+        line["error_type"] = failure.exception_type
+        line["error_message"] = redact_text(failure.message)
+        line["failure_type"] = str(failure.type)
+    if seconds is not None:
+        line["retry_delay_seconds"] = seconds
+    line["reason"] = redact_text(event.reason)
+    line["duration_seconds"] = event.duration_seconds
+    return line
 
 
 def _end(attempt: Attempt) -> None:

@@ -66,7 +66,6 @@ class Rare:
         def sizes(name: str, text: str) -> Histogram:
             return Histogram(f"afresh_{name}", text, buckets=BATCHES, registry=registry)
 
-        self.failures = counter("failures", "Failures, by their type and what followed.", "failure_type", "decision")
         self.snoozes = counter(
             "snoozes", "Runs that ended at no cost in attempts, to go on later.", LABELS[0], "reason"
         )
@@ -107,6 +106,7 @@ class Metrics(Collector):
         self._lock = threading.Lock()
         self._tallies: dict[tuple[str, str | None], Tally] = {}
         self._by_labels: dict[tuple[str, str], Tally] = {}
+        self._failures: dict[tuple[FailureType, bool], int] = dict.fromkeys(product(FailureType, (True, False)), 0)
         self._handlers = self._handlers_by_event()
         self.registry.register(self)
         self.registry.register(Surroundings(app, self.names))
@@ -124,8 +124,6 @@ class Metrics(Collector):
                 counter.labels(name)
         for dependency in self.names.dependencies():
             self.names.dependency(dependency)
-        for failure_type, decision in product(FailureType, DECISIONS):
-            self.rare.failures.labels(failure_type.value, decision)
         unsubscribe = telemetry.subscribe(self.hear)
         try:
             yield
@@ -183,7 +181,8 @@ class Metrics(Collector):
         attempt, seconds = event.attempt, event.duration_seconds
         if not attempt.track_metrics:
             return
-        tally, retried = self._tally(attempt), isinstance(event.decision, Retry)
+        tally = self._tallies.get((attempt.task_name, attempt.operation_type)) or self._tally(attempt)
+        retried = isinstance(event.decision, Retry)
         error_type = self.names.error_type(event.failure.exception_type)
         with self._lock:
             tally.failed[error_type] = tally.failed.get(error_type, 0) + 1
@@ -191,7 +190,7 @@ class Metrics(Collector):
             tally.seconds += seconds
             tally.buckets[bisect_left(BUCKETS, seconds)] += 1
             tally.active -= attempt.job_id is None
-        self.rare.failures.labels(event.failure.type.value, DECISIONS[not retried]).inc()
+            self._failures[event.failure.type, retried] += 1
 
     def _aborted(self, event: telemetry.AttemptAborted) -> None:
         attempt = event.attempt
@@ -258,7 +257,9 @@ class Metrics(Collector):
                 durations.add_metric(labels, buckets, tally.seconds)
                 for error_type, count in tally.failed.items():
                     failed.add_metric([*labels, error_type], count)
-        yield from (total, success, failed, retries, durations, self._active(tallies), self._budgets())
+            followed = self._failures.copy()
+        yield from (total, success, failed, retries, durations, _followed(followed))
+        yield from (self._active(tallies), self._budgets())
 
     def _active(self, tallies: Iterable[tuple[tuple[str, str], Tally]]) -> Metric:
         """What runs now. Counted where it runs: a count of beginnings and ends would drift with each end unheard."""
@@ -288,6 +289,14 @@ class Metrics(Collector):
         for label, tokens in sorted(left.items()):
             family.add_metric([label], tokens)
         return family
+
+
+def _followed(failures: dict[tuple[FailureType, bool], int]) -> Metric:
+    text = "Failures, by their type and what followed."
+    family = CounterMetricFamily("afresh_failures", text, labels=["failure_type", "decision"])
+    for (failure_type, retried), count in failures.items():
+        family.add_metric([failure_type.value, DECISIONS[not retried]], count)
+    return family
 
 
 class _Everything(Collector):
