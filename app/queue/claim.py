@@ -73,10 +73,19 @@ class Claims:
         self._numbers: Iterator[int] = count(1)
         self._due_first = False
         self._claimed_at = time.monotonic()
+        self._announced: set[int] = set()
         self.gate = Gate(app, queues)
 
-    async def take(self, limit: int) -> list[Claimed]:
+    def hear(self, notification: jobs.Notification) -> None:
+        """Note which jobs were just inserted; 0 stands for whatever else is worth a claim."""
+        if notification["type"] == "job_inserted":
+            self._announced.add(notification["job_id"])
+
+    async def take(self, limit: int, *, idle: bool = False) -> list[Claimed]:
         """Claim up to `limit` runnable jobs, in the order in which they should start.
+
+        Where this worker is idle and heard of a single job, that one alone is tried first, at half the cost. Not where
+        there is room for one only: then another that waits may come before it.
 
         Raises:
             psycopg.OperationalError: The database is out of reach; nothing is claimed that a rescue would not find.
@@ -85,6 +94,11 @@ class Claims:
         connector = self._app.connector
         if not isinstance(connector, AfreshConnector):
             return await self._take_one()
+        announced, self._announced = self._announced, set()
+        if idle and limit > 1 and len(announced) == 1 and self.gate.stands_open:
+            claimed = await self._take_announced(connector, *announced)
+            if claimed:
+                return claimed
         self._due_first = not self._due_first
         self._claimed_at = time.monotonic()
         tasks, dependencies = self._app.own_dependencies()
@@ -106,6 +120,21 @@ class Claims:
         if claimed:
             emit(JobsClaimed(len(claimed)))
         return claimed
+
+    async def _take_announced(self, connector: AfreshConnector, job_id: int) -> list[Claimed]:
+        number = next(self._numbers)
+        async with connector.connection() as conn:
+            cursor = await conn.execute(
+                SQL["claim_announced"], {"job_id": job_id, "worker": self.worker_id, "claim": number}
+            )
+            try:
+                row = await cursor.fetchone()
+            except UNREADABLE as error:
+                raise UnreadableJobs(str(error)) from error
+        if row is None:
+            return []
+        emit(JobsClaimed(1))
+        return [self._claimed(row, number)]
 
     async def missed(self, known: list[int]) -> tuple[list[Claimed], list[tuple[Claimed, Exception]]]:
         """Jobs that run under this worker's name and are not `known` to it; then those that cannot be read, and why.

@@ -77,6 +77,11 @@ class Gate:
         """Ask at the next claim, whatever was answered before: a breaker has changed."""
         self._ask_at.clear()
 
+    @property
+    def stands_open(self) -> bool:
+        """Whether every dependency is well, as far as is known here."""
+        return not (self._dependencies.braked() or self._dependencies.snapshot.gated())
+
     def pause(self) -> float | None:
         """Seconds until a claim may be admitted more than the last one was; None: nobody knows."""
         if self._wake_at is None:

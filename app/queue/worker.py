@@ -156,7 +156,7 @@ class AfreshWorker(procrastinate_worker.Worker):
 
     async def _claim(self, room: int) -> list[Claimed] | None:
         try:
-            claimed = await self.claims.take(room)
+            claimed = await self.claims.take(room, idle=not self._running_jobs)
         except psycopg.errors.ForeignKeyViolation:  # Pruned: somebody took this worker for lost.
             await self.register_again()
             return None
@@ -324,6 +324,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         elif notification["type"] == "breaker":
             await self._see_breakers()
         else:
+            self.claims.hear(notification)
             await super()._handle_notification(channel=channel, notification=notification)
 
     async def _see_breakers(self) -> None:

@@ -4,6 +4,25 @@
 -- Take runnable jobs.
 SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s, %s::jsonb);
 
+-- name: claim_announced
+-- Take one job by its number, as a claim returns it. Only where nothing at all is held back or limited, and without a
+-- lock: whatever else may stand in its way is the claim's to judge.
+UPDATE procrastinate_jobs j
+SET status = 'doing', worker_id = %(worker)s, afresh_claim = %(claim)s
+FROM (
+    SELECT t.id
+    FROM procrastinate_jobs t
+    WHERE t.id = %(job_id)s AND t.status = 'todo' AND t.scheduled_at IS NULL AND t.lock IS NULL AND t.attempts = 0
+      AND NOT EXISTS (SELECT FROM afresh.hold) AND NOT EXISTS (SELECT FROM afresh.job_limit)
+    FOR UPDATE SKIP LOCKED
+) free
+LEFT JOIN afresh.job_option o ON o.job_id = free.id
+WHERE j.id = free.id
+RETURNING j.id, j.queue_name::text, j.task_name::text, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at,
+          j.attempts, j.abort_requested, j.afresh_dependency,
+          o.max_retries, o.timeout, o.deadline, o.task_type, o.correlation_id, o.metadata, o.waited,
+          NULL::text[] AS fingerprints, o.cost;
+
 -- name: find_missed
 -- Jobs that run under this worker's name without its knowledge, as a claim returns them but only with what can always
 -- be read, and the number of that claim.
