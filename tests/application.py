@@ -12,8 +12,10 @@ from app.config import (
     ApiSettings,
     BreakerSettings,
     DatabaseSettings,
+    HttpSettings,
     JokeSettings,
     LogSettings,
+    MailSettings,
     MetricsSettings,
     OffPeakSettings,
     RetentionSettings,
@@ -39,6 +41,8 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
     off_peak: OffPeakSettings | None = None,
     metrics: MetricsSettings | None = None,
     alert: AlertSettings | None = None,
+    mail: MailSettings | None = None,
+    http: HttpSettings | None = None,
 ) -> Settings:
     """Settings for a database, with retries that come at once; port 9 answers nobody."""
     soon = timedelta(milliseconds=1)
@@ -51,6 +55,8 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
         breaker=BreakerSettings(),
         off_peak=off_peak or OffPeakSettings(),
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
+        mail=mail or MailSettings(),
+        http=http or HttpSettings(),
         alert=alert or AlertSettings(),
         retention=RetentionSettings(),
         scaling=ScalingSettings(),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ..retry.failure import FailureType
+from .delivery import HttpSettings, MailSettings
 from .environment import Group, SettingsError, near_misses, read_environment
 from .groups import (
     NESTED,
@@ -40,8 +41,10 @@ __all__ = [
     "BreakerSettings",
     "DatabaseSettings",
     "DependencyOverride",
+    "HttpSettings",
     "JokeSettings",
     "LogSettings",
+    "MailSettings",
     "MetricsSettings",
     "OffPeakSettings",
     "PolicyOverride",
@@ -70,6 +73,8 @@ class Settings:
     breaker: BreakerSettings
     off_peak: OffPeakSettings
     joke: JokeSettings
+    mail: MailSettings
+    http: HttpSettings
     alert: AlertSettings
     retention: RetentionSettings
     scaling: ScalingSettings
@@ -86,6 +91,8 @@ GROUPS: dict[str, type[Group]] = {
     "breaker": BreakerSettings,
     "off_peak": OffPeakSettings,
     "joke": JokeSettings,
+    "mail": MailSettings,
+    "http": HttpSettings,
     "alert": AlertSettings,
     "retention": RetentionSettings,
     "scaling": ScalingSettings,

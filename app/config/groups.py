@@ -57,6 +57,12 @@ class SubmissionSettings(Group):
     idempotency_ttl: values.PositiveDuration = setting(
         "IDEMPOTENCY_TTL", "24h", "How long an Idempotency-Key is remembered."
     )
+    outbound_limit: values.Count = setting(
+        "OUTBOUND_RATE_LIMIT",
+        "600",
+        "Jobs that one key may hand in in a minute, of each task that reaches out (send-email, http-request), in each "
+        "API process; 0: no limit.",
+    )
     task_types: values.TaskTypes = setting(
         "TASK_TYPES", "", "Your kinds of work, besides email, report, analytics and cleanup, which it can redefine."
     )
