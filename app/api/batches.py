@@ -17,8 +17,9 @@ from ..store.batches import BatchProgress, find_batch, list_job_ids
 from ..store.idempotency import Claim, Claimed
 from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
 from ..web.auth import VIEWER, Operator
-from ..web.errors import InvalidItems, JobGone, UnknownBatch
+from ..web.errors import InvalidItems, JobGone, TooManyJobs, UnknownBatch
 from ..web.limits import StrictRoute
+from ..web.outbound import Outbound
 from ..web.paging import BIGGEST_ID
 from ..web.problem import MOST_FAULTS, responses
 from ..web.reading import Queue, ReadingConnection
@@ -91,6 +92,7 @@ async def defer_batch(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a 
     task: TaskName,
     caller: Operator,
     queue: Queue,
+    outbound: Outbound,
     response: Response,
     body: BatchBody,
     x_correlation_id: Annotated[Text | None, Header(description="As `correlation_id` of each that has none.")] = None,
@@ -99,8 +101,8 @@ async def defer_batch(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a 
     """Put all jobs into their queues, or none of them."""
     info = deferrable(queue, task, caller)
     await _validate(queue, info, body)
-    terms = Terms(datetime.now(UTC), caller, x_correlation_id, queue.settings.submission)
-    wanted = [submission_of(info, each, terms) for each in body.jobs]
+    terms = Terms(datetime.now(UTC), caller, x_correlation_id, queue.settings.submission, outbound)
+    wanted = [submission_of(queue, info, each, terms) for each in body.jobs]
     claim = claim_of(terms, idempotency_key, f"POST /tasks/{info.name}/batch", body)
     made = await _hand_in(queue, wanted, claim, terms, on_conflict=body.on_conflict)
     if isinstance(made, Claimed):
@@ -168,11 +170,14 @@ async def _hand_in(
     actor, task_name = terms.caller.name, wanted[0].task_name
     try:
         _check_deadlines(wanted, terms.now)
-        async with queue.backpressure.room(ready), queue.connection() as conn:
-            return await submit_batch(
-                conn, wanted, task_name=task_name, actor=actor, on_conflict=on_conflict, claim=claim
-            )
-    except (QueueFull, InvalidItems):  # Neither is asked of a request that was answered before.
+        with terms.outbound.spending(actor, queue.catalog.resolve(task_name), len(wanted)) as spent:
+            async with queue.backpressure.room(ready), queue.connection() as conn:
+                made = await submit_batch(
+                    conn, wanted, task_name=task_name, actor=actor, on_conflict=on_conflict, claim=claim
+                )
+            spent.made = isinstance(made, Batch)
+            return made
+    except (QueueFull, TooManyJobs, InvalidItems):  # None is asked of a request that was answered before.
         async with queue.connection() as conn:
             if claim and (first := await repeated(conn, claim)):
                 return first

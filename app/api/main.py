@@ -26,6 +26,7 @@ from ..web.headers import SecurityHeaders
 from ..web.keyring import Keyring
 from ..web.limits import MAX_BATCH_BYTES, BodyLimit
 from ..web.origin import OriginGuard
+from ..web.outbound import OutboundLimit
 from ..web.shutdown import told_of_shutdown
 from . import (
     alerts,
@@ -87,6 +88,7 @@ def create_app(queue: Afresh) -> FastAPI:
         redoc_url=None,
     )
     app.state.queue = queue
+    app.state.outbound = OutboundLimit(queue.settings.submission.outbound_limit)
     app.state.metrics = metrics.watch(queue)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it.
     for router in (

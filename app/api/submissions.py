@@ -19,8 +19,9 @@ from ..store.idempotency import Claim, Claimed
 from ..store.jobs import find_job
 from ..store.keys import Role
 from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
-from ..web.errors import InvalidInput, JobGone, NotOverHttp
+from ..web.errors import InvalidInput, JobGone, NotOverHttp, TooManyJobs
 from ..web.keyring import LOCAL, Caller
+from ..web.outbound import OutboundLimit
 from ..web.paging import BIGGEST_INTEGER
 from .fields import Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
 
@@ -112,6 +113,7 @@ class Terms:
     caller: Caller
     correlation_id: str | None
     settings: SubmissionSettings
+    outbound: OutboundLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def deferrable(queue: Afresh, task: str, caller: Caller) -> TaskInfo:
     return info
 
 
-def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
+def submission_of(queue: Afresh, info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
     """What was asked for; then what its kind of work brings; then what the task itself says."""
     kind = _kind(body.task_type, terms.settings)
     return Submission(
@@ -154,7 +156,7 @@ def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
         timeout=body.timeout,
         deadline=body.deadline,
         task_type=body.task_type,
-        dependency=body.dependency,
+        dependency=body.dependency or queue.catalog.dependency_of(info, body.args),
         correlation_id=body.correlation_id or terms.correlation_id,
         metadata=body.metadata or None,
         cost=body.cost,
@@ -192,17 +194,21 @@ async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, terms:
         InvalidInput: Its deadline has passed; a repeat is answered all the same.
         KeyReused: The key stands for another body.
         QueueFull: The queue has its limit; a repeat is answered all the same.
+        TooManyJobs: As QueueFull, of the key.
         JobGone: The key's job is not kept any more.
     """
     try:
         _check_deadline(wanted, terms.now)
         ready = {} if _is_later(wanted, terms.now) else {wanted.queue: 1}
-        async with queue.backpressure.room(ready), queue.connection() as conn:
-            if claim:
-                made = await submit_once(conn, wanted, claim)
-            else:
-                made = await submit(conn, wanted, actor=terms.caller.name)
-    except (QueueFull, InvalidInput):
+        info = queue.catalog.resolve(wanted.task_name)
+        with terms.outbound.spending(terms.caller.name, info) as spent:
+            async with queue.backpressure.room(ready), queue.connection() as conn:
+                if claim:
+                    made = await submit_once(conn, wanted, claim)
+                else:
+                    made = await submit(conn, wanted, actor=terms.caller.name)
+            spent.made = not isinstance(made, Claimed)
+    except (QueueFull, TooManyJobs, InvalidInput):
         if claim is None or (first := await _first_of(queue, claim)) is None:
             raise
         return await _as_it_is(queue, first)

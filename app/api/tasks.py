@@ -11,6 +11,7 @@ from ..queue.app import Afresh
 from ..queue.catalog import TaskInfo
 from ..web.auth import VIEWER, Operator
 from ..web.limits import StrictRoute
+from ..web.outbound import Outbound
 from ..web.problem import responses
 from ..web.reading import Queue
 from .fields import Text
@@ -66,6 +67,7 @@ async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a r
     task: TaskName,
     caller: Operator,
     queue: Queue,
+    outbound: Outbound,
     response: Response,
     body: Annotated[SubmitBody, Body()] = SubmitBody(),  # noqa: B008 - frozen in effect: nothing assigns to it.
     x_correlation_id: Annotated[Text | None, Header(description="As `correlation_id`, which wins.")] = None,
@@ -74,9 +76,9 @@ async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a r
     """Put a job into its queue, once for each Idempotency-Key."""
     info = deferrable(queue, task, caller)
     queue.catalog.validate(info, body.args)
-    terms = Terms(datetime.now(UTC), caller, x_correlation_id, queue.settings.submission)
+    terms = Terms(datetime.now(UTC), caller, x_correlation_id, queue.settings.submission, outbound)
     claim = claim_of(terms, idempotency_key, f"POST /tasks/{info.name}", body)
-    answer = await hand_in(queue, submission_of(info, body, terms), claim, terms)
+    answer = await hand_in(queue, submission_of(queue, info, body, terms), claim, terms)
     if answer.repeated:
         response.headers[REPLAYED] = "true"
     response.headers["Location"] = f"/jobs/{answer.submitted.job_id}"

@@ -37,7 +37,8 @@ from .worker import AfreshWorker
 _PACKAGE = __name__.rpartition(".queue.")[0]
 
 TASK_MODULES = tuple(
-    f"{_PACKAGE}.tasks.{name}" for name in ("jokes", "maintenance", "dead_letters", "analytics", "monitoring")
+    f"{_PACKAGE}.tasks.{name}"
+    for name in ("jokes", "email", "http_request", "maintenance", "dead_letters", "analytics", "monitoring")
 )
 """Our own tasks, loaded by name: rooms above this one are never imported from it."""
 
@@ -63,7 +64,7 @@ class Afresh(procrastinate.App):
         self.heartbeat_seconds = heartbeat_seconds(worker.stalled_after)
         self.silence = Silence()
         self.engine = engine(settings)
-        self.catalog = Catalog(self.tasks, self.engine.tier_of)
+        self.catalog = Catalog(self.tasks, self.engine.tier_of, settings)
         self.backpressure = Backpressure(self, settings.submission.max_queue_size)
         self.job_manager = AfreshJobManager(self.connector)
         self.hub = Hub(self)

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError
 from typing_extensions import TypedDict
 
+from ..config import Settings
 from ..retry.policy import ByType, Fixed, Tier
 from .task import DEFAULT_PRIORITY, options_of
 
@@ -55,6 +56,7 @@ class TaskInfo:
         slug: The short name in addresses; None where two plain tasks would share it.
         description: Its docstring.
         http: Whether it may be deferred over HTTP.
+        outbound: Whether the number of its jobs that a key hands in is limited.
         is_async: Whether it can be stopped from outside while it runs.
         max_retries: As its own strategy says, or MAX_RETRIES where that bounds the policy of each failure's type; None:
             unlimited, or up to that policy.
@@ -73,6 +75,7 @@ class TaskInfo:
     timeout: timedelta | None
     task_type: str | None
     http: bool
+    outbound: bool
     is_async: bool
     max_retries: int | None
     arguments: dict[str, Any]
@@ -81,8 +84,17 @@ class TaskInfo:
 class Catalog:
     """The tasks of one app. Tasks that are registered later are seen too."""
 
-    def __init__(self, tasks: Mapping[str, AnyTask], tier_of: Callable[[AnyTask], Tier | None]) -> None:
-        """Look tasks up in `tasks`, which maps names and aliases; `tier_of` says who decides about their failures."""
+    def __init__(
+        self,
+        tasks: Mapping[str, AnyTask],
+        tier_of: Callable[[AnyTask], Tier | None],
+        settings: Settings | None = None,
+    ) -> None:
+        """Look tasks up in `tasks`, which maps names and aliases; `tier_of` says who decides about their failures.
+
+        Without `settings` arguments are judged by their types alone.
+        """
+        self._settings = settings
         self._tasks = tasks
         self._tier_of = tier_of
         self._names: dict[str, AnyTask] = {}
@@ -122,10 +134,19 @@ class Catalog:
         Raises:
             InvalidArguments: At least one is unknown, missing or of another type.
         """
-        faults = self._arguments_of(self._tasks[info.name]).faults(args)
+        task = self._tasks[info.name]
+        faults: Mapping[str, str] = self._arguments_of(task).faults(args)
+        check = options_of(task).check
+        if not faults and check is not None and self._settings is not None:
+            faults = check(args, self._settings)
         if faults:
             raise InvalidArguments(info.name, faults)
         return args
+
+    def dependency_of(self, info: TaskInfo, args: Mapping[str, Any]) -> str | None:
+        """What a job of a task with these arguments relies on; None: what its task does."""
+        find = options_of(self._tasks[info.name]).dependency_of
+        return None if find is None else find(args)
 
     def _by_name(self) -> dict[str, AnyTask]:
         """Names, aliases and slugs. A slug that was declared wins over one that only follows from a function's name."""
@@ -155,6 +176,7 @@ class Catalog:
             timeout=options.timeout,
             task_type=options.task_type,
             http=not _is_builtin(task) if options.http is None else options.http,
+            outbound=options.outbound,
             is_async=inspect.iscoroutinefunction(inspect.unwrap(task.func)),
             max_retries=_max_retries(self._tier_of(task), task.retry_strategy),
             arguments=self._arguments_of(task).schema,
@@ -219,7 +241,7 @@ class _Arguments:
             case "extra_forbidden" if len(found["loc"]) == 1:
                 return f"unknown argument; the task takes {', '.join(self._names) or 'none'}"
             case _:
-                return found["msg"]
+                return found["msg"].removeprefix("Value error, ")
 
 
 def _hints(task: AnyTask) -> dict[str, Any]:

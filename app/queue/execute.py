@@ -192,6 +192,8 @@ class Executor:
         running = RunningJob(
             self._app, claimed.job_id, job.task_name, job.attempts + 1, claimed.claim, self._reports, limit
         )
+        if claimed.call is not None:
+            running.dependency = claimed.call.name
         token = _current.set(running)
         try:
             return Returned(await self._calls.call(prepared, claimed, context, worker))

@@ -131,6 +131,7 @@ async def bring_back(conn: AsyncConnection[Any], letter: Letter, wanted: Changes
         "priority": wanted.priority,
         "args": None if args is None else orjson.dumps(args).decode(),
         "run_at": wanted.run_at,
+        "dependency": None if args is None else catalog.dependency_of(info, args),
     }
     try:
         async with within(conn):

@@ -4,7 +4,7 @@ A declaration belongs to no app yet. Each `Afresh` app adopts all of them, those
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -47,6 +47,13 @@ Cost = Literal["normal", "deferrable"]
 """Whether a job may wait for the quiet hours, if its priority is low."""
 
 
+DependencyOf = Callable[[Mapping[str, Any]], str | None]
+"""What a job relies on, by its arguments."""
+
+Check = Callable[[Mapping[str, Any], Settings], Mapping[str, str]]
+"""What is wrong with arguments beyond what their types say, by argument."""
+
+
 class SlugTaken(Exception):  # noqa: N818  Reads as what happened, as Procrastinate's own TaskAlreadyRegistered does.
     """Two tasks want the same slug."""
 
@@ -58,6 +65,8 @@ class TaskOptions:
     Attributes:
         slug: Its short name in addresses, in kebab-case.
         depends_on: The dependency whose breaker and budget it shares.
+        dependency_of: What one of its jobs relies on instead; for jobs that come over HTTP.
+        check: Looks at arguments that fit their types; for jobs that come over HTTP.
         timeout: Longest run of one attempt; None: TASK_TIMEOUTS or JOB_TIMEOUT.
         task_type: Such as ``email``; the metrics' and logs' ``operation_type``.
         idempotent: False: never run again by itself while the effect of a failed attempt is unknown.
@@ -65,11 +74,14 @@ class TaskOptions:
         cost: ``deferrable``: may wait outside peak hours.
         http: May be deferred over HTTP; None: by where it is defined.
         replay_on_recovery: Its dead letters of an outage are replayed when its dependency has recovered.
+        outbound: Its jobs reach out to people or to other hosts: how many of them a key hands in is limited.
         decides_by_type: No ``retry=`` was given, so the policy of the failure's type decides.
     """
 
     slug: str
     depends_on: str | None = None
+    dependency_of: DependencyOf | None = None
+    check: Check | None = None
     timeout: timedelta | None = None
     task_type: str | None = None
     idempotent: bool = True
@@ -77,6 +89,7 @@ class TaskOptions:
     cost: Cost = "normal"
     http: bool | None = None
     replay_on_recovery: bool = False
+    outbound: bool = False
     decides_by_type: bool = True
 
 
@@ -143,6 +156,8 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     *,
     slug: str | None = None,
     depends_on: str | None = None,
+    dependency_of: DependencyOf | None = None,
+    check: Check | None = None,
     timeout: timedelta | None = None,
     task_type: str | None = None,
     idempotent: bool = True,
@@ -150,6 +165,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     cost: Cost = "normal",
     http: bool | None = None,
     replay_on_recovery: bool = False,
+    outbound: bool = False,
     periodic: str | Periodic | None = None,
     retry: RetryValue | None = None,
     name: str | None = None,
@@ -162,6 +178,8 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     Args:
         slug: Short name in addresses; by default the function's name in kebab-case.
         depends_on: The dependency it relies on, such as ``joke-api``.
+        dependency_of: Of a job's arguments makes what that job relies on, such as the host of an address.
+        check: Of arguments that fit their types makes what is wrong with them all the same, by argument.
         timeout: Longest run of one attempt.
         task_type: What kind of work it is, such as ``email``.
         idempotent: False if running it twice does harm.
@@ -169,6 +187,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
         cost: ``deferrable`` if it may wait for a cheaper hour.
         http: Whether it may be deferred over HTTP.
         replay_on_recovery: Whether dead letters that an outage of its dependency left are replayed when that is over.
+        outbound: Whether it reaches out, so that a key may hand in OUTBOUND_RATE_LIMIT of its jobs in a minute.
         periodic: A cron line in UTC, or a `Periodic` that a setting can switch off.
         retry: None: the policy of each failure's type decides. An `ExponentialBackoff` or a preset: that policy.
             Procrastinate's own values and strategies alone decide. ``False`` or 0: one attempt.
@@ -194,6 +213,8 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
         options = TaskOptions(
             slug=slug or kebab(func.__name__),
             depends_on=depends_on,
+            dependency_of=dependency_of,
+            check=check,
             timeout=timeout,
             task_type=task_type,
             idempotent=idempotent,
@@ -201,6 +222,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
             cost=cost,
             http=http,
             replay_on_recovery=replay_on_recovery,
+            outbound=outbound,
             decides_by_type=retry is None,
         )
         declared.afresh_options = options  # type: ignore[attr-defined]  # A Task is Procrastinate's; ours rides on it.
@@ -219,6 +241,7 @@ class RunningJob:
         attempt: From 1.
         claim: With the worker it names one run of the job, of which an attempt can have several.
         limit: How long an attempt may run; None: not known.
+        dependency: Under whose breaker it was let in.
         ended: The run is over; a thread may outlive it.
         blamed: The last exception that left a guarded block.
     """
@@ -230,6 +253,7 @@ class RunningJob:
     claim: int
     reports: "Reports"
     limit: timedelta | None = None
+    dependency: str | None = None
     throttle: "Throttle | None" = None
     ended: bool = False
     blamed: "Blamed | None" = None

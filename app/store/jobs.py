@@ -19,6 +19,7 @@ __all__ = [
     "Row",
     "count_jobs",
     "find_job",
+    "find_origin",
     "find_result",
     "list_attempts",
     "list_jobs",
@@ -177,6 +178,12 @@ async def find_job(conn: AsyncConnection[Any], job_id: int) -> Row | None:
     """Return the job, or None where there is none."""
     rows = await fetch(conn, SQL["find_job"], {"job_id": job_id})
     return rows[0] if rows else None
+
+
+async def find_origin(conn: AsyncConnection[Any], job_id: int) -> tuple[int, datetime | None]:
+    """The first of the jobs in whose place this one runs, or itself, and when it was handed in, where that is kept."""
+    row = await (await conn.execute(SQL["find_origin"], {"job_id": job_id})).fetchone()
+    return (job_id, None) if row is None else (int(row[0]), row[1])
 
 
 async def find_result(conn: AsyncConnection[Any], job_id: int) -> Row | None:

@@ -60,6 +60,18 @@ class TooManyWrongKeys(RequestRefused):
         self.seconds = seconds
 
 
+class TooManyJobs(RequestRefused):
+    """A key has handed in as many jobs of a task that reaches out as it may for now.
+
+    Attributes:
+        seconds: How long to wait.
+    """
+
+    def __init__(self, task: str, limit: int, seconds: float) -> None:
+        super().__init__(f"a key may hand in {limit:,} jobs of {task} in a minute; try again in {math.ceil(seconds)} s")
+        self.seconds = seconds
+
+
 class NotOverHttp(RequestRefused):
     """The task is the server's own, and no admin's key asked for it."""
 

@@ -42,6 +42,7 @@ from .errors import (
     NotStopped,
     RemoteAddress,
     RoleNeeded,
+    TooManyJobs,
     TooManyWrongKeys,
     UnknownBatch,
     UnknownDependency,
@@ -221,6 +222,12 @@ TABLE: Mapping[type[Exception], Kind] = {
         "too-many-wrong-keys",
         429,
         "Too many wrong keys",
+        headers=lambda error: {"Retry-After": str(math.ceil(error.seconds))},
+    ),
+    TooManyJobs: Kind(
+        "too-many-jobs",
+        429,
+        "This key has handed in too many jobs",
         headers=lambda error: {"Retry-After": str(math.ceil(error.seconds))},
     ),
     NotOverHttp: Kind(

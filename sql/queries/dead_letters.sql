@@ -117,7 +117,8 @@ job AS (
         queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, afresh_dependency, afresh_letter
     )
     SELECT coalesce(%(queue)s::text, l.queue_name), l.task_name, coalesce(%(priority)s::integer, l.priority), l.lock,
-           l.queueing_lock, coalesce(%(args)s::jsonb, l.args), %(run_at)s::timestamptz, l.dependency, l.id
+           l.queueing_lock, coalesce(%(args)s::jsonb, l.args), %(run_at)s::timestamptz,
+           coalesce(%(dependency)s::text, l.dependency), l.id
     FROM letter l
     RETURNING id
 ),

@@ -13,6 +13,17 @@ LEFT JOIN LATERAL (
 ) newest ON true
 WHERE id = %(job_id)s;
 
+-- name: find_origin
+-- The first of the jobs in whose place a job runs, or itself, and when it was handed in. A replay is younger than what
+-- it replays, so the chain ends.
+WITH RECURSIVE chain AS (
+    SELECT %(job_id)s::bigint AS id
+    UNION ALL
+    SELECT o.replay_of FROM chain c JOIN afresh.job_option o ON o.job_id = c.id WHERE o.replay_of IS NOT NULL
+)
+SELECT first.id, (SELECT min(e.at) FROM procrastinate_events e WHERE e.job_id = first.id AND e.type = 'deferred')
+FROM (SELECT min(id) AS id FROM chain) AS first;
+
 -- name: find_result
 -- What a job returned, or what is known of it until then.
 SELECT j.id AS job_id, j.state, j.result, r.note, j.last_failure_type, j.last_message
