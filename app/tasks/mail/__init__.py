@@ -1,0 +1,1 @@
+"""Mail: how a message is made, and how it is handed over."""

@@ -1,0 +1,283 @@
+"""`send-email` as a job, handed over to a real mail server."""
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.config import MailSettings
+from app.queue.app import Afresh
+from app.queue.submit import Submission, submit
+from app.tasks.email import send_email
+
+from ..application import run_waiting_jobs, serving, settings_for
+from .mail_host import MailHost, mail_host, write_certificate
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+MAIL = {"to": ["zoe@example.com"], "subject": "Your order", "text": "It is on its way."}
+
+
+@pytest.fixture
+async def post(anyio_backend: str) -> AsyncIterator[MailHost]:  # noqa: ARG001 - it makes the fixture async
+    """The mail server."""
+    async with mail_host() as host:
+        yield host
+
+
+@pytest.fixture
+async def served(database_url: str, post: MailHost) -> AsyncIterator[Served]:
+    """A queue whose mail goes there."""
+    async with serving(settings_for(database_url, mail=mail_to(f"smtp://127.0.0.1:{post.port}"))) as both:
+        yield both
+
+
+def mail_to(url: str | None, **others: Any) -> MailSettings:
+    """Settings as a person types them."""
+    given: dict[str, Any] = {"server": url, "sender": "Shop <shop@example.com>"} | others
+    return MailSettings(**given)
+
+
+async def sent(served: Served, args: dict[str, Any], **body: Any) -> dict[str, Any]:
+    """Submit a mail, let a worker run what can run, and return the job."""
+    queue, client = served
+    answer = await client.post("/tasks/send-email", json={"args": args, **body})
+    assert answer.status_code == 202, answer.text
+    await run_waiting_jobs(queue)
+    return await job_of(served, answer.json()["job_id"])
+
+
+async def again(served: Served, conn: AsyncConnection, job_id: int) -> dict[str, Any]:
+    """Let the job's next attempt come now, and return the job."""
+    await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'")
+    await run_waiting_jobs(served[0])
+    return await job_of(served, job_id)
+
+
+async def job_of(served: Served, job_id: int) -> dict[str, Any]:
+    """A job as the API shows it."""
+    job: dict[str, Any] = (await served[1].get(f"/jobs/{job_id}")).json()
+    return job
+
+
+async def test_mail(served: Served, post: MailHost):
+    """A mail arrives with its subject, its text and its sender, and its result says who got it."""
+    job = await sent(served, MAIL)
+    ((recipients, message),) = post.taken
+    assert recipients == ["zoe@example.com"]
+    assert (message["From"], message["To"], message["Subject"]) == (
+        "Shop <shop@example.com>",
+        "zoe@example.com",
+        "Your order",
+    )
+    assert message.get_content() == "It is on its way.\r\n"
+    assert job["result"] == {"message_id": message["Message-ID"], "accepted": ["zoe@example.com"], "refused": {}}
+    assert (job["queue"], job["priority"]) == ("email", 3)
+
+
+async def test_every_part(served: Served, post: MailHost):
+    """HTML stands beside the text, files go along, and whoever is in bcc is in no header."""
+    pdf = b"%PDF-1.4 \x00\xff" * 10
+    await sent(
+        served,
+        {
+            "to": ["Zoë <zoe@exämple.test>", "bob@example.com"],
+            "cc": ["carl@example.com"],
+            "bcc": ["boss@example.com", "bob@example.com"],
+            "reply_to": "help@example.com",
+            "sender": "Büro <office@example.com>",
+            "subject": "Grüße 🦀",
+            "text": "Schöne Grüße\n.\n",
+            "html": "<p>Schöne Grüße</p>",
+            "headers": {"List-Unsubscribe": "<https://example.com/bye>"},
+            "attachments": [
+                {
+                    "name": "Rechnung Nº 7.pdf",
+                    "content": base64.b64encode(pdf).decode(),
+                    "content_type": "application/pdf",
+                },
+                {"name": "a.txt", "content": base64.b64encode(b"hello").decode(), "content_type": "text/plain"},
+            ],
+        },
+    )
+    ((recipients, message),) = post.taken
+    assert recipients == ["zoe@xn--exmple-cua.test", "bob@example.com", "carl@example.com", "boss@example.com"]
+    assert "boss" not in message.as_string()
+    assert (message["From"], message["To"]) == (
+        "Büro <office@example.com>",
+        "Zoë <zoe@xn--exmple-cua.test>, bob@example.com",
+    )
+    assert (message["Cc"], message["Reply-To"], message["Subject"]) == (
+        "carl@example.com",
+        "help@example.com",
+        "Grüße 🦀",
+    )
+    assert message["List-Unsubscribe"] == "<https://example.com/bye>"
+    text, html = (message.get_body((kind,)) for kind in ("plain", "html"))
+    assert text is not None
+    assert html is not None
+    assert (text.get_content(), html.get_content()) == ("Schöne Grüße\r\n.\r\n", "<p>Schöne Grüße</p>\r\n")
+    first, second = message.iter_attachments()
+    assert (first.get_filename(), first.get_content_type(), first.get_content()) == (
+        "Rechnung Nº 7.pdf",
+        "application/pdf",
+        pdf,
+    )
+    assert (second.get_filename(), second.get_payload(decode=True)) == ("a.txt", b"hello")
+
+
+async def test_refused_for_now(served: Served, post: MailHost, conn: AsyncConnection):
+    """A 4xx is tried again."""
+    post.data_answers.append("451 4.3.0 try again later")
+    job = await sent(served, MAIL)
+    assert (job["state"], job["last_failure"]["failure_type"]) == ("retrying", "TRANSIENT_NETWORK")
+    job = await again(served, conn, job["job_id"])
+    assert (job["state"], job["attempts"], post.asked, len(post.taken)) == ("succeeded", 2, 2, 1)
+
+
+async def test_message_id(served: Served, post: MailHost, conn: AsyncConnection):
+    """Every try of a job has one Message-ID, and every job its own."""
+    ids = []
+    for _ in range(2):
+        post.will("zoe@example.com", "450 4.2.1 later")
+        job = await sent(served, {**MAIL, "cc": ["bob@example.com"]})
+        job = await again(served, conn, job["job_id"])
+        assert job["state"] == "succeeded"
+        ids.append([message["Message-ID"] for _, message in post.taken])
+        post.taken.clear()
+    assert len(ids[0]) == len(ids[1]) == 2
+    assert len(set(ids[0])) == len(set(ids[1])) == 1
+    assert ids[0] != ids[1]
+    assert ids[0][0].endswith("@example.com>")
+
+
+async def test_refused_for_good(served: Served, post: MailHost):
+    """A 5xx is not tried again, and the failure tells what the server said."""
+    post.data_answers.append("554 5.7.1 looks like spam")
+    job = await sent(served, MAIL)
+    assert (job["state"], job["attempts"], post.asked) == ("failed", 1, 1)
+    assert job["last_failure"]["failure_type"] == "PERMANENT_VALIDATION"
+    assert "looks like spam" in job["last_failure"]["message"]
+
+
+async def test_nobody_gets_it(served: Served, post: MailHost):
+    """Where every recipient is refused for good, so is the job."""
+    post.will("zoe@example.com", "550 5.1.1 no such user")
+    job = await sent(served, MAIL)
+    assert (job["state"], job["last_failure"]["failure_type"]) == ("failed", "PERMANENT_NOT_FOUND")
+    assert job["last_failure"]["message"].endswith("zoe@example.com: 550 5.1.1 no such user")
+    assert not post.taken
+
+
+async def test_some_get_it(served: Served, post: MailHost):
+    """Where some are refused for good the others get the mail, and the result says who did not, and why."""
+    post.will("bob@example.com", "550 5.1.1 no such user")
+    job = await sent(served, {**MAIL, "cc": ["bob@example.com"]})
+    assert (job["state"], post.taken[0][0]) == ("succeeded", ["zoe@example.com"])
+    assert job["result"]["accepted"] == ["zoe@example.com"]
+    assert job["result"]["refused"] == {"bob@example.com": {"code": 550, "message": "5.1.1 no such user"}}
+
+
+async def test_server_is_down(database_url: str):
+    """A server that is not there is a failure of the network, and is tried again."""
+    async with mail_host() as gone:
+        url = f"smtp://127.0.0.1:{gone.port}"
+    async with serving(settings_for(database_url, mail=mail_to(url))) as served:
+        job = await sent(served, MAIL)
+        assert (job["state"], job["last_failure"]["failure_type"]) == ("retrying", "TRANSIENT_NETWORK")
+
+
+async def test_slow_server(database_url: str, post: MailHost):
+    """A server that does not answer in time is a time-out, and is tried again."""
+    post.seconds = 3
+    mail = mail_to(f"smtp://127.0.0.1:{post.port}", timeout="0.3s")
+    async with serving(settings_for(database_url, mail=mail)) as served:
+        job = await sent(served, MAIL)
+        assert (job["state"], job["last_failure"]["failure_type"]) == ("retrying", "TRANSIENT_TIMEOUT")
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (MailSettings(), "MAIL_FROM is not set: write it into .env, such as MAIL_FROM=shop@example.com"),
+        (mail_to(None), "SMTP_URL is not set: write it into .env, such as SMTP_URL=smtp://"),
+    ],
+)
+async def test_missing_settings(database_url: str, settings: MailSettings, missing: str):
+    """A missing setting ends the job as CONFIG_MISSING_SETTING, and the failure says what to write where."""
+    async with serving(settings_for(database_url, mail=settings)) as served:
+        job = await sent(served, MAIL)
+        assert (job["state"], job["last_failure"]["failure_type"]) == ("failed", "CONFIG_MISSING_SETTING")
+        assert job["last_failure"]["message"].startswith(missing)
+
+
+async def test_password_over_starttls(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With a password the connection is encrypted first, and the server's certificate is checked."""
+    certificate = write_certificate(tmp_path)
+    async with mail_host(certificate=certificate, auth_require_tls=True) as post:
+        url = f"smtp://shop:s%3Ae%2Fc%40ret@localhost:{post.port}?starttls=always"
+        async with serving(settings_for(database_url, mail=mail_to(url))) as served:
+            job = await sent(served, MAIL)
+            assert job["last_failure"]["failure_type"] == "CONFIG_MISSING_SETTING"
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            job = await sent(served, MAIL)
+            assert job["state"] == "succeeded"
+    assert (post.logins, post.was_encrypted) == ([("shop", "s:e/c@ret")], [True])
+
+
+async def test_no_password_in_the_clear(database_url: str):
+    """A server that does not offer to encrypt never hears the password."""
+    async with mail_host(auth_require_tls=False) as post:
+        url = f"smtp://shop:s%3Ae%2Fc%40ret@localhost:{post.port}?starttls=always"
+        async with serving(settings_for(database_url, mail=mail_to(url))) as served:
+            job = await sent(served, MAIL)
+    assert job["result"] is None
+    assert not post.logins
+    assert not post.taken
+
+
+async def test_encrypted_from_the_first_byte(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """smtps:// encrypts everything."""
+    certificate = write_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    async with mail_host(certificate=certificate, implicit=True, auth_require_tls=False) as post:
+        mail = mail_to(f"smtps://shop:s%3Ae%2Fc%40ret@localhost:{post.port}")
+        async with serving(settings_for(database_url, mail=mail)) as served:
+            assert (await sent(served, MAIL))["state"] == "succeeded"
+    assert post.logins == [("shop", "s:e/c@ret")]
+
+
+async def test_wrong_password(database_url: str, conn: AsyncConnection):
+    """A wrong password is not tried again, and is told nowhere."""
+    async with mail_host(auth_require_tls=False) as post:
+        mail = mail_to(f"smtp://shop:open-sesame@127.0.0.1:{post.port}")
+        async with serving(settings_for(database_url, mail=mail)) as served:
+            job = await sent(served, MAIL)
+            assert (job["state"], job["last_failure"]["failure_type"]) == ("failed", "PERMANENT_AUTH")
+    assert post.logins[0] == ("shop", "open-sesame")
+    rows = await (await conn.execute("SELECT a::text FROM afresh.attempt a")).fetchall()
+    assert not [row for row in rows if "sesame" in row[0]]
+    assert "sesame" not in repr(mail)
+
+
+async def test_from_python_arguments_are_checked(served: Served, post: MailHost):
+    """What nobody has checked is checked by the task: a line break in a subject or an address sends nothing."""
+    queue, _ = served
+    wrong: list[dict[str, Any]] = [
+        {**MAIL, "subject": "Hi\r\nBcc: all@example.com"},
+        {**MAIL, "to": ["zoe@example.com\r\nRCPT TO:<all@example.com>"]},
+        {**MAIL, "headers": {"X-A\r\nBcc": "all@example.com"}},
+        {**MAIL, "headers": {"X-A": "b\nBcc: all@example.com"}},
+    ]
+    for args in wrong:
+        async with queue.connection() as conn:
+            job_id = await submit(conn, Submission(task_name=send_email.name, queue="email", args=args))
+        await run_waiting_jobs(queue)
+        job = await job_of(served, job_id)
+        assert (job["state"], job["last_failure"]["failure_type"]) == ("failed", "PERMANENT_VALIDATION")
+    assert not post.asked

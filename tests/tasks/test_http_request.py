@@ -1,0 +1,233 @@
+"""`http-request` as a job: submitted over HTTP, run by a worker, its answer kept."""
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.config import HttpSettings
+from app.queue.app import Afresh
+from app.queue.submit import Submission, submit
+from app.store import breakers
+from app.tasks.http_request import http_request
+
+from ..application import run_waiting_jobs, serving, settings_for
+from .receiver import Receiver, Reply, receiver
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+SECRET = base64.b64encode(b"a secret of enough bytes for it").decode()
+
+
+@pytest.fixture
+def host() -> Iterator[Receiver]:
+    """The host that is called."""
+    with receiver() as server:
+        yield server
+
+
+@pytest.fixture
+async def served(anyio_backend: str, database_url: str) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
+    """A queue whose requests may go to 127.0.0.1, and are signed."""
+    http = HttpSettings(allowed_hosts="127.0.0.1", private_networks="127.0.0.1/32", secrets=f"127.0.0.1=whsec_{SECRET}")
+    async with serving(settings_for(database_url, http=http)) as both:
+        yield both
+
+
+async def done(served: Served, args: dict[str, Any], **body: Any) -> dict[str, Any]:
+    """Submit a request, let a worker run what can run, and return the job."""
+    queue, client = served
+    answer = await client.post("/tasks/http-request", json={"args": args, **body})
+    assert answer.status_code == 202, answer.text
+    await run_waiting_jobs(queue)
+    job: dict[str, Any] = (await client.get(f"/jobs/{answer.json()['job_id']}")).json()
+    return job
+
+
+async def test_delivery(served: Served, host: Receiver):
+    """JSON is delivered, and the answer is the job's result."""
+    host.will(Reply(201, {"Content-Type": "application/json", "Set-Cookie": "s=1"}, b'{"id": 5}'))
+    job = await done(served, {"url": f"{host.url}/orders", "json": {"order": 7}})
+    assert job["state"] == "succeeded"
+    result = job["result"]
+    assert (result["status"], result["body"], result["body_is_whole"]) == (201, '{"id": 5}', True)
+    assert result["headers"]["content-type"] == "application/json"
+    assert "set-cookie" not in result["headers"]
+    (seen,) = host.requests
+    assert (seen.method, seen.body) == ("POST", b'{"order":7}')
+    assert seen.headers["Content-Type"] == "application/json"
+
+
+async def test_text(served: Served, host: Receiver):
+    """A body of text is sent as it is."""
+    await done(served, {"url": host.url, "body": "Zoë", "method": "PUT"})
+    assert (host.requests[0].method, host.requests[0].body.decode()) == ("PUT", "Zoë")
+    assert host.requests[0].headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("reply", "kept"),
+    [
+        (Reply(headers={"Content-Type": "text/plain; charset=iso-8859-1"}, body=b"Zo\xeb"), {"body": "Zoë"}),
+        (Reply(body=b"\x89PNG\xff"), {"body_base64": "iVBORw=="}),
+        (Reply(body=b"a\0b"), {"body_base64": "YQBi"}),
+        (Reply(headers={"Content-Type": "x; charset=zlib"}, body=b"ab"), {"body_base64": "YWI="}),
+        (Reply(headers={"Content-Encoding": "gzip"}, body=b"ab"), {"body_base64": "YWI="}),
+    ],
+)
+async def test_bodies(served: Served, host: Receiver, reply: Reply, kept: dict[str, str]):
+    """Text is kept as text, and what is none in base64; nothing is unpacked."""
+    host.will(reply)
+    result = (await done(served, {"url": host.url}))["result"]
+    if "body_base64" in kept and reply.body.startswith(b"\x89"):
+        kept = {"body_base64": base64.b64encode(reply.body).decode()}
+    assert {name: result[name] for name in ("body", "body_base64") if name in result} == kept
+
+
+async def test_cut_within_a_character(served: Served, host: Receiver):
+    """A long text is cut off between two of its characters."""
+    host.will(Reply(body="é".encode() * 40_000))
+    result = (await done(served, {"url": host.url, "success": [200]}))["result"]
+    assert result["body"] == "é" * 32_768
+    host.will(Reply(body=b"a" + "é".encode() * 40_000))
+    result = (await done(served, {"url": host.url}))["result"]
+    assert (result["body"], result["body_is_whole"]) == ("a" + "é" * 32_767, False)
+
+
+async def test_retries_are_the_same_message(served: Served, host: Receiver, conn: AsyncConnection):
+    """Each try carries the same key and name; each is signed at its own time, over what it carries."""
+    host.will(Reply(503), Reply(503))
+    job = await done(served, {"url": host.url, "json": [1]}, max_retries=5)
+    while job["state"] != "succeeded":
+        await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'")
+        await run_waiting_jobs(served[0])
+        job = (await served[1].get(f"/jobs/{job['job_id']}")).json()
+    assert job["attempts"] == 3
+    assert len({seen.headers["Idempotency-Key"] for seen in host.requests}) == 1
+    assert len({seen.headers["webhook-id"] for seen in host.requests}) == 1
+    for seen in host.requests:
+        content = f"{seen.headers['webhook-id']}.{seen.headers['webhook-timestamp']}.{seen.body.decode()}"
+        mac = hmac.digest(base64.b64decode(SECRET), content.encode(), hashlib.sha256)
+        assert seen.headers["webhook-signature"] == f"v1,{base64.b64encode(mac).decode()}"
+
+
+async def test_two_jobs_are_two_messages(served: Served, host: Receiver):
+    """Two jobs with the same arguments are two messages; a job that says its key has that."""
+    for key in ({}, {}, {"idempotency_key": "order-7"}):
+        await done(served, {"url": host.url, **key})
+    keys = [seen.headers["Idempotency-Key"] for seen in host.requests]
+    assert keys[2] == "order-7"
+    assert len(set(keys)) == 3
+
+
+async def test_replay_is_the_same_message(served: Served, host: Receiver):
+    """A message whose job died goes by its name again when it is replayed: the other side may have it already."""
+    queue, client = served
+    host.will(Reply(404))
+    assert (await done(served, {"url": host.url}))["state"] == "failed"
+    letter = (await client.get("/dead-letters")).json()["items"][0]["id"]
+    for _ in range(2):
+        host.will(Reply(404))
+        assert (await client.post(f"/dead-letters/{letter}/replay", json={})).status_code == 202
+        await run_waiting_jobs(queue)
+    assert len(host.requests) == 3
+    assert len({seen.headers["webhook-id"] for seen in host.requests}) == 1
+
+
+async def test_dependency_is_the_host(served: Served, host: Receiver):
+    """A job over HTTP relies on the host of its address; one that names a dependency, on that."""
+    queue, client = served
+    bodies = [
+        {"args": {"url": f"{host.url}/a"}},
+        {"args": {"url": "https://127.0.0.1:9/"}},
+        {"args": {"url": host.url}, "dependency": "partner"},
+    ]
+    ids = [(await client.post("/tasks/http-request", json=body)).json()["job_id"] for body in bodies]
+    batch = (await client.post("/tasks/http-request/batch", json={"jobs": bodies[:1]})).json()
+    shown = [(await client.get(f"/jobs/{job_id}")).json()["dependency"] for job_id in (*ids, *batch["job_ids"])]
+    assert shown == ["127.0.0.1", "127.0.0.1", "partner", "127.0.0.1"]
+    assert queue.catalog.resolve("http-request").depends_on is None
+
+
+async def test_isolated_host_is_not_called(served: Served, host: Receiver):
+    """While the host's breaker lets nobody in, its jobs wait: no attempt is spent, and nobody is called."""
+    _, client = served
+    await client.post("/tasks/http-request", json={"args": {"url": host.url}})
+    assert (await client.post("/dependencies/127.0.0.1/isolate", json={"reason": "they asked"})).status_code == 200
+    job = await done(served, {"url": host.url})
+    assert (job["state"], job["attempts"], job["waiting_for"]) == ("ready", 0, "dependency")
+    assert not host.requests
+
+
+async def test_from_python_too(served: Served, host: Receiver):
+    """A job that was handed in from Python, without a word about its host, meets the host's breaker while it runs."""
+    queue, client = served
+    async with queue.connection() as conn:
+        await breakers.isolate(conn, "127.0.0.1", actor="test", reason="they asked")
+        args = {"url": host.url}
+        job_id = await submit(conn, Submission(task_name=http_request.name, queue="http", args=args))
+    await queue.dependencies.refresh()
+    await run_waiting_jobs(queue)
+    job = (await client.get(f"/jobs/{job_id}")).json()
+    assert (job["attempts"], len(host.requests)) == (0, 0)
+    assert job["state"] == "retrying"
+
+
+async def test_from_python_arguments_are_checked(served: Served, host: Receiver):
+    """Arguments that nobody has checked are checked by the task, and refused for good, without a word of them."""
+    queue, client = served
+    async with queue.connection() as conn:
+        args = {"url": host.url, "headers": {"X": "se\r\ncret"}}
+        job_id = await submit(conn, Submission(task_name=http_request.name, queue="http", args=args))
+    await run_waiting_jobs(queue)
+    job = (await client.get(f"/jobs/{job_id}")).json()
+    assert (job["state"], job["last_failure"]["failure_type"]) == ("failed", "PERMANENT_VALIDATION")
+    assert "cret" not in job["last_failure"]["message"]
+    assert not host.requests
+
+
+async def test_replay_to_another_host(served: Served, host: Receiver):
+    """A replay whose address is changed relies on the new host."""
+    _, client = served
+    host.will(Reply(404))
+    await done(served, {"url": host.url})
+    letter = (await client.get("/dead-letters")).json()["items"][0]["id"]
+    changed = {"args": {"url": "http://127.0.0.1.:9/"}}
+    job_id = (await client.post(f"/dead-letters/{letter}/replay", json=changed)).json()["job_id"]
+    assert (await client.get(f"/jobs/{job_id}")).json()["dependency"] == "127.0.0.1"
+
+
+async def test_without_allowed_hosts(database_url: str, host: Receiver):
+    """Where no host is allowed a job ends as CONFIG_MISSING_SETTING, and the failure says what to set."""
+    async with serving(settings_for(database_url)) as served:
+        job = await done(served, {"url": host.url})
+        assert job["last_failure"]["failure_type"] == "CONFIG_MISSING_SETTING"
+        assert "HTTP_ALLOWED_HOSTS is not set: write it into .env" in job["last_failure"]["message"]
+        assert not host.requests
+
+
+async def test_secrets_are_nowhere(served: Served, host: Receiver, conn: AsyncConnection):
+    """What signs is stored nowhere and shown nowhere, and a job's own credentials are masked wherever it is shown."""
+    host.will(Reply(404, body=b"no"))
+    args = {"url": host.url, "headers": {"Authorization": "Bearer open-sesame-0123"}}
+    job = await done(served, args)
+    assert "sesame" not in str(job)
+    attempts = (await served[1].get(f"/jobs/{job['job_id']}/attempts")).text
+    assert "sesame" not in attempts
+    rows = await (
+        await conn.execute("SELECT a::text FROM afresh.attempt a UNION ALL SELECT j::text FROM afresh.job_option j")
+    ).fetchall()
+    assert not [row for row in rows if "sesame" in row[0] or SECRET in row[0]]
+    assert SECRET not in repr(served[0].settings.http)
+
+
+def test_where_private_networks_are(served: Served):
+    """Only the network that is named may be reached."""
+    assert served[0].settings.http.private_networks == (ipaddress.ip_network("127.0.0.1/32"),)
