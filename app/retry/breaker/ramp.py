@@ -30,7 +30,8 @@ FAILED_SHARE = 0.05
 what a dependency bears, and drained it later."""
 
 CLEAN_SHARE = 0.02
-"""With more failures than this it grows by the small step alone: the limit is near."""
+"""With more failures than this it grows by the small step alone, and beyond the rate that was borne before not at all:
+the limit is here. Below that rate they are the jobs' own, and must not keep the others waiting for ever."""
 
 LEAST_RESULTS = 3
 NEW_TO_RETRIES = 5
@@ -38,6 +39,11 @@ NEW_TO_RETRIES = 5
 
 DEPTH_SECONDS = 0.05
 """How much a bucket holds, as time at its rate: what is saved up comes out at once."""
+
+LEAST_DEPTH = 2.0
+"""How many tokens it holds at least. Workers ask when they find the time: in a bucket of one token every fifth was lost
+between two questions. So the rate grew to a quarter more than was let out, and a second in which none was lost let all
+of it out, which is the peak."""
 
 
 def begun(breaker: Breaker, now: datetime, *, share: float = START_SHARE, start: float | None = None) -> Breaker:
@@ -67,8 +73,7 @@ class Drawn(NamedTuple):
 def drawn(breaker: Breaker, want: int, now: datetime) -> Drawn:
     """Take up to `want` tokens."""
     since = 0.0 if breaker.tokens_at is None else max(0.0, (now - breaker.tokens_at).total_seconds())
-    depth = max(1.0, breaker.rate * DEPTH_SECONDS)
-    tokens = min(depth, breaker.tokens + breaker.rate * since)
+    tokens = min(_depth(breaker), breaker.tokens + breaker.rate * since)
     taken = min(want, int(tokens + 1e-9))
     starved = taken < want
     left = replace(
@@ -82,10 +87,14 @@ def drawn(breaker: Breaker, want: int, now: datetime) -> Drawn:
     return Drawn(left, taken)
 
 
+def _depth(breaker: Breaker) -> float:
+    return max(LEAST_DEPTH, breaker.rate * DEPTH_SECONDS)
+
+
 def returned(breaker: Breaker, tokens: int) -> Breaker:
     """The row with tokens put back that no call was made with."""
-    depth = max(1.0, breaker.rate * DEPTH_SECONDS)
-    return replace(breaker, tokens=min(depth, breaker.tokens + tokens), handed=max(0, breaker.handed - tokens))
+    kept = min(_depth(breaker), breaker.tokens + tokens)
+    return replace(breaker, tokens=kept, handed=max(0, breaker.handed - tokens))
 
 
 def next_token_at(breaker: Breaker) -> datetime | None:
@@ -119,9 +128,9 @@ def stepped(breaker: Breaker, now: datetime) -> Breaker:
 
 
 def _growth(breaker: Breaker, share: float) -> float:
-    if share > CLEAN_SHARE:
-        return GROW
     known = breaker.ceiling or breaker.baseline
+    if share > CLEAN_SHARE:
+        return 1.0 if known and breaker.rate >= known else GROW
     if not known:
         return FEEL
     return SURGE if breaker.rate < known / 2 else GROW

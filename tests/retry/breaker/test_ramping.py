@@ -70,6 +70,26 @@ def test_shrinks_at_five_percent():
     assert twin.breaker.rate == pytest.approx(84.0)
 
 
+def test_feels_the_limit():
+    """From the rate before on, a step in which more than 2 % failed does not raise it: the limit is near."""
+    driver, twin = at_80(), at_80()
+    for each in (driver, twin):
+        each.breaker = replace(each.breaker, rate=100.0)
+        each.claim(1000)
+    driver.report(successes=97, failures=3).wait(5).claim(1000)
+    twin.report(successes=98, failures=2).wait(5).claim(1000)
+    assert driver.breaker.rate == pytest.approx(100.0)
+    assert twin.breaker.rate == pytest.approx(105.0)
+
+
+def test_a_small_bucket_holds_two_calls():
+    """A token that nobody asked for in time is not lost at once: workers ask when they can."""
+    driver = ramping()
+    driver.claim(1000)
+    driver.wait(0.2)
+    assert driver.claim(1000).jobs == 2
+
+
 def test_does_not_surge_to_where_it_failed():
     """Once it was lowered it grows by small steps, far below the throughput before, too."""
     driver = ramping()
@@ -150,7 +170,7 @@ def test_the_claim_ends_it_too():
 def test_does_not_end_for_want_of_workers():
     """A backlog that nobody claimed from for some minutes, as in a deploy, finds the ramp as it was."""
     driver = ramping().wait(300)
-    assert driver.claim(1000).jobs == 1
+    assert driver.claim(1000).jobs == 2
     assert driver.state is State.RAMPING
 
 

@@ -1,5 +1,6 @@
 """What we promise of ours, on the short form of each story. Seeded: what passes once passes always."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from app.retry.breaker.states import State
 from app.retry.simulate.clients import Guarded, plain_clients
 from app.retry.simulate.outcome import Outcome
-from app.retry.simulate.scenario import short_scenarios
+from app.retry.simulate.scenario import full_outage, short_scenarios
 from app.retry.simulate.world import World
 
 SCENARIOS = {each.name: each for each in short_scenarios()}
@@ -55,6 +56,13 @@ def test_no_stampede(name: str):
     """From recovery on, the dependency is never called more often than 1.2 times what it bears."""
     outcome, _ = ours(name)
     assert outcome.peak <= 1.2
+
+
+@pytest.mark.parametrize("capacity", [10, 20, 35, 100])
+def test_no_stampede_of_any_size(capacity: int):
+    """That holds after a full outage whatever the dependency bears, small as it may be."""
+    scenario = replace(full_outage(capacity * 150, capacity=float(capacity)), processes=4, slots=capacity // 4 + 2)
+    assert World(scenario, Guarded(), 1).play().peak <= 1.2
 
 
 def test_drained_soon():
