@@ -2447,6 +2447,8 @@ CREATE TABLE afresh.hold (
     generation bigint
 );
 
+COMMENT ON COLUMN afresh.hold.held_at IS 'Since when nobody is let in but probes; of a ramp: since when it lets jobs out.';
+
 COMMENT ON COLUMN afresh.hold.generation IS 'Of the breaker that holds the dependency back; null: somebody does.';
 
 CREATE TABLE afresh.idempotency (
@@ -2499,6 +2501,7 @@ CREATE TABLE afresh.job_option (
     replay_of bigint,
     waited jsonb DEFAULT '{}'::jsonb NOT NULL,
     cost text,
+    deadline_watched boolean DEFAULT true NOT NULL,
     CONSTRAINT job_option_check CHECK ((replay_of < job_id)),
     CONSTRAINT job_option_correlation_id_check CHECK ((length(correlation_id) <= 255)),
     CONSTRAINT job_option_cost_check CHECK ((cost = ANY (ARRAY['normal'::text, 'deferrable'::text]))),
@@ -2517,6 +2520,8 @@ COMMENT ON COLUMN afresh.job_option.replay_of IS 'The ended job in whose place t
 COMMENT ON COLUMN afresh.job_option.waited IS 'Seconds snoozed so far by reason, such as {"rate_limit": 30}; MAX_WAIT bounds each.';
 
 COMMENT ON COLUMN afresh.job_option.cost IS 'deferrable: it may wait for the quiet hours; null: as its task says.';
+
+COMMENT ON COLUMN afresh.job_option.deadline_watched IS 'False: the deadline has passed, and what that meant for the job is done.';
 
 CREATE TABLE afresh.rescue (
     job_id bigint NOT NULL,
@@ -3024,6 +3029,8 @@ CREATE INDEX idempotency_repeat_at_idx ON afresh.idempotency_repeat USING btree 
 CREATE INDEX job_option_batch_idx ON afresh.job_option USING btree (batch_id, job_id) WHERE (batch_id IS NOT NULL);
 
 CREATE INDEX job_option_correlation_idx ON afresh.job_option USING btree (correlation_id) WHERE (correlation_id IS NOT NULL);
+
+CREATE INDEX job_option_deadline_idx ON afresh.job_option USING btree (deadline) WHERE ((deadline IS NOT NULL) AND deadline_watched);
 
 CREATE INDEX job_option_metadata_idx ON afresh.job_option USING gin (metadata jsonb_path_ops) WHERE (metadata IS NOT NULL);
 

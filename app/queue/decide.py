@@ -32,6 +32,7 @@ from ..retry.policy import (
 )
 from ..retry.presets import NONE, default_policies, overridden
 from ..retry.rules import Rule, book
+from ..retry.words import duration
 from .call import AttemptTimedOut, delayed_by_thread
 from .guarded import DependencyUnavailable
 from .record import Run
@@ -262,7 +263,7 @@ def after_refusal(engine: Engine, run: Run, refusal: DependencyUnavailable) -> t
     return failure, decision
 
 
-def after_deadline(deadline: datetime) -> tuple[Failure, Decision]:
+def after_deadline(deadline: datetime) -> tuple[Failure, DeadLetter]:
     """A job that could not begin before its deadline is not run any more."""
     said = f"its deadline {deadline:%Y-%m-%d %H:%M:%S %Z} passed before it could run"
     failure = Failure(
@@ -277,6 +278,26 @@ def after_deadline(deadline: datetime) -> tuple[Failure, Decision]:
         message=said,
     )
     return failure, DeadLetter(DeathCause.WAITED_TOO_LONG, (Step("deadline", said, {}),))
+
+
+def after_waiting(name: str, why: str, *, waited: timedelta, max_wait: timedelta) -> tuple[Failure, DeadLetter]:
+    """A job whose dependency let nobody in for longer than a job may wait; `why` is what the breaker says."""
+    seconds, most = waited.total_seconds(), max_wait.total_seconds()
+    said = f"waited {duration(seconds)} for {SnoozeReason.DEPENDENCY_OPEN}, more than {duration(most)}"
+    because = f"{said}: {name} lets nobody in, {why}"
+    failure = Failure(
+        type=FailureType.EXTERNAL_API_DOWN,
+        confidence=1.0,
+        evidence=(Evidence("queue.held_too_long", "DependencyUnavailable", 0, because),),
+        remediation=Remediation.MANUAL_RETRY,
+        sentence=f"{name} let nobody in for longer than a job may wait (MAX_WAIT); replay it when that is back.",
+        retryable=True,
+        fingerprint="dependency-unavailable-" + name[-100:],
+        exception_type=f"{DependencyUnavailable.__module__}.DependencyUnavailable",
+        message=because,
+    )
+    numbers = {"waited_seconds": seconds, "max_wait_seconds": most}
+    return failure, DeadLetter(DeathCause.WAITED_TOO_LONG, (Step("max_wait", because, numbers),))
 
 
 def after_own_fault(error: BaseException) -> tuple[Failure, Decision]:

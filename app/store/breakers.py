@@ -33,6 +33,12 @@ Change = Callable[[Breaker, datetime], Moved]
 _BROKEN = frozenset({State.OPEN, State.HELD})
 """What leads to a ramp, which has to know the throughput before; so does isolation, of one that was well."""
 
+_LONG_WAITS = frozenset({State.HELD, State.ISOLATED})
+"""Whoever is caught by these waits for long; by any other for a minute."""
+
+WAIT_SECONDS = 90.0
+"""The longest that a job waits which was caught by a breaker without a break of its own, and some more."""
+
 RECOVERY_TASK = "app.tasks.dead_letters.replay_recovered"
 RECOVERY_QUEUE = "dead_letters"
 """What a recovery submits, by name: tasks are above this room."""
@@ -246,7 +252,32 @@ async def _lock(conn: Conn, name: str) -> tuple[Breaker, datetime]:
         await conn.execute(SQL["insert_breaker"], {"name": name})
 
 
-async def _store(conn: Conn, before: Breaker, after: Breaker, transitions: Sequence[Transition]) -> None:
+async def let_idle_go(conn: Conn, *, own: tuple[list[str], list[str]]) -> list[Transition]:
+    """Let go of breakers that nobody has called for an hour and that no waiting job relies on.
+
+    Those of which nothing is left to be known are forgotten: one that failed once, as any host may that a job guards,
+    would else be kept for ever. `own` says what tasks rely on, as two lists of one length.
+    """
+    moved: list[Transition] = []
+    idle = await (await conn.execute(SQL["list_idle"], {"idle": transition.IDLE})).fetchall()
+    for name, state in idle:
+        if state == State.CLOSED or not any((await count_held(conn, name, own=own, most=1)).values()):
+            moved += _some(await _let_go(conn, name))
+    await conn.execute(SQL["forget_breakers"], {"idle": transition.IDLE})
+    return moved
+
+
+async def _let_go(conn: Conn, name: str) -> Transition | None:
+    async with conn.transaction():
+        breaker, now = await _lock(conn, name)
+        moved = transition.idle(breaker, now=now)
+        await _store(conn, breaker, moved.breaker, _some(moved.transition), recovered=False)
+    return moved.transition
+
+
+async def _store(
+    conn: Conn, before: Breaker, after: Breaker, transitions: Sequence[Transition], *, recovered: bool = True
+) -> None:
     stopped = any(each.after in _BROKEN or each.before is State.CLOSED for each in transitions)
     if stopped and after.baseline is None:
         since = before.suspect_since or transitions[0].at
@@ -258,7 +289,9 @@ async def _store(conn: Conn, before: Breaker, after: Breaker, transitions: Seque
         SQL["store_breaker"], {**row, **{name: orjson.dumps(row[name]).decode() for name in JSON_COLUMNS}}
     )
     if transitions:
-        await conn.execute(SQL["release_dependency" if after.state is State.CLOSED else "hold_dependency"], row)
+        anew = any(State.RAMPING in {each.before, each.after} for each in transitions)
+        query = "release_dependency" if after.state is State.CLOSED else "hold_dependency"
+        await conn.execute(SQL[query], row | {"anew": anew})
     for each in transitions:
         await conn.execute(
             SQL["record_transition"],
@@ -271,7 +304,10 @@ async def _store(conn: Conn, before: Breaker, after: Breaker, transitions: Seque
                 "cause": each.cause,
             },
         )
-        if each.after is State.RAMPING and each.before is not State.CLOSED:  # Not after a mere rate limit.
+        if each.after is State.RAMPING and each.before in _LONG_WAITS:
+            seconds = before.break_seconds + WAIT_SECONDS
+            await conn.execute(SQL["wake_snoozed"], {"name": each.name, "at": each.at, "seconds": seconds})
+        if recovered and each.after is State.RAMPING and each.before is not State.CLOSED:  # Not after a rate limit.
             await _replay_recovered(conn, each)
 
 

@@ -4,14 +4,15 @@ import contextlib
 from dataclasses import asdict
 from typing import Any
 
-from ..queue import purge
+from ..queue import overdue, purge
 from ..queue.bulk import drop_previews
 from ..queue.rescue import purge_workers, rescue_stalled
 from ..queue.submit import AlreadyQueued, Submission, submit
 from ..queue.task import connection, current_job, task
-from ..store import failures
+from ..store import breakers, failures
 from ..store.dead_letters import fold_counts, settle_strays
 from ..store.idempotency import expire_claims
+from ..telemetry import BreakerMoved, emit
 
 CLEANUP = "cleanup"
 """The queue of what may take long; the others are quick and urgent."""
@@ -96,6 +97,47 @@ async def tend_dead_letters(timestamp: int) -> dict[str, list[int]]:
         await fold_counts(conn)
         await drop_previews(conn)
         return {"settled": await settle_strays(conn)}
+
+
+@task(
+    name="app.tasks.maintenance.bury_overdue",
+    queue="maintenance",
+    priority=10,
+    http=False,
+    lock="bury_overdue",
+    queueing_lock="bury_overdue",
+    periodic="* * * * *",
+)
+async def bury_overdue(timestamp: int) -> dict[str, int]:
+    """Bury waiting jobs whose deadline has passed, or that their dependency has held for longer than MAX_WAIT.
+
+    Returns:
+        How many of both. A dead letter comes up to a minute late; nothing runs after its deadline all the same.
+    """
+    del timestamp  # As above.
+    return asdict(await overdue.bury_overdue(current_job().app))
+
+
+@task(
+    name="app.tasks.maintenance.tend_breakers",
+    queue="maintenance",
+    http=False,
+    lock="tend_breakers",
+    queueing_lock="tend_breakers",
+    periodic="5-59/10 * * * *",
+)
+async def tend_breakers(timestamp: int) -> dict[str, list[str]]:
+    """Let go of breakers without a call for an hour, and forget those of which nothing is left to be known.
+
+    Returns:
+        Names of those that were open.
+    """
+    del timestamp  # As above.
+    async with connection() as conn:
+        moved = await breakers.let_idle_go(conn, own=current_job().app.own_dependencies())
+    for each in moved:
+        emit(BreakerMoved(each))
+    return {"let_go": [each.name for each in moved]}
 
 
 @task(

@@ -30,16 +30,58 @@ WITH event AS (
 SELECT pg_notify('afresh_wake', '{"type": "breaker"}');
 
 -- name: hold_dependency
--- Let claims take none of its jobs but what its breaker admits. What somebody else holds stays theirs.
+-- Let claims take none of its jobs but what its breaker admits. What somebody else holds stays theirs. Whether it is
+-- open, half-open, held or isolated, it lets nobody in, and has since the first of these; a ramp is something else.
 INSERT INTO afresh.hold (kind, name, reason, held_by, held_at, generation)
 VALUES ('dependency', %(name)s, %(cause)s, 'breaker', %(changed_at)s, %(generation)s)
 ON CONFLICT (kind, name) DO UPDATE
-SET reason = excluded.reason, held_at = excluded.held_at, generation = excluded.generation
+SET reason = excluded.reason, generation = excluded.generation,
+    held_at = CASE WHEN %(anew)s THEN excluded.held_at ELSE hold.held_at END
 WHERE hold.held_by = 'breaker';
 
 -- name: release_dependency
 -- Let claims take its jobs.
 DELETE FROM afresh.hold WHERE kind = 'dependency' AND name = %(name)s AND held_by = 'breaker';
+
+-- name: wake_snoozed
+-- Bring forward what was caught by a breaker that lets jobs out again, and with it the record of each: whatever was
+-- snoozed because of it, be it relied on or guarded, in the time that such a job waits at most.
+WITH snoozed AS MATERIALIZED (
+    SELECT a.id, a.job_id, a.next_run_at
+    FROM afresh.attempt a
+    WHERE a.ended_at > clock_timestamp() - make_interval(secs => %(seconds)s)
+      AND a.outcome = 'snoozed' AND a.next_run_at > %(at)s
+      AND strpos(a.reason, 'breaker of ' || %(name)s || ' ') > 0
+),
+due AS MATERIALIZED (
+    SELECT j.id, s.id AS attempt
+    FROM snoozed s
+    CROSS JOIN LATERAL (
+        SELECT id FROM procrastinate_jobs
+        WHERE id = s.job_id AND status::text = 'todo' AND scheduled_at = s.next_run_at
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) j
+),
+woken AS (UPDATE procrastinate_jobs j SET scheduled_at = %(at)s FROM due WHERE j.id = due.id)
+UPDATE afresh.attempt a SET next_run_at = %(at)s, delay = greatest(%(at)s - a.ended_at, interval '0')
+FROM due
+WHERE a.id = due.attempt;
+
+-- name: list_idle
+-- Breakers that may have been without a call for long.
+SELECT name, state
+FROM afresh.breaker
+WHERE state IN ('open', 'half_open') AND greatest(changed_at, until, probe_at) < now() - %(idle)s::interval
+   OR state = 'closed' AND (slots <> '[]' OR hold_jobs <> '{}')
+ORDER BY name;
+
+-- name: forget_breakers
+-- Forget breakers of which nothing is left to be known: closed, without counts, and without a history.
+DELETE FROM afresh.breaker b
+WHERE b.state = 'closed' AND b.slots = '[]' AND b.hold_jobs = '{}'
+  AND (b.changed_at IS NULL OR b.changed_at < now() - %(idle)s::interval)
+  AND NOT EXISTS (SELECT FROM afresh.breaker_event e WHERE e.name = b.name);
 
 -- name: announce_room
 -- Tell every worker that there may be room for another probe.

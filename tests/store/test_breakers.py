@@ -9,12 +9,13 @@ import psycopg
 import pytest
 
 from app.retry.breaker import ramp
+from app.retry.breaker.counting import Counted, Report
 from app.retry.breaker.relevance import Relevance
 from app.retry.breaker.row import COLUMNS
 from app.store import breakers
 
-from ..queue.dependencies import NAME, RULES, let_probes_go, open_breaker, state, transitions
-from ..queue.jobs import rows, value
+from ..queue.dependencies import NAME, REFUSED, RULES, let_probes_go, open_breaker, state, transitions
+from ..queue.jobs import add, rows, value
 
 pytestmark = pytest.mark.anyio
 
@@ -122,3 +123,69 @@ async def test_tokens_of_many_askers_are_the_ramps(conn: Connection, database_ur
     seconds = (await value(conn, "SELECT clock_timestamp()") - began).total_seconds()
     depth = 200 * ramp.DEPTH_SECONDS
     assert depth <= together <= depth + 200 * seconds + 1
+
+
+async def test_an_open_breaker_that_nobody_calls_is_let_go(conn: Connection):
+    """An hour after its break a breaker without a probe goes by way of the ramp; its dead letters are not replayed."""
+    await open_breaker(conn)
+    await breakers.tell_dependencies(conn, (["t"], [NAME]), ["t"])
+    await age(conn, minutes=59)
+    assert await breakers.let_idle_go(conn, own=([], [])) == []
+    await age(conn, minutes=2)
+    (moved,) = await breakers.let_idle_go(conn, own=([], []))
+    assert (moved.after, moved.cause) == ("ramping", "not called for 1 h")
+    assert await transitions(conn) == ["open", "ramping"]
+    assert await value(conn, "SELECT count(*) FROM procrastinate_jobs") == 0
+
+
+@pytest.mark.parametrize("of", ["its own", "its task"])
+async def test_one_that_jobs_wait_for_is_kept(conn: Connection, of: str):
+    """However long nobody probes: workers that were stopped for a weekend find the breaker as it was."""
+    await open_breaker(conn)
+    await add(conn, dependency=NAME if of == "its own" else None)
+    await age(conn, minutes=600)
+    own = (["t"], [NAME]) if of == "its task" else ([], [])
+    assert await breakers.let_idle_go(conn, own=own) == []
+    assert await state(conn) == "open"
+
+
+async def test_what_an_operator_said_is_kept(conn: Connection):
+    """Isolation has no end of its own, called or not."""
+    await isolate(conn)
+    await age(conn, minutes=600)
+    assert await breakers.let_idle_go(conn, own=([], [])) == []
+    assert await state(conn) == "isolated"
+
+
+async def test_one_that_failed_once_is_forgotten(conn: Connection):
+    """A host that failed once, an hour ago, is suspect no more, and leaves no row."""
+    now = await value(conn, "SELECT clock_timestamp()")
+    failure = Counted(int(now.timestamp()), 1, REFUSED)
+    said = Report(generation=0, at=now, failures=(failure,), last_failure_at=now)
+    await breakers.report(conn, NAME, said, RULES, Random(1))
+    await breakers.let_idle_go(conn, own=([], []))
+    assert (await breakers.read_snapshot(conn))[0].suspects == {NAME}
+    an_hour_ago = int(now.timestamp()) - 3601
+    await conn.execute("UPDATE afresh.breaker SET slots = jsonb_set(slots, '{0,0}', %s::text::jsonb)", (an_hour_ago,))
+    await breakers.let_idle_go(conn, own=([], []))
+    assert await value(conn, "SELECT count(*) FROM afresh.breaker") == 0
+
+
+async def test_a_history_keeps_its_breaker(conn: Connection):
+    """A breaker that is closed again is kept for as long as its history: its generation goes on."""
+    await open_breaker(conn)
+    await conn.execute("UPDATE afresh.breaker SET state = 'closed', changed_at = now() - interval '2 hours'")
+    await breakers.let_idle_go(conn, own=([], []))
+    assert await value(conn, "SELECT generation FROM afresh.breaker") == 1
+    await conn.execute("DELETE FROM afresh.breaker_event")
+    await breakers.let_idle_go(conn, own=([], []))
+    assert await value(conn, "SELECT count(*) FROM afresh.breaker") == 0
+
+
+async def age(conn: Connection, *, minutes: int) -> None:
+    """Let the break have ended so long ago, or so much longer."""
+    await conn.execute(
+        "UPDATE afresh.breaker SET until = least(until, now()) - %(ago)s, probe_at = least(probe_at, now()) - %(ago)s, "
+        "changed_at = changed_at - %(ago)s",
+        {"ago": timedelta(minutes=minutes)},
+    )

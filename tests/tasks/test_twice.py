@@ -31,6 +31,8 @@ CLOCKS = {
     "app.tasks.maintenance.expire_idempotency_keys": "7 * * * *",
     "app.tasks.maintenance.fold_failures": "* * * * *",
     "app.tasks.maintenance.tend_dead_letters": "* * * * *",
+    "app.tasks.maintenance.bury_overdue": "* * * * *",
+    "app.tasks.maintenance.tend_breakers": "5-59/10 * * * *",
     "app.tasks.maintenance.purge_gone_workers": "23 * * * *",
     "app.tasks.monitoring.sample_performance": "* * * * *",
     "app.tasks.monitoring.evaluate_alerts": "* * * * *",

@@ -4,7 +4,7 @@ A report of an earlier generation says nothing about the present one, and is ign
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 from ..failure import FailureType
@@ -16,6 +16,11 @@ from .rules import BREAK_SPREAD, Rules, Trip, break_seconds, probe_interval
 from .states import LEGAL, Breaker, Moved, State, Transition
 
 PROBES_TO_RAMP = 3
+IDLE = timedelta(seconds=LONGEST_RUN_SECONDS)
+"""Without a call for so long nothing is known of a dependency any more: no failure counts for longer either."""
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 RATIO_AFTER = timedelta(seconds=1.5)
 """A step of the ramp is not judged bad before: one event must not look like an outage there either."""
 
@@ -122,6 +127,33 @@ def reset(breaker: Breaker, cause: str, *, now: datetime) -> Moved:
 def probe_now(breaker: Breaker, *, now: datetime) -> Moved:
     """Have the next probe go at once by an operator's word. Where nothing is probed, nothing changes."""
     return Moved(breaker if breaker.probe_at is None else replace(breaker, probe_at=now))
+
+
+def idle(breaker: Breaker, *, now: datetime) -> Moved:
+    """Let go of a breaker that nobody has called for an hour. Only for one that no waiting job relies on.
+
+    A break that is over waits for a probe, and what was counted for the next report: of a dependency that nobody needs
+    any more neither comes. An open breaker goes by way of the ramp, which is over in a minute where nobody calls: who
+    comes back with many calls does not stampede. What somebody has to mend, or an operator said, stays as it is.
+    """
+    match breaker.state:
+        case State.CLOSED if breaker.suspect and now - _last_counted(breaker) >= IDLE:
+            return Moved(_forgotten(breaker))
+        case State.OPEN | State.HALF_OPEN if now - _last_sign(breaker) >= IDLE:
+            return _to_ramp(replace(breaker, reopenings=0), f"not called for {duration(IDLE.total_seconds())}", now)
+        case _:
+            return Moved(breaker)
+
+
+def _last_counted(breaker: Breaker) -> datetime:
+    seconds = (datetime.fromtimestamp(slot.second + 1, UTC) for slot in breaker.slots)
+    return max((breaker.hold_since or _LONG_AGO, *seconds))
+
+
+def _last_sign(breaker: Breaker) -> datetime:
+    """When it was last looked at, or is to be: each look moves these times."""
+    leases = (each.expires_at for each in breaker.permits)
+    return max(each or _LONG_AGO for each in (breaker.changed_at, breaker.until, breaker.probe_at, *leases))
 
 
 def measured(breaker: Breaker, throughput: float) -> Breaker:

@@ -1,0 +1,77 @@
+"""Jobs that a breaker caught in flight do not sit out a wait whose reason is gone."""
+
+from datetime import timedelta
+from random import Random
+
+import pytest
+from psycopg import AsyncConnection as Connection
+
+from app.queue.guarded import guarded
+from app.retry.breaker.relevance import Relevance
+from app.store import breakers
+
+from ..eventually import eventually
+from .conftest import OpenApp
+from .dependencies import NAME, RULES, calling, registered, state
+from .jobs import add, attempts, job, value
+from .workers import working
+
+pytestmark = pytest.mark.anyio
+
+
+async def is_held(conn: Connection) -> bool:
+    """Whether the breaker is held, and nothing runs."""
+    running = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'")
+    return await state(conn) == "held" and running == 0
+
+
+@pytest.mark.parametrize("by", ["operator", "operator, after an isolation", "probe"])
+async def test_what_a_hold_caught_is_woken_with_it(open_app: OpenApp, conn: Connection, by: str):
+    """Jobs that were caught in flight by a hold do not sit out its quarter of an hour once it lets jobs out again."""
+
+    async def refused() -> None:
+        raise PermissionError("401 Unauthorized: invalid API key")
+
+    call = calling(refused)
+    app = await open_app()
+    await call.batch_defer_async(*[{} for _ in range(10)])
+    async with working(app, concurrency=10):
+        await eventually(lambda: is_held(conn))
+    caught = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at > now()"
+    count = await value(conn, caught)
+    await add(conn, due_in=3600)  # Of another dependency, for another reason.
+    assert count >= 1
+    if by == "probe":
+        await conn.execute("UPDATE afresh.breaker SET probe_at = now()")
+        admission = await breakers.admitted(conn, NAME, 1, rules=RULES, job_timeout=timedelta(1), rng=Random(1))
+        (permit,) = admission.permits
+        await breakers.probed(conn, NAME, permit, Relevance.WORKED, rules=RULES, rng=Random(1))
+    else:
+        if "isolation" in by:
+            await breakers.isolate(conn, NAME, actor="me", reason="the key is being changed")
+        await breakers.reset(conn, NAME, actor="me", reason="the key is changed")
+    assert await state(conn) == "ramping"
+    assert await value(conn, caught) == 1
+    told = "SELECT count(*) FROM afresh.attempt WHERE outcome = 'snoozed' AND next_run_at <= now() AND delay < '1 min'"
+    assert await value(conn, told) == count
+
+
+async def test_what_a_guarded_hold_caught_is_woken_too(open_app: OpenApp, conn: Connection):
+    """So is a job whose task found the hold by `guarded`: nothing in its row names the dependency."""
+    app = await open_app()
+
+    async def call() -> None:
+        async with guarded(NAME):
+            pass
+
+    job_id = await registered(call).defer_async()
+    await conn.execute(
+        "INSERT INTO afresh.breaker (name, state, generation, changed_at, cause, break_seconds, probe_at) "
+        "VALUES (%s, 'held', 1, now(), 'why', 900, now() + interval '15 min')",
+        (NAME,),
+    )
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+    assert (await job(conn, job_id))["scheduled_at"] > await value(conn, "SELECT now() + interval '10 min'")
+    await breakers.reset(conn, NAME, actor="me", reason="the key is changed")
+    assert (await job(conn, job_id))["scheduled_at"] <= await value(conn, "SELECT now()")
