@@ -16,9 +16,8 @@ from prometheus_client.registry import Collector
 from psycopg import AsyncConnection
 
 from ..retry.breaker.states import State
-from ..store.alerts import count_restless_groups
 from ..store.dead_letters import STATUSES
-from ..store.gauges import Gauge, read_gauges
+from ..store.gauges import Gauge, count_restless_groups, read_gauges
 from .alerts.rules import GROUP_NEW, GROUP_QUIET
 from .metrics import Metrics
 

@@ -172,15 +172,6 @@ async def find_restless_groups(
         return await (await cursor.execute(SQL["find_restless_groups"], given, prepare=False)).fetchall()
 
 
-async def count_restless_groups(
-    conn: AsyncConnection[Any], *, new_since: datetime, quiet_since: datetime
-) -> dict[str, int]:
-    """The same, counted by kind: ``new`` and ``regression``."""
-    given = {"new_since": new_since, "quiet_since": quiet_since}
-    rows = await (await conn.execute(SQL["count_restless_groups"], given, prepare=False)).fetchall()
-    return dict(rows)
-
-
 async def list_watches(conn: AsyncConnection[Any]) -> list[WatchRow]:
     """Levels of rules that are not at rest."""
     return [WatchRow(*row) for row in await (await conn.execute(SQL["list_watches"])).fetchall()]

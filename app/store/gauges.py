@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -14,6 +14,9 @@ SQL = load("gauges")
 
 MOST = 20_000
 """Jobs that are counted one by one of all queues together, of each kind; beyond, there are at least so many."""
+
+FRESH = 10_000
+"""Failures that are looked at beside those that are folded, which happens every minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,18 @@ async def read_gauges(
     async with conn.cursor(row_factory=class_row(Gauge)) as cursor:
         await cursor.execute(SQL["read_gauges"], given)
         return await cursor.fetchall()
+
+
+async def count_restless_groups(
+    conn: AsyncConnection[Any], *, new_since: datetime, quiet_since: datetime, most: int = FRESH
+) -> dict[str, int]:
+    """Count failure groups that somebody should look at, by ``new`` and ``regression``.
+
+    Args:
+        conn: May be one that can only read.
+        new_since: Groups that failed first since then are new.
+        quiet_since: Groups that have not failed since then are not told.
+        most: Failures that are looked at beside those that are folded.
+    """
+    given = {"new_since": new_since, "quiet_since": quiet_since, "most": most}
+    return dict(await (await conn.execute(SQL["count_restless_groups"], given)).fetchall())

@@ -156,3 +156,39 @@ END;
 $$;
 
 COMMENT ON FUNCTION afresh.gauges IS 'What Prometheus reads of the whole installation: a gauge, what of, its state, the number.';
+
+-- Of groups that failed since p_quiet_since, how many are new, which is since p_new_since, and how many have come back
+-- (regression). As anybody may ask every few seconds, failures that are not folded yet count up to p_most: what is
+-- beyond is told when it is folded, a minute later.
+CREATE FUNCTION afresh.count_restless_groups(p_new_since timestamptz, p_quiet_since timestamptz, p_most integer)
+RETURNS TABLE (status text, groups bigint)
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan  -- As afresh.fresh_groups, which it asks.
+AS $$
+BEGIN
+RETURN QUERY
+WITH fresh AS MATERIALIZED (
+    SELECT f.fingerprint, f.first_seen, f.last_seen, f.last_attempt
+    FROM afresh.fresh_groups(coalesce((SELECT folded_id FROM afresh.failure_fold), 0) + p_most) f
+),
+told AS (
+    SELECT g.fingerprint, g.first_seen, g.last_attempt FROM afresh.failure_group g
+    WHERE g.last_seen >= p_quiet_since AND g.fingerprint NOT IN (SELECT f.fingerprint FROM fresh f)
+    UNION ALL
+    SELECT f.fingerprint, f.first_seen, f.last_attempt FROM fresh f WHERE f.last_seen >= p_quiet_since
+)
+SELECT CASE judged.status WHEN 'regression' THEN 'regression' ELSE 'new' END, count(*)
+FROM (SELECT t.first_seen, afresh.group_status(t.last_attempt, m.resolved_attempt, m.muted_until) AS status
+      FROM told t LEFT JOIN afresh.failure_mark m ON m.fingerprint = t.fingerprint) judged
+WHERE judged.status = 'regression' OR judged.status = 'open' AND judged.first_seen >= p_new_since
+GROUP BY 1;
+END;
+$$;
+
+COMMENT ON FUNCTION afresh.count_restless_groups IS 'How many failure groups are new, and how many have come back.';
+
+CREATE INDEX failure_group_seen_idx ON afresh.failure_group (last_seen);

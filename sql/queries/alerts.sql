@@ -50,14 +50,6 @@ WHERE g.last_seen >= %(quiet_since)s
 ORDER BY g.first_seen, g.fingerprint
 LIMIT %(most)s;
 
--- name: count_restless_groups
--- The same, by kind.
-SELECT CASE WHEN g.status = 'regression' THEN 'regression' ELSE 'new' END AS status, count(*) AS groups
-FROM afresh.failure_groups g
-WHERE g.last_seen >= %(quiet_since)s
-  AND (g.status = 'regression' OR g.status = 'open' AND g.first_seen >= %(new_since)s)
-GROUP BY 1;
-
 -- name: list_watches
 -- Levels of rules that are not at rest.
 SELECT rule, subject, severity, active, since FROM afresh.alert_watch;

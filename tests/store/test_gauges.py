@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from app.store.gauges import SQL, read_gauges
+from app.store.failures import fold_failures
+from app.store.gauges import SQL, count_restless_groups, read_gauges
 
 from ..servers import Server
 from .test_dead_letter_cost import buffers
@@ -22,10 +23,33 @@ ENOUGH = 10_000
 """Buffers where 50 000 jobs are ready, as many held, and as many for tomorrow: one for each of the 9 000 that are
 counted. To count all of them takes 150 000."""
 
+ENOUGH_FOR_GROUPS = 1_500
+"""Buffers where 50 000 groups are known and 40 000 failures are not folded, of which 100 are looked at. To read all
+groups takes 2 500, all failures ten times that."""
+
 JOBS = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, scheduled_at, lock, afresh_dependency)
     SELECT 'q' || n %% 4, 't' || n %% 3, n %% 2, {at}, CASE WHEN n %% 50 = 0 THEN 'l' || n END, {on}
     FROM generate_series(1, %(count)s) n
+"""
+
+
+GROUPS = """
+    INSERT INTO afresh.failure_group (
+        fingerprint, failures, deaths, first_seen, last_seen, last_attempt, failure_type, tasks, dependencies
+    )
+    SELECT 'old' || n, 1, 0, now() - interval '9 days', now() - interval '1 day' - n * interval '1 s', n, 'UNKNOWN',
+           '{t}', '{""}'
+    FROM generate_series(1, %s) n
+"""
+FAILURES = """
+    INSERT INTO afresh.attempt (
+        job_id, attempt, outcome, counted, task_name, queue_name, started_at, ended_at, exception_type, message,
+        failure_type, confidence, remediation, fingerprint, decision, delay, next_run_at, reason
+    )
+    SELECT n, 1, 'failed', true, 't', 'q0', now(), now(), 'E', 'no', 'UNKNOWN', 0.5, 'INVESTIGATE', 'fresh' || n %% 50,
+           'retry', interval '1 s', now(), 'why'
+    FROM generate_series(1, %s) n
 """
 
 
@@ -120,6 +144,28 @@ async def test_counted_up_to_a_limit(conn: AsyncConnection):
     assert (await told(conn, most=1))["ready", "q0", ""] == 1_000
 
 
+async def restless(conn: AsyncConnection, most: int = 10_000) -> dict[str, int]:
+    """Failure groups that are new or have come back within the hour."""
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    return await count_restless_groups(conn, new_since=hour_ago, quiet_since=hour_ago, most=most)
+
+
+async def test_restless_groups(conn: AsyncConnection):
+    """Groups are told that began to fail, or came back, within the hour; folded or not, up to a number of failures."""
+    assert await restless(conn) == {}
+    await conn.execute(GROUPS, [3])
+    await conn.execute(FAILURES, [100])
+    assert await restless(conn) == {"new": 50}
+    assert await restless(conn, most=10) == {"new": 10}
+    await fold_failures(conn)
+    assert await restless(conn, most=1) == {"new": 50}
+    await conn.execute(
+        "INSERT INTO afresh.failure_mark (fingerprint, resolved_attempt, resolved_at, resolved_by, resolved_because)"
+        " VALUES ('fresh1', 0, now(), 'me', 'why'), ('fresh2', 1000000, now(), 'me', 'why')"
+    )
+    assert await restless(conn) == {"new": 48, "regression": 1}
+
+
 @pytest.fixture(params=["analyzed while empty", "never analyzed"])
 async def crowded(request: Any, anyio_backend: str, server: Server, template: str) -> AsyncIterator[AsyncConnection]:  # noqa: ARG001 - it makes the fixture async
     """A session that planned its statements while the database was empty; then it filled up."""
@@ -128,13 +174,24 @@ async def crowded(request: Any, anyio_backend: str, server: Server, template: st
         if request.param != "never analyzed":
             await conn.execute("ANALYZE")
         await told(conn)
+        await restless(conn)
         async with await psycopg.AsyncConnection.connect(server.filler(name), autocommit=True) as filler:
             await put(filler, 50_000)
             await put(filler, 50_000, at="now() + interval '1 day'")
             await put(filler, 50_000, on="'known'")
             await filler.execute("INSERT INTO afresh.hold VALUES ('dependency', 'known', 'down', 'breaker', now(), 1)")
+            await filler.execute(GROUPS, [50_000])
+            await filler.execute(FAILURES, [40_000])
         yield conn
     server.drop(name)
+
+
+async def test_cost_of_groups(crowded: AsyncConnection):
+    """Neither groups that have been quiet nor failures beyond a number cost anything."""
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    given = {"new_since": hour_ago, "quiet_since": hour_ago, "most": 100}
+    assert await buffers(crowded, SQL["count_restless_groups"], given) < ENOUGH_FOR_GROUPS
+    assert await restless(crowded) == {"new": 50}
 
 
 async def test_cost(crowded: AsyncConnection):
