@@ -8,10 +8,8 @@ from psycopg import AsyncConnection
 
 from ..queue.app import Afresh
 from ..store import samples
-from ..store.adaptation import count_ready
-from ..store.queues import COUNTED_EXACTLY, list_queues
-from ..store.samples import QueuePoint
 from ..store.workers import list_workers
+from .labels import Names
 
 A_MINUTE = timedelta(minutes=1)
 
@@ -27,7 +25,8 @@ async def sample(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> i
     taken = list(minutes_to_sample(await samples.last_sampled(conn), now))
     for minute in taken:
         await samples.sample_tasks(conn, minute)
-    await _look_at_queues(app, conn, taken[-1], now)
+    known = Names(app).queues()
+    await samples.sample_queues(conn, taken[-1], now=now, known=known, own=app.own_dependencies())
     workers = await list_workers(conn, stalled_after=app.settings.worker.stalled_after)
     for minute in taken:
         await samples.sample_service(conn, minute, workers=sum(worker.lives for worker in workers))
@@ -43,13 +42,3 @@ def minutes_to_sample(last: datetime | None, now: datetime) -> Iterator[datetime
     while minute <= newest:
         yield minute
         minute += A_MINUTE
-
-
-async def _look_at_queues(app: Afresh, conn: AsyncConnection[Any], minute: datetime, now: datetime) -> None:
-    """What is held back is not ready; its age does not count where nothing else is there."""
-    own = app.own_dependencies()
-    for depth in await list_queues(conn):
-        ready = await count_ready(conn, depth.name, own=own, most=COUNTED_EXACTLY)
-        waited = (now - depth.ready_since).total_seconds() if ready and depth.ready_since else 0.0
-        point = QueuePoint(minute, depth.name, ready, ready, max(0.0, waited), depth.running)
-        await samples.sample_queue(conn, point)

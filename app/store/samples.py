@@ -22,6 +22,18 @@ MINUTES_KEPT = timedelta(hours=48)
 EVENTS_LOOKED_AT = 60_000
 """Of a minute; where there are more, a share of the jobs stands for all."""
 
+COUNTED = 20_000
+"""Ready jobs of a queue that are counted; beyond, there are at least so many."""
+
+OTHER_QUEUES = 100
+"""Queues that neither code nor settings name and that are sampled by name, the fullest."""
+
+OTHER = "other"
+"""The name of the rest, as in metrics."""
+
+Relying = tuple[Sequence[str], Sequence[str]]
+"""Tasks, and the dependency of each."""
+
 MOST_QUEUE_POINTS = 20_000
 MOST_TASKS = 500
 FORGOTTEN_AT_ONCE = 5_000
@@ -169,10 +181,21 @@ async def sample_tasks(conn: AsyncConnection[Any], minute: datetime, *, most: in
     await conn.execute(SQL["sample_tasks"], {"minute": minute, "most": most})
 
 
-async def sample_queue(conn: AsyncConnection[Any], point: QueuePoint) -> None:
-    """Keep how full a queue is now, under the minute that has just ended."""
-    given = point._asdict() | {"queue": point.queue_name, "minute": point.at}
-    await conn.execute(SQL["sample_queue"], given)
+async def sample_queues(
+    conn: AsyncConnection[Any], minute: datetime, *, now: datetime, known: Sequence[str], own: Relying
+) -> None:
+    """Keep how full the queues are now, under the minute that has just ended.
+
+    Args:
+        conn: Where to.
+        minute: When the minute began.
+        now: What the age of the oldest job is told at.
+        known: Queues that are told by name; of others, `OTHER_QUEUES` are, and the rest together as `OTHER`.
+        own: What tasks rely on, as `claim` has it.
+    """
+    given = {"minute": minute, "now": now, "known": list(known), "tasks": list(own[0]), "dependencies": list(own[1])}
+    bounds = {"counted": COUNTED, "others": OTHER_QUEUES, "other": OTHER}
+    await conn.execute(SQL["sample_queues"], given | bounds)
 
 
 async def sample_service(conn: AsyncConnection[Any], minute: datetime, *, workers: int) -> None:

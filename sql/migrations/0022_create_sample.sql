@@ -4,7 +4,10 @@
 -- nothing for it, and counting it again gives the same. What waits is looked at when the sample is taken. The hours are
 -- summed up from their minutes, each time a minute is sampled.
 --
--- Where a minute has very many events, the jobs whose hash falls into one of so many classes stand for all.
+-- Where a minute has very many events, the jobs whose hash falls into one of so many classes stand for all: what they
+-- come to is scaled up to the number of all. So all tasks together are told as they are, and one of them to about the
+-- square root of its jobs that were looked at. What failed is always counted one by one: its rows say themselves all
+-- that is asked, where a success takes two lookups elsewhere.
 
 CREATE TABLE afresh.task_sample (
     seconds integer NOT NULL CHECK (seconds IN (60, 3600)),
@@ -45,7 +48,7 @@ CREATE TABLE afresh.queue_sample (
     PRIMARY KEY (seconds, queue_name, at)
 );
 
-COMMENT ON COLUMN afresh.queue_sample.ready IS 'Jobs that could run, counted up to 20 000; of an hour, the mean.';
+COMMENT ON COLUMN afresh.queue_sample.ready IS 'Jobs that could run, counted up to a limit; of an hour, the mean.';
 COMMENT ON COLUMN afresh.queue_sample.oldest_seconds IS 'How long the oldest of them had waited; of an hour, the most.';
 
 CREATE INDEX queue_sample_at_idx ON afresh.queue_sample (seconds, at);
@@ -109,12 +112,25 @@ DECLARE
     v_end timestamptz := p_minute + interval '1 minute';
     v_first bigint := afresh.first_event_since(p_minute - interval '10 seconds');
     v_last bigint := afresh.first_event_since(v_end + interval '10 seconds');
-    v_one_in bigint := greatest(1, (v_last - v_first) / p_most);
+    v_one_in bigint := greatest(1, ceil((v_last - v_first)::numeric / p_most));
+    v_submitted double precision := 1;  -- how many one that is looked at stands for
+    v_succeeded double precision := 1;
     v_rows integer;
 BEGIN
     -- A share is an estimate, and the last few events of a minute do not make it another one.
     IF v_one_in > 1 AND EXISTS (SELECT FROM afresh.task_sample WHERE seconds = 60 AND at = p_minute) THEN
         RETURN 0;
+    END IF;
+    IF v_one_in > 1 THEN
+        SELECT coalesce(count(*) FILTER (WHERE e.type = 'deferred')::double precision
+                        / nullif(count(*) FILTER (WHERE e.type = 'deferred' AND seen.it), 0), v_one_in),
+               coalesce(count(*) FILTER (WHERE e.type = 'succeeded')::double precision
+                        / nullif(count(*) FILTER (WHERE e.type = 'succeeded' AND seen.it), 0), v_one_in)
+        FROM procrastinate_events e
+        CROSS JOIN LATERAL (SELECT (hashint8extended(e.job_id, 0) & 2147483647) % v_one_in = 0) AS seen (it)
+        WHERE e.id >= v_first AND e.id < v_last AND e.type IN ('deferred', 'succeeded')
+          AND e.at >= p_minute AND e.at < v_end
+        INTO v_submitted, v_succeeded;
     END IF;
     INSERT INTO afresh.task_sample AS s (
         seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
@@ -127,8 +143,8 @@ BEGIN
           AND (hashint8extended(e.job_id, 0) & 2147483647) % v_one_in = 0
     ),
     run AS (
-        SELECT j.task_name, v_one_in AS weight, (t.type = 'deferred')::integer AS submitted,
-               (t.type = 'succeeded')::integer AS succeeded, 0 AS failed, 0 AS retried, 0 AS buried, 0 AS snoozed,
+        SELECT j.task_name, CASE t.type WHEN 'deferred' THEN v_submitted ELSE v_succeeded END AS weight,
+               (t.type = 'deferred')::integer AS submitted, (t.type = 'succeeded')::integer AS succeeded, 0 AS failed, 0 AS retried, 0 AS buried, 0 AS snoozed,
                0 AS lost,
                CASE WHEN t.type = 'succeeded' THEN extract(epoch FROM t.at - (
                    SELECT max(b.at) FROM procrastinate_events b
@@ -154,9 +170,9 @@ BEGIN
                sum(lost) AS lost, sum(weight * took) AS spent, max(took) AS longest, sum(weight) AS runs
         FROM classed GROUP BY task_name, class
     )
-    SELECT 60, task_name, p_minute, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
+    SELECT 60, task_name, p_minute, round(sum(submitted)), round(sum(succeeded)), sum(failed), sum(retried), sum(buried),
            sum(snoozed), sum(lost), coalesce(sum(spent), 0), coalesce(max(longest), 0),
-           ARRAY(SELECT coalesce(max(runs) FILTER (WHERE class = place), 0)::bigint
+           ARRAY(SELECT round(coalesce(max(runs) FILTER (WHERE class = place), 0))::bigint
                  FROM unnest(array_agg(class), array_agg(runs)) AS counted (class, runs)
                  RIGHT JOIN generate_series(1, cardinality(afresh.duration_bounds()) + 1) AS place ON true
                  GROUP BY place ORDER BY place)
@@ -193,10 +209,14 @@ AS $$
         spent = excluded.spent, longest = excluded.longest, durations = excluded.durations;
 
     INSERT INTO afresh.queue_sample AS s
-    SELECT 3600, queue_name, p_hour, avg(ready), max(ready_most), max(oldest_seconds), avg(running)
+    SELECT 3600, queue_name, p_hour, sum(ready) / minutes, max(ready_most), max(oldest_seconds), sum(running) / minutes
     FROM afresh.queue_sample
+    CROSS JOIN (  -- A queue that is not known has no row for a minute in which it was empty.
+        SELECT greatest(1, count(*)) AS minutes FROM afresh.service_sample
+        WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
+    ) hour
     WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
-    GROUP BY queue_name
+    GROUP BY queue_name, minutes
     ORDER BY queue_name
     ON CONFLICT (seconds, queue_name, at) DO UPDATE
     SET ready = excluded.ready, ready_most = excluded.ready_most, oldest_seconds = excluded.oldest_seconds,

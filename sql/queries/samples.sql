@@ -8,10 +8,36 @@ SELECT max(at) FROM afresh.service_sample WHERE seconds = 60;
 -- Count one minute.
 SELECT afresh.sample_tasks(%(minute)s, %(most)s);
 
--- name: sample_queue
--- What waits in a queue, under the minute that has just ended.
+-- name: sample_queues
+-- What waits and runs now, under the minute that has just ended. Told by name are the queues that are known, which are
+-- few, and of the others, which clients may name as they like, the fullest; the rest is told together.
+WITH ready AS MATERIALIZED (
+    SELECT * FROM afresh.ready_by_queue(%(tasks)s::text[], %(dependencies)s::text[], %(counted)s::integer)
+),
+running AS MATERIALIZED (
+    SELECT queue_name::text AS name, count(*) AS jobs FROM procrastinate_jobs WHERE status = 'doing' GROUP BY queue_name
+),
+known AS (
+    SELECT unnest(%(known)s::text[]) AS name UNION SELECT h.name FROM afresh.hold h WHERE h.kind = 'queue'
+),
+seen AS (
+    SELECT n.name, n.name IN (SELECT name FROM known) AS known, coalesce(r.jobs, 0) AS ready, coalesce(d.jobs, 0) AS running,
+           coalesce(extract(epoch FROM %(now)s::timestamptz - least(r.due_at, (
+               SELECT min(e.at) FROM procrastinate_events e WHERE e.job_id = r.first_id AND e.type = 'deferred'
+           ))), 0) AS waited
+    FROM (SELECT name FROM known UNION SELECT queue_name FROM ready UNION SELECT name FROM running) n
+    LEFT JOIN ready r ON r.queue_name = n.name
+    LEFT JOIN running d ON d.name = n.name
+),
+ranked AS (
+    SELECT s.*, row_number() OVER (PARTITION BY s.known ORDER BY s.ready + s.running DESC, s.name) AS place FROM seen s
+)
 INSERT INTO afresh.queue_sample (seconds, queue_name, at, ready, ready_most, oldest_seconds, running)
-VALUES (60, %(queue)s, %(minute)s, %(ready)s, %(ready)s, %(oldest_seconds)s, %(running)s)
+SELECT 60, CASE WHEN known OR place <= %(others)s THEN name ELSE %(other)s::text END, %(minute)s,
+       sum(ready), sum(ready), greatest(0, max(waited)), sum(running)
+FROM ranked
+GROUP BY 2
+ORDER BY 2
 ON CONFLICT (seconds, queue_name, at) DO UPDATE
 SET ready = excluded.ready, ready_most = excluded.ready_most, oldest_seconds = excluded.oldest_seconds,
     running = excluded.running;

@@ -4,12 +4,15 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from app.monitoring.labels import Names
 from app.monitoring.samples import CAUGHT_UP, minutes_to_sample, sample
 from app.queue.app import Afresh
 from app.store.samples import (
     BOUNDS,
     HOUR,
     MINUTE,
+    OTHER,
+    OTHER_QUEUES,
     Point,
     Span,
     forget_samples,
@@ -82,6 +85,24 @@ async def test_what_waits(queue: Afresh, client: httpx.AsyncClient, conn: AsyncC
     assert found["paused"].oldest_seconds == 0
 
 
+async def test_many_queues(queue: Afresh, conn: AsyncConnection):
+    """Of queues that clients make up, the fullest are told by name and the rest together: none is left out."""
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name) "
+        "SELECT 'made-up-' || n, 't' FROM generate_series(1, 500) n"
+    )
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'fullest', 't' FROM generate_series(1, 9)"
+    )
+    now = await minute_of(conn) + A_MINUTE
+    await sample(queue, conn, now=now)
+    found = {each.queue_name: each.ready for each in await read_queues(conn, around(now))}
+    told = [name for name in found if name.startswith("made-up-")]
+    assert len(told) == OTHER_QUEUES - 1
+    assert (found["fullest"], found[OTHER]) == (9, 500 - len(told))
+    assert set(Names(queue).queues()) <= found.keys()
+
+
 async def test_repeats(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
     """Each repeat with an Idempotency-Key is counted in the minute in which it came; another body is none."""
     begun = await minute_of(conn)
@@ -117,12 +138,11 @@ async def test_hours_beyond_their_time(queue: Afresh, client: httpx.AsyncClient,
     assert await read_points(conn, hour) == []
 
 
-async def test_a_share_of_very_many(conn: AsyncConnection):
-    """Of more events than are looked at a share of the jobs stands for all, whatever the order of tasks."""
-    minute = datetime(2030, 1, 1, tzinfo=UTC)
+async def fill(conn: AsyncConnection, minute: datetime) -> None:
+    """Twenty thousand jobs of two tasks that succeeded in that minute, after two seconds each; a tenth are of one."""
     await conn.execute(
         "INSERT INTO procrastinate_jobs (id, queue_name, task_name, status) OVERRIDING SYSTEM VALUE "
-        "SELECT n, 'q', 'task-' || (n % 2), 'succeeded' FROM generate_series(1, 20000) n"
+        "SELECT n, 'q', CASE WHEN n % 10 = 0 THEN 'rare' ELSE 'often' END, 'succeeded' FROM generate_series(1, 20000) n"
     )
     await conn.execute("TRUNCATE procrastinate_events")
     for kind, second in (("started", 1), ("succeeded", 3)):
@@ -131,13 +151,37 @@ async def test_a_share_of_very_many(conn: AsyncConnection):
             "SELECT n, %s, %s::timestamptz FROM generate_series(1, 20000) n",
             [kind, minute + timedelta(seconds=second)],
         )
+
+
+@pytest.mark.parametrize("most", [4_000, 15_000, 39_000])
+async def test_a_share_of_very_many(conn: AsyncConnection, most: int):
+    """Of more events than are looked at a share of the jobs stands for all; all tasks together are told as they are."""
+    minute = datetime(2030, 1, 1, tzinfo=UTC)
+    await fill(conn, minute)
+    await sample_tasks(conn, minute, most=most)
+    found = {each.task_name: each for each in await read_tasks(conn, Span(minute, minute + A_MINUTE, MINUTE))}
+    assert found["often"].succeeded + found["rare"].succeeded == pytest.approx(20_000, abs=1)
+    assert found["rare"].succeeded == pytest.approx(2_000, rel=0.15)
+    for each in found.values():
+        assert each.spent == pytest.approx(2 * each.succeeded, rel=0.001)
+        assert each.quantile(0.5) == pytest.approx(2, abs=0.7)
+        assert sum(each.durations) == pytest.approx(each.succeeded, abs=1)
+
+
+async def test_failures_among_very_many(conn: AsyncConnection):
+    """Each attempt that failed is counted, also where of successes only a share is looked at."""
+    minute = datetime(2030, 1, 1, tzinfo=UTC)
+    await fill(conn, minute)
+    await conn.execute(
+        "INSERT INTO afresh.attempt (job_id, attempt, outcome, counted, task_name, queue_name, started_at, ended_at, "
+        "exception_type, message, failure_type, confidence, remediation, fingerprint, decision, delay, next_run_at, "
+        "reason) SELECT n, 1, 'failed', true, 'rare', 'q', %(at)s, %(at)s, 'E', 'no', 'UNKNOWN', 0.5, 'INVESTIGATE', "
+        "'f', 'retry', interval '1 s', now(), 'why' FROM generate_series(1, 7) n",
+        {"at": minute + timedelta(seconds=5)},
+    )
     await sample_tasks(conn, minute, most=4_000)
     found = {each.task_name: each for each in await read_tasks(conn, Span(minute, minute + A_MINUTE, MINUTE))}
-    for each in found.values():
-        assert each.succeeded == pytest.approx(10_000, rel=0.1)
-        assert each.spent == pytest.approx(2 * each.succeeded)
-        assert each.quantile(0.5) == pytest.approx(2, abs=0.7)
-    assert len(found) == 2
+    assert (found["rare"].failed, found["often"].failed) == (7, 0)
 
 
 def test_missed_minutes():
