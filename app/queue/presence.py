@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from .. import __version__
-from ..store.scaling import tell_scaling
+from ..store import scaling
 from .connector import AfreshConnector
 from .overload import Overload
 
@@ -84,12 +84,12 @@ def _existing(paths: Iterable[Path]) -> Iterable[Path]:
         yield next((each for each in (path, *path.parents) if each.exists()), path)
 
 
-async def tell_concurrency(app: "Afresh", concurrency: int) -> None:
-    """Say how many jobs one worker runs at once, and AUTOSCALING_DRAIN; nothing on a connector that is not ours.
+async def tell_drain(app: "Afresh") -> None:
+    """Say AUTOSCALING_DRAIN; nothing on a connector that is not ours.
 
     Raises:
         psycopg.Error, TimeoutError: The database is out of reach.
     """
     if isinstance(app.connector, AfreshConnector):
         async with app.connector.connection() as conn:
-            await tell_scaling(conn, concurrency=concurrency, drain=app.settings.scaling.drain)
+            await scaling.tell_drain(conn, app.settings.scaling.drain)

@@ -22,7 +22,7 @@ from .connector import AfreshConnector
 from .execute import Executor
 from .loops import TROUBLE, side_loops
 from .overload import Overload
-from .presence import Presence, tell_concurrency
+from .presence import Presence, tell_drain
 from .settle import Settler, UnsettledJobs
 from .signals import obeying
 
@@ -89,7 +89,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         with contextlib.suppress(*TROUBLE):  # It is looked at every second anyway.
             await self.app.dependencies.introduce()
             await self.app.dependencies.refresh()
-            await tell_concurrency(self.app, self.concurrency)
+            await tell_drain(self.app)
 
     @property
     def _label(self) -> str:

@@ -25,7 +25,7 @@ class Wanted:
         ended_per_second: Runs that ended, over 5 minutes, or less where very much happens.
         seconds_per_job: How long such a run took on average; None: none has ended lately, and 1 is taken for it.
         slots: Jobs that should run at once.
-        concurrency: Of one worker.
+        concurrency: Of the worker that started last.
         drain_seconds: Within which time the backlog should be done.
         wanted_workers: Slots by concurrency, rounded up; of single queues they do not add up to that of all.
     """
@@ -41,10 +41,9 @@ class Wanted:
     wanted_workers: int
 
 
-async def tell_scaling(conn: AsyncConnection[Any], *, concurrency: int, drain: timedelta) -> None:
-    """Say what one worker can do, and how soon a backlog should be done; written only where that is new."""
-    given = {"concurrency": concurrency, "drain_seconds": drain.total_seconds()}
-    await conn.execute(SQL["tell_scaling"], given)
+async def tell_drain(conn: AsyncConnection[Any], drain: timedelta) -> None:
+    """Say how soon a backlog should be done; written only where that is new."""
+    await conn.execute(SQL["tell_drain"], {"drain_seconds": drain.total_seconds()})
 
 
 async def read_scaling(conn: AsyncConnection[Any]) -> tuple[Wanted, list[Wanted]]:

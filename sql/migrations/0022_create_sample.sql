@@ -53,6 +53,18 @@ COMMENT ON COLUMN afresh.queue_sample.oldest_seconds IS 'How long the oldest of 
 
 CREATE INDEX queue_sample_at_idx ON afresh.queue_sample (seconds, at);
 
+-- How long runs took, by queue, of the minutes of an hour: what autoscaling reckons with (0027) where the latest events of
+-- all queues tell too little of one. Kept of the queues that took most of the time.
+CREATE TABLE afresh.queue_work (
+    queue_name text NOT NULL,
+    at timestamptz NOT NULL,
+    ended double precision NOT NULL CHECK (ended > 0),
+    spent double precision NOT NULL CHECK (spent >= 0),
+    PRIMARY KEY (queue_name, at)
+);
+
+COMMENT ON TABLE afresh.queue_work IS 'Runs of a queue that ended in the minute that began at `at`, and the seconds they took in all.';
+
 CREATE TABLE afresh.service_sample (
     seconds integer NOT NULL CHECK (seconds IN (60, 3600)),
     at timestamptz NOT NULL,
@@ -101,7 +113,8 @@ END;
 $$;
 
 -- Count the minute that began at p_minute, or count it again. Of more than p_most events, a share of the jobs is looked
--- at. Lock order: this table only, by task name.
+-- at. Lock order: afresh.queue_work by
+-- queue, then this table by task name; one sampler works at a time.
 CREATE FUNCTION afresh.sample_tasks(p_minute timestamptz, p_most integer) RETURNS integer
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -132,9 +145,7 @@ BEGIN
           AND e.at >= p_minute AND e.at < v_end
         INTO v_submitted, v_succeeded;
     END IF;
-    INSERT INTO afresh.task_sample AS s (
-        seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
-    )
+    DELETE FROM afresh.queue_work WHERE at < p_minute - interval '1 hour';
     WITH told AS MATERIALIZED (
         SELECT e.id, e.job_id, e.type, e.at
         FROM procrastinate_events e
@@ -142,8 +153,8 @@ BEGIN
           AND e.at >= p_minute AND e.at < v_end
           AND (hashint8extended(e.job_id, 0) & 2147483647) % v_one_in = 0
     ),
-    run AS (
-        SELECT j.task_name, CASE t.type WHEN 'deferred' THEN v_submitted ELSE v_succeeded END AS weight,
+    run AS MATERIALIZED (
+        SELECT j.task_name, j.queue_name, CASE t.type WHEN 'deferred' THEN v_submitted ELSE v_succeeded END AS weight,
                (t.type = 'deferred')::integer AS submitted, (t.type = 'succeeded')::integer AS succeeded, 0 AS failed, 0 AS retried, 0 AS buried, 0 AS snoozed,
                0 AS lost,
                CASE WHEN t.type = 'succeeded' THEN extract(epoch FROM t.at - (
@@ -151,15 +162,22 @@ BEGIN
                    WHERE b.job_id = t.job_id AND b.type = 'started' AND b.id < t.id
                ))::double precision END AS took
         FROM told t
-        CROSS JOIN LATERAL (SELECT task_name FROM procrastinate_jobs WHERE id = t.job_id LIMIT 1) j
+        CROSS JOIN LATERAL (SELECT p.task_name, p.queue_name FROM procrastinate_jobs p WHERE p.id = t.job_id LIMIT 1) j
         UNION ALL
-        SELECT a.task_name, 1, 0, 0, (a.outcome = 'failed')::integer,
+        SELECT a.task_name, a.queue_name, 1, 0, 0, (a.outcome = 'failed')::integer,
                (a.outcome = 'failed' AND coalesce(a.decision = 'retry', false))::integer,
                coalesce(a.decision = 'dead_letter', false)::integer, (a.outcome = 'snoozed')::integer,
                (a.outcome = 'lost')::integer,
                CASE WHEN a.outcome = 'failed' THEN extract(epoch FROM a.ended_at - a.started_at)::double precision END
         FROM afresh.attempt a
         WHERE a.ended_at >= p_minute AND a.ended_at < v_end
+    ),
+    by_queue AS (
+        INSERT INTO afresh.queue_work AS w (queue_name, at, ended, spent)
+        SELECT r.queue_name, p_minute, sum(r.weight), sum(r.weight * greatest(r.took, 0))
+        FROM run r WHERE r.took IS NOT NULL
+        GROUP BY r.queue_name ORDER BY 4 DESC, 1 LIMIT 200
+        ON CONFLICT (queue_name, at) DO UPDATE SET ended = excluded.ended, spent = excluded.spent
     ),
     classed AS (
         SELECT r.*, width_bucket(r.took, '{-1}'::double precision[] || afresh.duration_bounds()) AS class FROM run r
@@ -170,8 +188,11 @@ BEGIN
                sum(lost) AS lost, sum(weight * took) AS spent, max(took) AS longest, sum(weight) AS runs
         FROM classed GROUP BY task_name, class
     )
-    SELECT 60, task_name, p_minute, round(sum(submitted)), round(sum(succeeded)), sum(failed), sum(retried), sum(buried),
-           sum(snoozed), sum(lost), coalesce(sum(spent), 0), coalesce(max(longest), 0),
+    INSERT INTO afresh.task_sample AS s (
+        seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
+    )
+    SELECT 60, task_name, p_minute, round(sum(submitted)), round(sum(succeeded)), sum(failed), sum(retried),
+           sum(buried), sum(snoozed), sum(lost), coalesce(sum(spent), 0), coalesce(max(longest), 0),
            ARRAY(SELECT round(coalesce(max(runs) FILTER (WHERE class = place), 0))::bigint
                  FROM unnest(array_agg(class), array_agg(runs)) AS counted (class, runs)
                  RIGHT JOIN generate_series(1, cardinality(afresh.duration_bounds()) + 1) AS place ON true

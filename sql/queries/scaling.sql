@@ -1,10 +1,10 @@
 -- How many workers are wanted.
 
--- name: tell_scaling
--- What a worker has that the database does not know otherwise.
-INSERT INTO afresh.scaling AS s (concurrency, drain_seconds) VALUES (%(concurrency)s, %(drain_seconds)s)
-ON CONFLICT (singleton) DO UPDATE SET concurrency = excluded.concurrency, drain_seconds = excluded.drain_seconds
-WHERE (s.concurrency, s.drain_seconds) IS DISTINCT FROM (excluded.concurrency, excluded.drain_seconds);
+-- name: tell_drain
+-- Within which time a backlog should be done.
+INSERT INTO afresh.scaling AS s (drain_seconds) VALUES (%(drain_seconds)s)
+ON CONFLICT (singleton) DO UPDATE SET drain_seconds = excluded.drain_seconds
+WHERE s.drain_seconds IS DISTINCT FROM excluded.drain_seconds;
 
 -- name: read_scaling
 -- All queues with work, by name, and last all of them together.

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from psycopg import AsyncConnection
 
-from app.store.scaling import Wanted, read_scaling, tell_scaling
+from app.store.samples import sample_tasks
+from app.store.scaling import Wanted, read_scaling, tell_drain
 
 pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
@@ -66,9 +67,15 @@ async def test_what_runs_keeps_its_room(conn: AsyncConnection):
 
 
 async def test_what_a_worker_says(conn: AsyncConnection):
-    """Concurrency and the time for a backlog are what the last worker said."""
+    """Concurrency is that of the worker that started last, and the time for a backlog what it said."""
     await add(conn, 1_000)
-    await tell_scaling(conn, concurrency=50, drain=timedelta(seconds=5))
+    await conn.execute(
+        "INSERT INTO afresh.worker (worker_id, name, host, pid, version, concurrency, running, overloaded, "
+        "memory_bytes, host_memory_percent, host_cpu_percent, host_disk_percent, started_at) "
+        "SELECT n, 'w', 'h', n, '1', n * 25, 0, false, 0, 0, 0, 0, now() + n * interval '1 s' "
+        "FROM generate_series(1, 2) n"
+    )
+    await tell_drain(conn, timedelta(seconds=5))
     whole = await in_all(conn)
     assert (whole.concurrency, whole.drain_seconds, whole.slots, whole.wanted_workers) == (50, 5, 200, 4)
 
@@ -102,6 +109,33 @@ async def test_queues(conn: AsyncConnection):
     whole, queues = await read_scaling(conn)
     assert [(each.queue_name, each.ready, each.wanted_workers) for each in queues] == [(q, 6, 1) for q in "abc"]
     assert (whole.ready, whole.wanted_workers) == (18, 1)
+
+
+async def test_a_slow_queue_beside_a_busy_one(conn: AsyncConnection):
+    """A queue whose runs are lost among the latest events of a busy one is judged by its own of the last hour."""
+    await run(conn, 5, seconds=30, queue="slow")
+    minute = await conn.execute("SELECT date_trunc('minute', now() - interval '10 s')")
+    ((ended,),) = await minute.fetchall()
+    await sample_tasks(conn, ended)
+    await add(conn, 100, queue="slow")
+    await run(conn, 5_000, seconds=0.01, queue="busy")
+    _, queues = await read_scaling(conn)
+    found = {each.queue_name: each for each in queues}
+    assert found["slow"].seconds_per_job == pytest.approx(30)
+    assert found["slow"].ended_per_second == pytest.approx(5 / 300)
+    assert found["slow"].slots == pytest.approx(100 * 30 / 60 + 0.5)
+    assert found["busy"].seconds_per_job == pytest.approx(0.01)
+
+
+async def test_many_queues(conn: AsyncConnection):
+    """Two thousand queues with a job each are told at the price of two thousand jobs, and not of their square."""
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'q' || n, 't' FROM generate_series(1, 2000) n"
+    )
+    assert (await in_all(conn)).ready == 2_000
+    explained = await conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM afresh.autoscaling")
+    (((plan,),),) = await explained.fetchall()
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 2_000 * 60
 
 
 async def test_the_cost_does_not_grow(conn: AsyncConnection):
