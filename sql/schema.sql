@@ -236,6 +236,36 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.count_restless_groups(p_new_since timestamp with time zone, p_quiet_since timestamp with time zone, p_most integer) RETURNS TABLE(status text, groups bigint)
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+BEGIN
+RETURN QUERY
+WITH fresh AS MATERIALIZED (
+    SELECT f.fingerprint, f.first_seen, f.last_seen, f.last_attempt
+    FROM afresh.fresh_groups(coalesce((SELECT folded_id FROM afresh.failure_fold), 0) + p_most) f
+),
+told AS (
+    SELECT g.fingerprint, g.first_seen, g.last_attempt FROM afresh.failure_group g
+    WHERE g.last_seen >= p_quiet_since AND g.fingerprint NOT IN (SELECT f.fingerprint FROM fresh f)
+    UNION ALL
+    SELECT f.fingerprint, f.first_seen, f.last_attempt FROM fresh f WHERE f.last_seen >= p_quiet_since
+)
+SELECT CASE judged.status WHEN 'regression' THEN 'regression' ELSE 'new' END, count(*)
+FROM (SELECT t.first_seen, afresh.group_status(t.last_attempt, m.resolved_attempt, m.muted_until) AS status
+      FROM told t LEFT JOIN afresh.failure_mark m ON m.fingerprint = t.fingerprint) judged
+WHERE judged.status = 'regression' OR judged.status = 'open' AND judged.first_seen >= p_new_since
+GROUP BY 1;
+END;
+$$;
+
+COMMENT ON FUNCTION afresh.count_restless_groups(p_new_since timestamp with time zone, p_quiet_since timestamp with time zone, p_most integer) IS 'How many failure groups are new, and how many have come back.';
+
 CREATE FUNCTION afresh.count_waiting(p_names text[], p_queues text[], p_tasks text[], p_dependencies text[], p_most integer) RETURNS TABLE(name text, jobs integer)
     LANGUAGE plpgsql STABLE
     SET enable_seqscan TO 'off'
@@ -639,13 +669,15 @@ CREATE FUNCTION afresh.fresh_groups(p_through bigint DEFAULT NULL::bigint) RETUR
     SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
     WITH counted AS (
         SELECT a.fingerprint, a.task_name, coalesce(j.afresh_dependency, '') AS dependency, count(*) AS failures,
                count(*) FILTER (WHERE a.decision = 'dead_letter') AS deaths,
                min(a.ended_at) AS first_seen, max(a.ended_at) AS last_seen, max(a.id) AS last_attempt
         FROM afresh.attempt a
-        LEFT JOIN procrastinate_jobs j ON j.id = a.job_id
+        -- One lookup for each: a join might begin with all jobs, where the planner takes them for few.
+        LEFT JOIN LATERAL (SELECT p.afresh_dependency FROM procrastinate_jobs p WHERE p.id = a.job_id LIMIT 1) j ON true
         WHERE a.id > coalesce((SELECT folded_id FROM afresh.failure_fold), 0)
           AND a.id <= coalesce(p_through, 9223372036854775807)
           AND a.failure_type IS NOT NULL AND a.fingerprint IS NOT NULL
@@ -927,21 +959,28 @@ BEGIN
           AND l.at > now() - interval '5 minutes' AND began.at IS NOT NULL
         GROUP BY 1
     ),
+    hour AS (
+        SELECT w.queue_name AS name, sum(w.spent) / sum(w.ended) AS seconds,
+               coalesce(sum(w.ended) FILTER (WHERE w.at >= now() - interval '6 minutes'), 0) / 300 AS rate
+        FROM afresh.queue_work w WHERE w.at >= now() - interval '1 hour' GROUP BY w.queue_name
+    ),
     active AS (
         SELECT r.queue_name::text AS name, count(*) AS jobs
         FROM procrastinate_jobs r WHERE r.status = 'doing' GROUP BY r.queue_name
     ),
-    waiting AS (
-        SELECT o.name, afresh.ready_depth(o.name, v_tasks, v_dependencies, p_most)::bigint AS jobs
-        FROM (SELECT DISTINCT l.queue_name::text AS name FROM afresh.open_lanes(NULL, v_tasks, v_dependencies) l) o
-    ),
+    waiting AS (SELECT r.queue_name AS name, r.jobs FROM afresh.ready_by_queue(v_tasks, v_dependencies, p_most) r),
     names AS (
-        SELECT f.name FROM flow f UNION SELECT a.name FROM active a UNION SELECT w.name FROM waiting w WHERE w.jobs > 0
+        SELECT f.name FROM flow f UNION SELECT a.name FROM active a UNION SELECT w.name FROM waiting w
+        UNION SELECT h.name FROM hour h CROSS JOIN span s WHERE h.rate > 0 AND s.seconds < 300
     )
-    SELECT n.name, coalesce(w.jobs, 0), coalesce(a.jobs, 0), coalesce(f.ended / s.seconds, 0), f.seconds
+    SELECT n.name, coalesce(w.jobs, 0), coalesce(a.jobs, 0),
+           CASE WHEN f.ended >= 20 OR h.rate IS NULL OR s.seconds >= 300 THEN coalesce(f.ended / s.seconds, 0)
+                ELSE h.rate END,
+           CASE WHEN f.ended >= 20 THEN f.seconds ELSE coalesce(h.seconds, f.seconds) END
     FROM names n
     CROSS JOIN span s
     LEFT JOIN flow f ON f.name = n.name
+    LEFT JOIN hour h ON h.name = n.name
     LEFT JOIN active a ON a.name = n.name
     LEFT JOIN waiting w ON w.name = n.name;
 END;
@@ -1185,6 +1224,39 @@ BEGIN
         DELETE FROM afresh.job_option o WHERE o.job_id = ANY (v_jobs);
         DELETE FROM afresh.dead_letter l WHERE l.id = ANY (v_due);
     END IF;
+END;
+$$;
+
+CREATE FUNCTION afresh.ready_by_queue(p_tasks text[], p_dependencies text[], p_most integer) RETURNS TABLE(queue_name text, jobs bigint, first_id bigint, due_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN RETURN QUERY
+SELECT l.queue_name::text, least(p_most, sum(ready.jobs))::bigint, min(ready.first_id), min(ready.due_at)
+FROM afresh.open_lanes(NULL, p_tasks, p_dependencies) l
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs, min(c.id) AS first_id, min(c.scheduled_at) AS due_at
+    FROM (
+        (SELECT j.id, NULL::timestamptz AS scheduled_at FROM procrastinate_jobs j
+         WHERE l.rank IS NULL AND j.status = 'todo' AND j.scheduled_at IS NULL
+           AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+         ORDER BY (-j.priority), j.id LIMIT p_most)
+        UNION ALL
+        (SELECT NULL, j.scheduled_at FROM procrastinate_jobs j
+         WHERE j.status = 'todo' AND j.scheduled_at <= now()
+           AND j.queue_name = l.queue_name AND j.task_name = l.task_name
+           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
+           AND (-j.priority) = l.rank
+         ORDER BY j.scheduled_at LIMIT p_most)
+    ) c
+) ready
+WHERE ready.jobs > 0
+GROUP BY l.queue_name;
 END;
 $$;
 
@@ -1466,16 +1538,27 @@ DECLARE
     v_end timestamptz := p_minute + interval '1 minute';
     v_first bigint := afresh.first_event_since(p_minute - interval '10 seconds');
     v_last bigint := afresh.first_event_since(v_end + interval '10 seconds');
-    v_one_in bigint := greatest(1, (v_last - v_first) / p_most);
+    v_one_in bigint := greatest(1, ceil((v_last - v_first)::numeric / p_most));
+    v_submitted double precision := 1;  -- how many one that is looked at stands for
+    v_succeeded double precision := 1;
     v_rows integer;
 BEGIN
     -- A share is an estimate, and the last few events of a minute do not make it another one.
     IF v_one_in > 1 AND EXISTS (SELECT FROM afresh.task_sample WHERE seconds = 60 AND at = p_minute) THEN
         RETURN 0;
     END IF;
-    INSERT INTO afresh.task_sample AS s (
-        seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
-    )
+    IF v_one_in > 1 THEN
+        SELECT coalesce(count(*) FILTER (WHERE e.type = 'deferred')::double precision
+                        / nullif(count(*) FILTER (WHERE e.type = 'deferred' AND seen.it), 0), v_one_in),
+               coalesce(count(*) FILTER (WHERE e.type = 'succeeded')::double precision
+                        / nullif(count(*) FILTER (WHERE e.type = 'succeeded' AND seen.it), 0), v_one_in)
+        FROM procrastinate_events e
+        CROSS JOIN LATERAL (SELECT (hashint8extended(e.job_id, 0) & 2147483647) % v_one_in = 0) AS seen (it)
+        WHERE e.id >= v_first AND e.id < v_last AND e.type IN ('deferred', 'succeeded')
+          AND e.at >= p_minute AND e.at < v_end
+        INTO v_submitted, v_succeeded;
+    END IF;
+    DELETE FROM afresh.queue_work WHERE at < p_minute - interval '1 hour';
     WITH told AS MATERIALIZED (
         SELECT e.id, e.job_id, e.type, e.at
         FROM procrastinate_events e
@@ -1483,24 +1566,31 @@ BEGIN
           AND e.at >= p_minute AND e.at < v_end
           AND (hashint8extended(e.job_id, 0) & 2147483647) % v_one_in = 0
     ),
-    run AS (
-        SELECT j.task_name, v_one_in AS weight, (t.type = 'deferred')::integer AS submitted,
-               (t.type = 'succeeded')::integer AS succeeded, 0 AS failed, 0 AS retried, 0 AS buried, 0 AS snoozed,
+    run AS MATERIALIZED (
+        SELECT j.task_name, j.queue_name, CASE t.type WHEN 'deferred' THEN v_submitted ELSE v_succeeded END AS weight,
+               (t.type = 'deferred')::integer AS submitted, (t.type = 'succeeded')::integer AS succeeded, 0 AS failed, 0 AS retried, 0 AS buried, 0 AS snoozed,
                0 AS lost,
                CASE WHEN t.type = 'succeeded' THEN extract(epoch FROM t.at - (
                    SELECT max(b.at) FROM procrastinate_events b
                    WHERE b.job_id = t.job_id AND b.type = 'started' AND b.id < t.id
                ))::double precision END AS took
         FROM told t
-        CROSS JOIN LATERAL (SELECT task_name FROM procrastinate_jobs WHERE id = t.job_id LIMIT 1) j
+        CROSS JOIN LATERAL (SELECT p.task_name, p.queue_name FROM procrastinate_jobs p WHERE p.id = t.job_id LIMIT 1) j
         UNION ALL
-        SELECT a.task_name, 1, 0, 0, (a.outcome = 'failed')::integer,
+        SELECT a.task_name, a.queue_name, 1, 0, 0, (a.outcome = 'failed')::integer,
                (a.outcome = 'failed' AND coalesce(a.decision = 'retry', false))::integer,
                coalesce(a.decision = 'dead_letter', false)::integer, (a.outcome = 'snoozed')::integer,
                (a.outcome = 'lost')::integer,
                CASE WHEN a.outcome = 'failed' THEN extract(epoch FROM a.ended_at - a.started_at)::double precision END
         FROM afresh.attempt a
         WHERE a.ended_at >= p_minute AND a.ended_at < v_end
+    ),
+    by_queue AS (
+        INSERT INTO afresh.queue_work AS w (queue_name, at, ended, spent)
+        SELECT r.queue_name, p_minute, sum(r.weight), sum(r.weight * greatest(r.took, 0))
+        FROM run r WHERE r.took IS NOT NULL
+        GROUP BY r.queue_name ORDER BY 4 DESC, 1 LIMIT 200
+        ON CONFLICT (queue_name, at) DO UPDATE SET ended = excluded.ended, spent = excluded.spent
     ),
     classed AS (
         SELECT r.*, width_bucket(r.took, '{-1}'::double precision[] || afresh.duration_bounds()) AS class FROM run r
@@ -1511,9 +1601,12 @@ BEGIN
                sum(lost) AS lost, sum(weight * took) AS spent, max(took) AS longest, sum(weight) AS runs
         FROM classed GROUP BY task_name, class
     )
-    SELECT 60, task_name, p_minute, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
-           sum(snoozed), sum(lost), coalesce(sum(spent), 0), coalesce(max(longest), 0),
-           ARRAY(SELECT coalesce(max(runs) FILTER (WHERE class = place), 0)::bigint
+    INSERT INTO afresh.task_sample AS s (
+        seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
+    )
+    SELECT 60, task_name, p_minute, round(sum(submitted)), round(sum(succeeded)), sum(failed), sum(retried),
+           sum(buried), sum(snoozed), sum(lost), coalesce(sum(spent), 0), coalesce(max(longest), 0),
+           ARRAY(SELECT round(coalesce(max(runs) FILTER (WHERE class = place), 0))::bigint
                  FROM unnest(array_agg(class), array_agg(runs)) AS counted (class, runs)
                  RIGHT JOIN generate_series(1, cardinality(afresh.duration_bounds()) + 1) AS place ON true
                  GROUP BY place ORDER BY place)
@@ -1777,10 +1870,14 @@ CREATE FUNCTION afresh.sum_hour(p_hour timestamp with time zone) RETURNS void
         spent = excluded.spent, longest = excluded.longest, durations = excluded.durations;
 
     INSERT INTO afresh.queue_sample AS s
-    SELECT 3600, queue_name, p_hour, avg(ready), max(ready_most), max(oldest_seconds), avg(running)
+    SELECT 3600, queue_name, p_hour, sum(ready) / minutes, max(ready_most), max(oldest_seconds), sum(running) / minutes
     FROM afresh.queue_sample
+    CROSS JOIN (  -- A queue that came or went within the hour has no row for the minutes without it.
+        SELECT greatest(1, count(*)) AS minutes FROM afresh.service_sample
+        WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
+    ) hour
     WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
-    GROUP BY queue_name
+    GROUP BY queue_name, minutes
     ORDER BY queue_name
     ON CONFLICT (seconds, queue_name, at) DO UPDATE
     SET ready = excluded.ready, ready_most = excluded.ready_most, oldest_seconds = excluded.oldest_seconds,
@@ -2126,16 +2223,44 @@ ALTER TABLE afresh.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 
 CREATE TABLE afresh.scaling (
     singleton boolean DEFAULT true NOT NULL,
-    concurrency integer DEFAULT 10 NOT NULL,
     drain_seconds double precision DEFAULT 60 NOT NULL,
-    CONSTRAINT scaling_concurrency_check CHECK ((concurrency > 0)),
     CONSTRAINT scaling_drain_seconds_check CHECK ((drain_seconds > (0)::double precision)),
     CONSTRAINT scaling_singleton_check CHECK (singleton)
 );
 
-COMMENT ON COLUMN afresh.scaling.concurrency IS 'Jobs that one worker runs at once.';
-
 COMMENT ON COLUMN afresh.scaling.drain_seconds IS 'Within which time a backlog should be done.';
+
+CREATE TABLE afresh.worker (
+    worker_id bigint NOT NULL,
+    name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    queues text[],
+    concurrency integer NOT NULL,
+    running integer NOT NULL,
+    overloaded boolean NOT NULL,
+    memory_bytes bigint NOT NULL,
+    host_memory_percent real NOT NULL,
+    host_cpu_percent real NOT NULL,
+    host_disk_percent real NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    beat_at timestamp with time zone DEFAULT now() NOT NULL,
+    stopped_at timestamp with time zone,
+    CONSTRAINT worker_concurrency_check CHECK ((concurrency > 0)),
+    CONSTRAINT worker_running_check CHECK ((running >= 0))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE afresh.worker IS 'Written in the statement of the heartbeat. No foreign key: Procrastinate deletes silent workers.';
+
+COMMENT ON COLUMN afresh.worker.queues IS 'Those it takes jobs from; null: all.';
+
+COMMENT ON COLUMN afresh.worker.memory_bytes IS 'Of its process, resident.';
+
+COMMENT ON COLUMN afresh.worker.host_memory_percent IS 'Of the machine or its container, whichever is fuller; so with the CPU.';
+
+COMMENT ON COLUMN afresh.worker.stopped_at IS 'It has let go of its last job; null while it lives, and for ever if it was lost.';
 
 CREATE VIEW afresh.autoscaling AS
  SELECT q.queue_name,
@@ -2147,16 +2272,12 @@ CREATE VIEW afresh.autoscaling AS
     s.concurrency,
     s.drain_seconds,
     (ceil((round((COALESCE(sum(q.slots), (0)::double precision))::numeric, 6) / (s.concurrency)::numeric)))::integer AS wanted_workers
-   FROM (( SELECT scaling.singleton,
-            scaling.concurrency,
-            scaling.drain_seconds
-           FROM afresh.scaling
-        UNION ALL
-         SELECT true,
-            10,
-            60
-          WHERE (NOT (EXISTS ( SELECT
-                   FROM afresh.scaling)))) s
+   FROM (( SELECT COALESCE(( SELECT w.concurrency
+                   FROM afresh.worker w
+                  ORDER BY w.started_at DESC
+                 LIMIT 1), 10) AS concurrency,
+            COALESCE(( SELECT t.drain_seconds
+                   FROM afresh.scaling t), (60)::double precision) AS drain_seconds) s
      LEFT JOIN LATERAL ( SELECT m.queue_name,
             m.ready,
             m.running,
@@ -2171,9 +2292,9 @@ CREATE VIEW afresh.autoscaling AS
 
 COMMENT ON VIEW afresh.autoscaling IS 'A row for each queue with work, and one with no name for all of them together.';
 
-COMMENT ON COLUMN afresh.autoscaling.ready IS 'Counted up to 100000 in a queue.';
+COMMENT ON COLUMN afresh.autoscaling.ready IS 'Counted up to 100000 of a queue.';
 
-COMMENT ON COLUMN afresh.autoscaling.seconds_per_job IS 'On average, of the latest runs that ended; null: taken for 1.';
+COMMENT ON COLUMN afresh.autoscaling.seconds_per_job IS 'On average, of the latest runs of this queue that ended; null: taken for 1.';
 
 CREATE TABLE afresh.batch (
     id bigint NOT NULL,
@@ -2716,9 +2837,20 @@ CREATE TABLE afresh.queue_sample (
     CONSTRAINT queue_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600])))
 );
 
-COMMENT ON COLUMN afresh.queue_sample.ready IS 'Jobs that could run, counted up to 20 000; of an hour, the mean.';
+COMMENT ON COLUMN afresh.queue_sample.ready IS 'Jobs that could run, counted up to a limit; of an hour, the mean.';
 
 COMMENT ON COLUMN afresh.queue_sample.oldest_seconds IS 'How long the oldest of them had waited; of an hour, the most.';
+
+CREATE TABLE afresh.queue_work (
+    queue_name text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    ended double precision NOT NULL,
+    spent double precision NOT NULL,
+    CONSTRAINT queue_work_ended_check CHECK ((ended > (0)::double precision)),
+    CONSTRAINT queue_work_spent_check CHECK ((spent >= (0)::double precision))
+);
+
+COMMENT ON TABLE afresh.queue_work IS 'Runs of a queue that ended in the minute that began at `at`, and the seconds they took in all.';
 
 CREATE TABLE afresh.recovery (
     id bigint NOT NULL,
@@ -2799,38 +2931,6 @@ COMMENT ON COLUMN afresh.task_sample.lost IS 'Attempts whose worker was lost.';
 COMMENT ON COLUMN afresh.task_sample.spent IS 'Seconds that its attempts took, in all.';
 
 COMMENT ON COLUMN afresh.task_sample.durations IS 'Attempts by duration: up to each of afresh.duration_bounds(), and longer ones.';
-
-CREATE TABLE afresh.worker (
-    worker_id bigint NOT NULL,
-    name text NOT NULL,
-    host text NOT NULL,
-    pid integer NOT NULL,
-    version text NOT NULL,
-    queues text[],
-    concurrency integer NOT NULL,
-    running integer NOT NULL,
-    overloaded boolean NOT NULL,
-    memory_bytes bigint NOT NULL,
-    host_memory_percent real NOT NULL,
-    host_cpu_percent real NOT NULL,
-    host_disk_percent real NOT NULL,
-    started_at timestamp with time zone NOT NULL,
-    beat_at timestamp with time zone DEFAULT now() NOT NULL,
-    stopped_at timestamp with time zone,
-    CONSTRAINT worker_concurrency_check CHECK ((concurrency > 0)),
-    CONSTRAINT worker_running_check CHECK ((running >= 0))
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE afresh.worker IS 'Written in the statement of the heartbeat. No foreign key: Procrastinate deletes silent workers.';
-
-COMMENT ON COLUMN afresh.worker.queues IS 'Those it takes jobs from; null: all.';
-
-COMMENT ON COLUMN afresh.worker.memory_bytes IS 'Of its process, resident.';
-
-COMMENT ON COLUMN afresh.worker.host_memory_percent IS 'Of the machine or its container, whichever is fuller; so with the CPU.';
-
-COMMENT ON COLUMN afresh.worker.stopped_at IS 'It has let go of its last job; null while it lives, and for ever if it was lost.';
 
 ALTER TABLE ONLY afresh.alert_event
     ADD CONSTRAINT alert_event_pkey PRIMARY KEY (id);
@@ -2931,6 +3031,9 @@ ALTER TABLE ONLY afresh.purge
 ALTER TABLE ONLY afresh.queue_sample
     ADD CONSTRAINT queue_sample_pkey PRIMARY KEY (seconds, queue_name, at);
 
+ALTER TABLE ONLY afresh.queue_work
+    ADD CONSTRAINT queue_work_pkey PRIMARY KEY (queue_name, at);
+
 ALTER TABLE ONLY afresh.recovery
     ADD CONSTRAINT recovery_pkey PRIMARY KEY (id);
 
@@ -3021,6 +3124,8 @@ CREATE INDEX failure_group_hour_hour_idx ON afresh.failure_group_hour USING btre
 CREATE INDEX failure_group_largest_idx ON afresh.failure_group USING btree (failures DESC, last_attempt DESC);
 
 CREATE INDEX failure_group_newest_idx ON afresh.failure_group USING btree (last_attempt DESC);
+
+CREATE INDEX failure_group_seen_idx ON afresh.failure_group USING btree (last_seen);
 
 CREATE INDEX idempotency_expires_idx ON afresh.idempotency USING btree (expires_at);
 

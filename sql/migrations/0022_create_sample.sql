@@ -232,7 +232,7 @@ AS $$
     INSERT INTO afresh.queue_sample AS s
     SELECT 3600, queue_name, p_hour, sum(ready) / minutes, max(ready_most), max(oldest_seconds), sum(running) / minutes
     FROM afresh.queue_sample
-    CROSS JOIN (  -- A queue that is not known has no row for a minute in which it was empty.
+    CROSS JOIN (  -- A queue that came or went within the hour has no row for the minutes without it.
         SELECT greatest(1, count(*)) AS minutes FROM afresh.service_sample
         WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
     ) hour

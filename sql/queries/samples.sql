@@ -11,21 +11,26 @@ SELECT afresh.sample_tasks(%(minute)s, %(most)s);
 -- name: sample_queues
 -- What waits and runs now, under the minute that has just ended. Told by name are the queues that are known, which are
 -- few, and of the others, which clients may name as they like, the fullest; the rest is told together.
-WITH ready AS MATERIALIZED (
+WITH RECURSIVE hop AS (
+    (SELECT queue_name FROM procrastinate_jobs ORDER BY queue_name LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue_name FROM procrastinate_jobs j WHERE j.queue_name > h.queue_name
+            ORDER BY j.queue_name LIMIT 1)
+    FROM hop h WHERE h.queue_name IS NOT NULL
+),
+ready AS MATERIALIZED (
     SELECT * FROM afresh.ready_by_queue(%(tasks)s::text[], %(dependencies)s::text[], %(counted)s::integer)
 ),
 running AS MATERIALIZED (
     SELECT queue_name::text AS name, count(*) AS jobs FROM procrastinate_jobs WHERE status = 'doing' GROUP BY queue_name
 ),
-known AS (
-    SELECT unnest(%(known)s::text[]) AS name UNION SELECT h.name FROM afresh.hold h WHERE h.kind = 'queue'
-),
 seen AS (
-    SELECT n.name, n.name IN (SELECT name FROM known) AS known, coalesce(r.jobs, 0) AS ready, coalesce(d.jobs, 0) AS running,
+    SELECT n.name, n.name = ANY (%(known)s::text[]) AS known, coalesce(r.jobs, 0) AS ready, coalesce(d.jobs, 0) AS running,
            coalesce(extract(epoch FROM %(now)s::timestamptz - least(r.due_at, (
                SELECT min(e.at) FROM procrastinate_events e WHERE e.job_id = r.first_id AND e.type = 'deferred'
            ))), 0) AS waited
-    FROM (SELECT name FROM known UNION SELECT queue_name FROM ready UNION SELECT name FROM running) n
+    FROM (SELECT queue_name::text AS name FROM hop WHERE queue_name IS NOT NULL
+          UNION SELECT h.name FROM afresh.hold h WHERE h.kind = 'queue') n
     LEFT JOIN ready r ON r.queue_name = n.name
     LEFT JOIN running d ON d.name = n.name
 ),

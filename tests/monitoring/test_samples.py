@@ -94,13 +94,14 @@ async def test_many_queues(queue: Afresh, conn: AsyncConnection):
     await conn.execute(
         "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'fullest', 't' FROM generate_series(1, 9)"
     )
+    await conn.execute("INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('default', 't')")
     now = await minute_of(conn) + A_MINUTE
     await sample(queue, conn, now=now)
     found = {each.queue_name: each.ready for each in await read_queues(conn, around(now))}
     told = [name for name in found if name.startswith("made-up-")]
     assert len(told) == OTHER_QUEUES - 1
     assert (found["fullest"], found[OTHER]) == (9, 500 - len(told))
-    assert set(Names(queue).queues()) <= found.keys()
+    assert (found["default"], "default" in Names(queue).queues()) == (1, True)
 
 
 async def test_repeats(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
