@@ -43,6 +43,9 @@ HEARD_SECONDS = 2.0
 MOST_UNSENT = 1_000
 """Reports kept while the database is out of reach."""
 
+MOST_KNOWN = 1_000
+"""Dependencies kept in memory, and those that are not well: a task may guard each host there is."""
+
 _COUNTED = frozenset({Relevance.COUNTED, Relevance.HOLDS})
 _REPORTED = frozenset({State.CLOSED, State.RAMPING})
 
@@ -283,6 +286,9 @@ class Dependencies:
         for name, known in self._known.items():
             if _generation(former, name) != _generation(snapshot, name):
                 known.ring.forget()
+        if len(self._known) > MOST_KNOWN:
+            kept = self._untold | self._streaks
+            self._known = {name: each for name, each in self._known.items() if name in kept or snapshot.of(name)}
         return bool(set(snapshot.gated()) - set(former.gated()))
 
     async def flush(self) -> None:

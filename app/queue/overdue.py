@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SQL, SPINE = load("overdue"), load("spine")
 
-MOST = 100
+MOST = 250
 """Jobs in one transaction."""
 
 SECONDS = 20.0
@@ -88,6 +88,7 @@ async def _until_none(look: Callable[[], Awaitable[_Looked]], until: float) -> i
 async def _past_deadline(conn: Conn) -> _Looked:
     now = datetime.now(UTC)
     async with conn.transaction():
+        await conn.execute(SQL["walk_indexes"])
         rows = await (await conn.execute(SQL["find_past_deadline"], {"most": MOST})).fetchall()
         late = [
             _Late(_run(job_id, task, queue, attempts, now), *decide.after_deadline(deadline))
@@ -106,6 +107,7 @@ async def _held_too_long(conn: Conn, app: "Afresh") -> _Looked:
     max_wait, now = app.engine.settings.max_wait, datetime.now(UTC)
     given = {"max_wait": max_wait, "tasks": tasks, "dependencies": dependencies, "most": MOST}
     async with conn.transaction():
+        await conn.execute(SQL["walk_indexes"])
         rows = await (await conn.execute(SQL["find_held_too_long"], given)).fetchall()
         late = [
             _Late(

@@ -1,5 +1,11 @@
 -- Jobs whose time is over while they wait. Those whose lock another job runs under are left for the next look.
 
+-- name: walk_indexes
+-- Keep the planner on the indexes made for this until the transaction ends: the statistics of a queue are always old,
+-- and sorting all that is late would cost as much for each few as for all of them.
+SELECT set_config(name, 'off', true)
+FROM unnest('{enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_sort}'::text[]) AS name;
+
 -- name: find_past_deadline
 -- Deadlines that have passed and were not looked at, a few at a time, and whether their jobs still wait. What runs is
 -- looked at again when it does not run any more.

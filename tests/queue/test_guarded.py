@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from app.queue.app import Afresh
 from app.queue.guarded import DependencyUnavailable, guarded
 from app.store import breakers
 
@@ -146,3 +147,14 @@ async def test_the_lease_of_a_probe_inside_lasts_as_long_as_its_job(open_app: Op
         await eventually(lambda: gate.running)
         assert timedelta(minutes=59) < await lease(conn) < timedelta(minutes=61)
         gate.open.set()
+
+
+async def test_hosts_that_are_well_are_not_kept(queue_app: Afresh, conn: Connection):
+    """A process that has called many hosts forgets those that are well: of these there is nothing to be known."""
+    await open_breaker(conn, "bad.example")
+    mine = queue_app.dependencies
+    for name in ("bad.example", *(f"{number}.example" for number in range(1000))):
+        mine.worked(mine.call(name, 1))
+    assert len(mine.budgets()) == 1001
+    await mine.refresh()
+    assert list(mine.budgets()) == ["bad.example"]
