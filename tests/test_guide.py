@@ -186,6 +186,21 @@ async def test_the_commands_about_dead_letters(anyio_backend: str, database_url:
         assert (done["state"], done["acted"]) == ("done", 2)
 
 
+@pytest.mark.anyio
+async def test_the_commands_about_reports(anyio_backend: str, database_url: str, tmp_path: Path):  # noqa: ARG001 - it makes the test async
+    """A report is made, kept and read as its page shows it, in its order."""
+    async with serving(settings_for(database_url)) as (queue, _):
+        with running(tmp_path / "log", DATABASE_URL=database_url) as address:
+            environment = os.environ | {"API": address}
+            async with working(queue):
+                for line in shell_lines("reports.md"):
+                    there = line.replace("/tmp/", f"{tmp_path}/")  # noqa: S108  What the page says, put elsewhere.
+                    run = await asyncio.to_thread(shell, there, environment)
+                    assert run.returncode == 0, f"{line}\n{run.stdout}{run.stderr}"
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (tmp_path / "report.csv").read_text(encoding="utf-8").startswith("first_day,last_day,")
+
+
 @pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.name)
 def test_the_code_is_python(page: Path):
     """What the guide shows as Python is Python."""

@@ -221,9 +221,9 @@ class _Arguments:
         open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
         shape = TypedDict("arguments", fields)  # type: ignore[misc]  # The fields are known at run time only.
         extra: Literal["allow", "forbid"] = "allow" if open_ended else "forbid"
-        self._names = tuple(fields)
         self._adapter: TypeAdapter[Any] = TypeAdapter(with_config(ConfigDict(extra=extra))(shape))
         self.schema = _with_defaults(self._adapter.json_schema(), parameters)
+        self._names = tuple(self.schema.get("properties", ()))
 
     def faults(self, args: dict[str, Any]) -> dict[str, str]:
         """What is wrong with `args`, by argument."""
@@ -255,7 +255,10 @@ def _hints(task: AnyTask) -> dict[str, Any]:
 def _usable(kind: Any) -> Any:
     """`kind` where JSON can be checked against it, else Any: the task itself then judges."""
     try:
-        TypeAdapter(kind).json_schema()
+        # As a field, which may have an alias: no parameter of Python's can be called "from".
+        field: dict[str, Any] = {"it": kind}
+        argument = TypedDict("argument", field)  # type: ignore[misc]  # The kind is known at run time only.
+        TypeAdapter(argument).json_schema()
     except (PydanticUserError, PydanticSerializationError, TypeError, NameError):
         return Any
     return kind

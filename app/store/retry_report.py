@@ -1,4 +1,4 @@
-"""What became of the retries of one day: the report as a value, to be stored and shown. Changes nothing."""
+"""What became of the retries of some days: the report as a value, to be stored and shown. Changes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ WORST = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
-    """Jobs of the day.
+    """Jobs of the period.
 
     Attributes:
         made: That were put into a queue.
@@ -44,7 +44,7 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A failure group that was met on the day, with its failures of the day. `is_new`: never before."""
+    """A failure group that was met in the period, with its failures of it. `is_new`: never before."""
 
     fingerprint: str
     failures: int
@@ -60,7 +60,7 @@ class Letters:
     """Dead letters.
 
     Attributes:
-        died: Of the day.
+        died: Of the period.
         still_pending: Those of them that nobody has replayed or given up.
         pending: All that wait for somebody, whenever they died.
     """
@@ -88,17 +88,40 @@ class Savings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryReport:
-    """The report of a day, in UTC.
+class Outages:
+    """What became of a dependency whose breaker moved, or was not closed.
 
     Attributes:
+        openings: Times that its breaker opened; a probe that failed is none.
+        open_seconds: How long nothing but probes ran.
+        held_seconds: How long it was held until somebody mended something, or isolated.
+        ramping_seconds: How long its jobs came back little by little, or went at the pace of a rate limit.
+        state: At the end of the period.
+    """
+
+    name: str
+    openings: int = 0
+    open_seconds: float = 0.0
+    held_seconds: float = 0.0
+    ramping_seconds: float = 0.0
+    state: str = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryReport:
+    """The report of one or more whole days, in UTC.
+
+    Attributes:
+        day, last_day: The first and the last.
         whole: All failures and retries.
         types: The same by failure type, the most frequent first; types not met are missing.
         groups, new_groups: How many were met, and for the first time.
         worst_groups: Those that failed most often.
+        dependencies: Those that were in trouble, the longest first.
     """
 
     day: date
+    last_day: date
     jobs: Jobs
     whole: Tally
     types: dict[str, Tally]
@@ -107,6 +130,7 @@ class RetryReport:
     worst_groups: list[Group]
     letters: Letters
     savings: Savings
+    dependencies: list[Outages]
 
     @property
     def share_ended_well(self) -> float | None:
@@ -115,13 +139,15 @@ class RetryReport:
 
     def as_json(self) -> dict[str, Any]:
         """As it is stored, with what follows from it."""
-        return asdict(self) | {"day": self.day.isoformat(), "share_ended_well": self.share_ended_well}
+        days = {"day": self.day.isoformat(), "last_day": self.last_day.isoformat()}
+        return asdict(self) | days | {"share_ended_well": self.share_ended_well}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """The report that was stored so."""
         return cls(
             day=date.fromisoformat(kept["day"]),
+            last_day=date.fromisoformat(kept.get("last_day", kept["day"])),  # Older ones were of one day.
             jobs=Jobs(**kept["jobs"]),
             whole=Tally(**kept["whole"]),
             types={name: Tally(**tally) for name, tally in kept["types"].items()},
@@ -130,21 +156,25 @@ class RetryReport:
             worst_groups=[Group(**group) for group in kept["worst_groups"]],
             letters=Letters(**kept["letters"]),
             savings=Savings(**kept["savings"]),
+            dependencies=[Outages(**each) for each in kept.get("dependencies", [])],  # As above.
         )
 
 
-async def report_day(conn: AsyncConnection[Any], day: date, *, peak_cost_per_hour: float = 0.0) -> RetryReport:
-    """Make the report of a day, in UTC. What is not kept any more is not in it; a million jobs take about a second."""
+async def report_days(
+    conn: AsyncConnection[Any], day: date, last_day: date, *, peak_cost_per_hour: float = 0.0
+) -> RetryReport:
+    """Make the report of days, in UTC. What is not kept any more is not in it; a million jobs take about a second."""
     since = datetime.combine(day, time(), UTC)
-    until = since + timedelta(days=1)
+    until = datetime.combine(last_day, time(), UTC) + timedelta(days=1)
     stretch = {"since": since, "until": until}
     tallies = {row.pop("failure_type"): _tally(row) for row in await fetch(conn, SQL["sum_failures"], stretch)}
     groups = await fetch(conn, SQL["list_day_groups"], stretch | {"most": WORST})
-    (letters,) = await fetch(conn, SQL["count_day_letters"], {"day": day})
+    (letters,) = await fetch(conn, SQL["count_day_letters"], {"day": day, "last_day": last_day})
     put_off = await sum_put_off(conn, since, until=until)
     whole = tallies.pop(None, Tally())
     return RetryReport(
         day=day,
+        last_day=last_day,
         jobs=await _count_jobs(conn, since, until),
         whole=whole,
         types=tallies,
@@ -158,11 +188,17 @@ async def report_day(conn: AsyncConnection[Any], day: date, *, peak_cost_per_hou
             put_off_seconds=put_off.spent.total_seconds(),
             saved=saved(put_off.spent, peak_cost_per_hour),
         ),
+        dependencies=[Outages(**row) for row in await fetch(conn, SQL["measure_outages"], stretch)],
     )
 
 
+async def report_day(conn: AsyncConnection[Any], day: date, *, peak_cost_per_hour: float = 0.0) -> RetryReport:
+    """As `report_days`, of one."""
+    return await report_days(conn, day, day, peak_cost_per_hour=peak_cost_per_hour)
+
+
 async def _count_jobs(conn: AsyncConnection[Any], since: datetime, until: datetime) -> Jobs:
-    """Count from the events of the day, in stretches."""
+    """Count from the events of the period, in stretches."""
     (stretch,) = await fetch(conn, SQL["find_stretch"], {"since": since, "until": until})
     counted = Jobs()
     first = stretch["first"] or 0

@@ -7,6 +7,8 @@ from ..queue.task import connection, current_job, task
 from ..store.adaptation import refresh_samples
 from ..store.retry_report import report_day
 from ..telemetry import RetriesReported, emit
+from .report.page import render_page
+from .report.table import write_table
 
 
 @task(
@@ -47,7 +49,7 @@ async def report_retries(timestamp: int) -> dict[str, Any]:
         timestamp: Of the tick: the report is that of the day before, in UTC.
 
     Returns:
-        A `RetryReport`, as its ``from_json`` takes it.
+        A `RetryReport`, as its ``from_json`` takes it; with it the same as `html` and as `csv`.
     """
     day = datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1)
     cost = current_job().app.settings.off_peak.cost_per_hour
@@ -63,4 +65,5 @@ async def report_retries(timestamp: int) -> dict[str, Any]:
             dead_letters=report.letters.died,
         )
     )
-    return report.as_json()
+    page = render_page(report, made_at=datetime.now(UTC))
+    return report.as_json() | {"html": page, "csv": write_table(report)}

@@ -1,4 +1,4 @@
--- What became of the retries of one day. Hours are those of afresh.failure_hour, folded or not.
+-- What became of the retries of some days. Hours are those of afresh.failure_hour, folded or not.
 
 -- name: count_ended
 -- Jobs that were made and runs that ended in a time, of a stretch of events; times of events rise with their ids.
@@ -42,8 +42,39 @@ ORDER BY c.failures DESC, c.fingerprint
 LIMIT %(most)s;
 
 -- name: count_day_letters
--- Dead letters of a day by what became of them since, and those that wait, whenever they died.
-SELECT coalesce(sum(letters) FILTER (WHERE died_on = %(day)s), 0)::bigint AS died,
-       coalesce(sum(letters) FILTER (WHERE died_on = %(day)s AND status = 'pending'), 0)::bigint AS still_pending,
+-- Dead letters of some days by what became of them since, and those that wait, whenever they died.
+SELECT coalesce(sum(letters) FILTER (WHERE died_on BETWEEN %(day)s AND %(last_day)s), 0)::bigint AS died,
+       coalesce(sum(letters) FILTER (WHERE died_on BETWEEN %(day)s AND %(last_day)s AND status = 'pending'), 0)::bigint AS still_pending,
        coalesce(sum(letters) FILTER (WHERE status = 'pending'), 0)::bigint AS pending
 FROM afresh.dead_letter_count;
+
+-- name: measure_outages
+-- How long the breaker of each dependency was in which state, of those that were not closed all the time.
+WITH spell AS (
+    SELECT name, before, after AS state, at AS begun, lead(at) OVER (PARTITION BY name ORDER BY id) AS ended
+    FROM afresh.breaker_event WHERE at < %(until)s
+    UNION ALL
+    -- What was before the first transition that is kept.
+    (SELECT DISTINCT ON (name) name, NULL, before, '-infinity', at FROM afresh.breaker_event ORDER BY name, id)
+    UNION ALL
+    -- Those of which no transition is kept.
+    SELECT b.name, NULL, b.state, b.changed_at, NULL
+    FROM afresh.breaker b
+    WHERE NOT EXISTS (SELECT FROM afresh.breaker_event e WHERE e.name = b.name)
+),
+stretch AS (
+    SELECT name, before, state, begun, least(coalesce(ended, 'infinity'), %(until)s, now()) AS ended,
+           extract(epoch FROM least(coalesce(ended, 'infinity'), %(until)s, now()) - greatest(begun, %(since)s))
+               ::double precision AS seconds
+    FROM spell
+    WHERE begun < %(until)s AND coalesce(ended, 'infinity') > %(since)s
+)
+SELECT name, count(*) FILTER (WHERE state = 'open' AND before <> 'half_open' AND begun >= %(since)s) AS openings,
+       coalesce(sum(seconds) FILTER (WHERE state IN ('open', 'half_open')), 0) AS open_seconds,
+       coalesce(sum(seconds) FILTER (WHERE state IN ('held', 'isolated')), 0) AS held_seconds,
+       coalesce(sum(seconds) FILTER (WHERE state = 'ramping'), 0) AS ramping_seconds,
+       (array_agg(state ORDER BY ended DESC, begun DESC))[1] AS state
+FROM stretch
+GROUP BY name
+HAVING bool_or(state <> 'closed')
+ORDER BY coalesce(sum(seconds) FILTER (WHERE state NOT IN ('closed', 'ramping')), 0) DESC, name;

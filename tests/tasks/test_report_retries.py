@@ -28,7 +28,10 @@ async def test_the_report_of_yesterday(served: tuple[Afresh, httpx.AsyncClient],
     unsubscribe = telemetry.subscribe(heard.append)
     await run_waiting_jobs(queue)
     unsubscribe()
-    report = RetryReport.from_json((await client.get(f"/jobs/{job_id}")).json()["result"])
+    result = (await client.get(f"/jobs/{job_id}")).json()["result"]
+    report = RetryReport.from_json(result)
+    assert result["html"].startswith("<!doctype html>")
+    assert result["csv"].startswith("first_day,last_day,")
     assert report.day == now.date()
     assert (report.whole.retries, report.share_ended_well) == (1, 1.0)
     (told,) = [each for each in heard if isinstance(each, RetriesReported)]
