@@ -1622,7 +1622,7 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.settle_endings(p_worker bigint, p_runs jsonb, p_delete boolean DEFAULT false, p_stalled_after interval DEFAULT NULL::interval) RETURNS TABLE(job_id bigint, verdict text, outcome afresh.outcome)
+CREATE FUNCTION afresh.settle_endings(p_worker bigint, p_runs jsonb, p_delete boolean DEFAULT false, p_stalled_after interval DEFAULT NULL::interval, p_failures jsonb DEFAULT NULL::jsonb) RETURNS TABLE(job_id bigint, verdict text, outcome afresh.outcome)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
@@ -1637,16 +1637,14 @@ BEGIN
     WITH owned AS MATERIALIZED (
         SELECT g.*, j.task_name, j.queue_name AS from_queue, j.priority AS had_priority, j.args, j.lock AS had_lock,
                j.queueing_lock, j.abort_requested, j.afresh_dependency, j.worker_id, j.afresh_letter
-        FROM jsonb_to_recordset(p_runs) AS g (
+        FROM ROWS FROM (jsonb_to_recordset(p_runs) AS (
             job_id bigint, attempts integer, claim bigint, outcome afresh.outcome, counted boolean,
-            status procrastinate_job_status, started_at timestamptz, ended_at timestamptz,
-            exception_type text, message text, traceback text, failure_type text, confidence real, evidence jsonb,
-            remediation text, fingerprint text, decision afresh.decision, delay double precision,
-            next_run_at timestamptz, explanation jsonb, reason text,
+            status procrastinate_job_status, started_at timestamptz, ended_at timestamptz, failure integer,
+            decision afresh.decision, delay double precision, next_run_at timestamptz, explanation jsonb, reason text,
             priority integer, queue_name text, lock text, cause afresh.death_cause, waited jsonb
-        )
+        )) WITH ORDINALITY AS g
         JOIN procrastinate_jobs j ON j.id = g.job_id
-        LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+        LEFT JOIN procrastinate_workers w ON p_worker IS NULL AND w.id = j.worker_id
         WHERE j.status::text = 'doing' AND j.attempts = g.attempts AND CASE
             WHEN p_worker IS NULL THEN w.id IS NULL OR w.last_heartbeat < now() - p_stalled_after
             ELSE j.worker_id = p_worker AND j.afresh_claim IS NOT DISTINCT FROM g.claim END
@@ -1672,7 +1670,9 @@ BEGIN
                CASE WHEN e.stopped THEN 'aborted' WHEN e.superseded THEN 'cancelled' ELSE e.status END
                    ::procrastinate_job_status AS final_status,
                e.counted OR e.stopped AS final_counted,
-               NOT (e.stopped OR e.superseded) AS goes_on
+               NOT (e.stopped OR e.superseded) AS goes_on,
+               CASE WHEN p_failures IS NULL THEN p_runs -> (e.ordinality - 1)::integer ELSE p_failures -> e.failure END
+                   AS told
         FROM ending e
     ),
     recorded AS (
@@ -1682,8 +1682,8 @@ BEGIN
             decision, delay, next_run_at, explanation, reason
         )
         SELECT f.job_id, f.attempts + 1, f.final_outcome, f.final_counted, f.task_name, f.from_queue, f.worker_id,
-               f.claim, began.at, greatest(f.ended_at, began.at), f.exception_type, f.message, f.traceback,
-               f.failure_type, f.confidence, f.evidence, f.remediation, f.fingerprint,
+               f.claim, began.at, greatest(f.ended_at, began.at), w.exception_type, w.message, w.traceback,
+               w.failure_type, w.confidence, w.evidence, w.remediation, w.fingerprint,
                CASE WHEN f.goes_on THEN f.decision END,
                CASE WHEN f.goes_on THEN make_interval(secs => f.delay) END,
                CASE WHEN f.goes_on THEN f.next_run_at END, f.explanation,
@@ -1695,6 +1695,10 @@ BEGIN
             SELECT coalesce(f.started_at, (SELECT max(e.at) FROM procrastinate_events e
                                            WHERE e.job_id = f.job_id AND e.type = 'started'), f.ended_at) AS at
         ) began
+        LEFT JOIN LATERAL jsonb_to_record(f.told) AS w (
+            exception_type text, message text, traceback text, failure_type text, confidence real, evidence jsonb,
+            remediation text, fingerprint text
+        ) ON true
         ORDER BY f.job_id
     ),
     moved AS (
@@ -1720,12 +1724,15 @@ BEGIN
         SET status = CASE WHEN l.status = 'retrying' AND l.replayed_as <> f.job_id THEN l.status ELSE 'pending' END,
             cause = f.cause, queue_name = f.from_queue, priority = f.had_priority, args = f.args, lock = f.had_lock,
             queueing_lock = f.queueing_lock, dependency = f.afresh_dependency,
-            attempts = f.attempts + f.final_counted::integer, failure_type = f.failure_type,
-            fingerprint = f.fingerprint, exception_type = f.exception_type, message = f.message,
-            remediation = CASE f.remediation WHEN 'AUTO_RETRY' THEN 'MANUAL_RETRY' ELSE f.remediation END,
+            attempts = f.attempts + f.final_counted::integer, failure_type = w.failure_type,
+            fingerprint = w.fingerprint, exception_type = w.exception_type, message = w.message,
+            remediation = CASE w.remediation WHEN 'AUTO_RETRY' THEN 'MANUAL_RETRY' ELSE w.remediation END,
             reason = f.reason, died_at = f.ended_at, died_as = f.job_id,
             changed_at = now(), note = NULL
         FROM final f
+        LEFT JOIN LATERAL jsonb_to_record(f.told) AS w (
+            exception_type text, message text, failure_type text, remediation text, fingerprint text
+        ) ON true
         WHERE f.cause IS NOT NULL AND (l.id = f.afresh_letter OR l.job_id = f.job_id)
         RETURNING f.job_id
     ),
@@ -1735,11 +1742,14 @@ BEGIN
             failure_type, fingerprint, exception_type, message, remediation, reason, first_died_at, died_at, died_as
         )
         SELECT f.job_id, f.cause, f.task_name, f.from_queue, f.had_priority, f.args, f.had_lock, f.queueing_lock,
-               f.afresh_dependency, f.attempts + f.final_counted::integer, f.failure_type, f.fingerprint,
-               f.exception_type, f.message,
-               CASE f.remediation WHEN 'AUTO_RETRY' THEN 'MANUAL_RETRY' ELSE f.remediation END,
+               f.afresh_dependency, f.attempts + f.final_counted::integer, w.failure_type, w.fingerprint,
+               w.exception_type, w.message,
+               CASE w.remediation WHEN 'AUTO_RETRY' THEN 'MANUAL_RETRY' ELSE w.remediation END,
                f.reason, f.ended_at, f.ended_at, f.job_id
         FROM final f
+        LEFT JOIN LATERAL jsonb_to_record(f.told) AS w (
+            exception_type text, message text, failure_type text, remediation text, fingerprint text
+        ) ON true
         WHERE f.cause IS NOT NULL AND f.job_id NOT IN (SELECT r.job_id FROM reburied r)
         ORDER BY f.job_id
     ),

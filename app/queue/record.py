@@ -85,17 +85,19 @@ def failed(run: Run, failure: Failure, decision: Decision, why: Explained, trace
     return {
         **_row(run),
         **_what_follows(decision),
-        **_what_failed(failure),
-        "traceback": trace,
+        "failure": _what_failed(failure, trace),
         "explanation": why.steps,
         "reason": why.reason,
     }
 
 
-def _what_failed(failure: Failure) -> dict[str, Any]:
-    """The failure's own fields. The classifier returns one and the same for what it met before, so do these."""
+def _what_failed(failure: Failure, trace: str | None) -> dict[str, Any]:
+    """The failure's own fields, one and the same object for what the classifier met before and returned anew.
+
+    What is one object is sent to the database once for all the runs of a group that it ended.
+    """
     known = _known_failures.get(id(failure))
-    if known is not None and known[0] is failure:
+    if known is not None and known[0] is failure and known[1]["traceback"] == trace:
         return known[1]
     fields = {
         "exception_type": failure.exception_type,
@@ -108,6 +110,7 @@ def _what_failed(failure: Failure) -> dict[str, Any]:
         ],
         "remediation": failure.remediation.value,
         "fingerprint": failure.fingerprint,
+        "traceback": trace,
     }
     if len(_known_failures) >= MOST_KNOWN_FAILURES:
         _known_failures.clear()

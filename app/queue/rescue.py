@@ -160,7 +160,8 @@ class _Lost:
 
 
 async def _settle(conn: psycopg.AsyncConnection[Any], ending: dict[str, Any], stalled_after: timedelta) -> bool:
-    cursor = await conn.execute(SQL["settle_endings"], (None, orjson.dumps([ending]).decode(), False, stalled_after))
+    runs = orjson.dumps([ending]).decode()
+    cursor = await conn.execute(SQL["settle_endings"], (None, runs, False, stalled_after, None))
     row = await cursor.fetchone()
     return row is not None and row[1] != "lost"
 

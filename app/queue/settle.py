@@ -46,7 +46,7 @@ LONGEST_TEXT = 16_000
 LONGEST_REFUSAL = 300
 """Characters of what the database says to a row that it refuses, in a line of the log."""
 
-TEXTS = ("exception_type", "message", "traceback", "fingerprint", "reason")
+TEXTS = ("exception_type", "message", "traceback", "fingerprint")
 CHANGES = ("priority", "queue_name", "lock")
 
 _logger = logging.getLogger(__name__)
@@ -264,9 +264,9 @@ class Settler:
                 ),
             )
         else:
-            rows = orjson.dumps([each.ending for each in part], default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+            runs, failures = _told_apart([each.ending for each in part if each.ending is not None])
             always = self.delete is jobs.DeleteJobCondition.ALWAYS
-            cursor = await conn.execute(SQL["settle_endings"], (self.worker_id, rows, always, None))
+            cursor = await conn.execute(SQL["settle_endings"], (self.worker_id, runs, always, None, failures))
         return await cursor.fetchall()
 
     def _announce(self, part: list[Settlement], verdicts: list[tuple[Any, ...]]) -> None:
@@ -309,6 +309,26 @@ def unstorable(error: psycopg.Error | TypeError) -> bool:
     return kind != "42" and not isinstance(error, psycopg.IntegrityError | psycopg.InternalError)
 
 
+def _told_apart(endings: list[dict[str, Any]]) -> tuple[str, str]:
+    """Runs, and the failures that ended them, each once: a dependency that is down ends hundreds in the same way."""
+    numbers: dict[int, int] = {}
+    failures: list[dict[str, Any]] = []
+    runs = []
+    for ending in endings:
+        failure = ending.get("failure")
+        if failure is not None:
+            number = numbers.setdefault(id(failure), len(failures))
+            if number == len(failures):
+                failures.append(failure)
+            ending = {**ending, "failure": number}  # noqa: PLW2901  The same run, as it is sent.
+        runs.append(ending)
+    return _as_json(runs), _as_json(failures)
+
+
+def _as_json(rows: list[dict[str, Any]]) -> str:
+    return orjson.dumps(rows, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
 def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settlement:
     """The same end with what any database can hold; how a job ended matters more than what it said.
 
@@ -319,8 +339,9 @@ def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settl
     if ending is not None and any(ending.get(name) is not None for name in CHANGES):
         return settlement._replace(ending={**ending, **dict.fromkeys(CHANGES)})
     if ending is not None:
-        plain = {name: _plain(ending[name])[:LONGEST_TEXT] for name in TEXTS if ending.get(name) is not None}
-        ending = {**ending, **plain, "evidence": None, "explanation": None}
+        ending = {**ending, **_all_plain(ending, ("reason",)), "explanation": None}
+        if (failure := ending.get("failure")) is not None:
+            ending["failure"] = {**failure, **_all_plain(failure, TEXTS), "evidence": None}
     note = settlement.note if settlement.result is None else f"Postgres refused the result: {storable(str(error))}"
     return settlement._replace(ending=ending, result=None, note=note)
 
@@ -328,6 +349,10 @@ def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settl
 def _first_line(error: Exception) -> str:
     """Without the details, which quote the row."""
     return redact_text(f"{type(error).__name__}: {error}".partition("\n")[0][:LONGEST_REFUSAL])
+
+
+def _all_plain(fields: dict[str, Any], names: Iterable[str]) -> dict[str, str]:
+    return {name: _plain(fields[name])[:LONGEST_TEXT] for name in names if fields.get(name) is not None}
 
 
 def _plain(text: str) -> str:

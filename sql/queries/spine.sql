@@ -57,7 +57,7 @@ SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, %s, %s);
 
 -- name: settle_endings
 -- Write the ends of all other runs.
-SELECT * FROM afresh.settle_endings(%s, %s::jsonb, %s, %s);
+SELECT * FROM afresh.settle_endings(%s, %s::jsonb, %s, %s, %s::jsonb);
 
 -- name: release_jobs
 -- Give claimed jobs that never started back to the queue; the rows are those that stay with the worker.

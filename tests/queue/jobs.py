@@ -153,15 +153,21 @@ async def settle_successes(  # noqa: PLR0913 - as above
 
 
 async def settle_endings(
-    conn: AsyncConnection[Any], worker: int | None, *runs: Row, delete: bool = False, stalled_after: str | None = None
+    conn: AsyncConnection[Any],
+    worker: int | None,
+    *runs: Row,
+    delete: bool = False,
+    stalled_after: str | None = None,
+    failures: Sequence[Row] | None = None,
 ) -> dict[int, tuple[str, str | None]]:
-    """Settle runs that did not succeed; return verdict and outcome of each."""
+    """Settle runs that did not succeed; return verdict and outcome of each. A run may name one of the `failures`."""
     found = await rows(
         conn,
-        "SELECT * FROM afresh.settle_endings(%s, %s::jsonb, %s, %s::interval)",
+        "SELECT * FROM afresh.settle_endings(%s, %s::jsonb, %s, %s::interval, %s::jsonb)",
         worker,
         orjson.dumps(runs).decode(),
         delete,
         stalled_after,
+        None if failures is None else orjson.dumps(failures).decode(),
     )
     return {row["job_id"]: (row["verdict"], row["outcome"]) for row in found}

@@ -144,6 +144,25 @@ async def test_deleted_successes_are_gone_and_known(conn: Connection):
 # --- what follows a failure
 
 
+async def test_runs_that_failed_alike_share_their_failure(conn: Connection):
+    """A failure given once is recorded for every run that names it, dead or retried; a run that names none has none."""
+    given = [FAILURE, FAILURE | {"message": "another", "fingerprint": "g"}]
+    (alive, worker), (dead, _), (other, _), (idle, _) = [await running(conn) for _ in range(4)]
+    await conn.execute("UPDATE procrastinate_jobs SET worker_id = %s", [worker])
+    runs = [ending(alive), buried(dead), ending(other), released(idle)]
+    for run, number in zip(runs, (0, 0, 1, None), strict=True):
+        for name in FAILURE.keys() - {"reason", "explanation"}:
+            del run[name]
+        run["failure"] = number
+    await settle_endings(conn, worker, *runs, failures=given)
+    told = {each: (await attempts(conn, each))[0] for each in (alive, dead, other, idle)}
+    assert {name: told[alive][name] for name in FAILURE} == FAILURE == {name: told[dead][name] for name in FAILURE}
+    assert (told[other]["message"], told[other]["traceback"]) == ("another", "Traceback")
+    assert (told[idle]["outcome"], told[idle]["failure_type"], told[idle]["message"]) == ("released", None, None)
+    (letter,) = await dead_letters(conn, dead)
+    assert (letter["message"], letter["fingerprint"], letter["failure_type"]) == ("no", "f", "UNKNOWN")
+
+
 async def test_a_retry_waits_and_counts(conn: Connection):
     """A failure to be retried goes back with its time, and counts as an attempt."""
     job_id, worker = await running(conn)

@@ -40,12 +40,21 @@ async def writing(app: Afresh, worker: int, **options: Any) -> AsyncIterator[Set
         await asyncio.wait({loop})
 
 
+FAILURE_FIELDS = (
+    "exception_type", "message", "traceback", "failure_type", "confidence", "evidence", "remediation", "fingerprint",
+)  # fmt: skip
+"""What a settlement says of its failure, apart from the run that it ended."""
+
+
 def settlement(
     job_id: int, row: dict[str, Any] | None = None, result: bytes | None = None, note: str | None = None
 ) -> Settlement:
     """The settlement of a job's first run."""
     attempt = Attempt("t", 1, job_id=job_id, queue="q")
     of = jobs.Job(id=job_id, queue="q", lock=None, queueing_lock=None, task_name="t", attempts=0)
+    if row is not None:
+        told = {name: row[name] for name in FAILURE_FIELDS if name in row}
+        row = {name: each for name, each in row.items() if name not in told} | {"failure": told}
     return Settlement(of, job_id, 1, attempt, (AttemptSucceeded(attempt, 0.1),), row, result, note)
 
 
