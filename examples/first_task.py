@@ -32,7 +32,7 @@ async def sell(queue: Afresh) -> None:
         await queue.run_worker_async(queues=["orders"], wait=False, install_signal_handlers=False)
         for job_id in jobs:
             cursor = await conn.execute(READ, [job_id])
-            state, attempts, result, failure_type, failure = await cursor.fetchone() or ()
+            ((state, attempts, result, failure_type, failure),) = await cursor.fetchall()
             told = result if state == "succeeded" else f"{failure_type}: {failure}"
             print(f"{state} after {attempts} attempt: {told}")
 
