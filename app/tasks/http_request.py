@@ -117,8 +117,8 @@ async def http_request(  # noqa: PLR0913, PLR0917  The parts of a request.
 
 
 def _held_by(host: str) -> AbstractAsyncContextManager[None]:
-    """The host's breaker, where the job was not let in under it: whoever submits from Python need not name it."""
-    return nullcontext() if current_job().dependency == host else guarded(host)
+    """The host's breaker, where the job was let in under none: whoever submits from Python need not name the host."""
+    return guarded(host) if current_job().dependency is None else nullcontext()
 
 
 def _terms(settings: HttpSettings) -> Terms:

@@ -1,5 +1,6 @@
 """A real HTTP server on loopback: it keeps what it is sent, and answers as it was told to."""
 
+import ssl
 import threading
 import time
 from collections import deque
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Receiver:
 
 
 @contextmanager
-def receiver(host: str = "127.0.0.1", port: int = 0) -> Iterator[Receiver]:
-    """A server that listens meanwhile."""
+def receiver(host: str = "127.0.0.1", port: int = 0, *, certificate: Path | None = None) -> Iterator[Receiver]:
+    """A server that listens meanwhile; with a certificate it encrypts."""
     state = Receiver(host)
 
     class Handler(BaseHTTPRequestHandler):
@@ -86,6 +88,10 @@ def receiver(host: str = "127.0.0.1", port: int = 0) -> Iterator[Receiver]:
             pass
 
     server = _Server((host, port), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     state.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

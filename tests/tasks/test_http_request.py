@@ -180,6 +180,13 @@ async def test_from_python_too(served: Served, host: Receiver):
     assert job["state"] == "retrying"
 
 
+async def test_own_dependency_wins(served: Served, host: Receiver):
+    """A job that names what it relies on is held by that alone, not by the host as well."""
+    assert (await served[1].post("/dependencies/127.0.0.1/isolate", json={"reason": "they asked"})).status_code == 200
+    job = await done(served, {"url": host.url}, dependency="partner")
+    assert (job["state"], len(host.requests)) == ("succeeded", 1)
+
+
 async def test_from_python_arguments_are_checked(served: Served, host: Receiver):
     """Arguments that nobody has checked are checked by the task, and refused for good, without a word of them."""
     queue, client = served

@@ -1,9 +1,11 @@
 """What one request does on its way: where it goes, what it carries, and what is kept of the answer."""
 
 import ipaddress
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from app.retry.failure import FailureType
 from app.tasks.http.addresses import AddressNotAllowed, HostNotAllowed
 from app.tasks.http.sending import LARGEST_BODY, Outgoing, RedirectRefused, Terms, send
 
+from .mail_host import write_certificate
 from .receiver import Receiver, Reply, receiver
 
 pytestmark = pytest.mark.anyio
@@ -299,6 +302,23 @@ async def test_unwanted_success(host: Receiver):
     refusal = (await send(to(host.url), terms())).refusal(to(host.url))
     failure = classify(refusal)
     assert (failure.type, failure.retryable) == (FailureType.PERMANENT_VALIDATION, False)
+
+
+async def test_certificate_is_for_the_name(tmp_path: Path):
+    """A certificate has to be of somebody we trust, and for the name that was called, not for the address behind it."""
+    certificate = write_certificate(tmp_path)
+    trusted = ssl.create_default_context(cafile=certificate)
+    here = terms(allowed=("*",), resolve=Names(["127.0.0.1"]))
+    with receiver(certificate=certificate) as host:
+        assert (await send(to(f"https://localhost:{host.port}/"), replace(here, trusted=trusted))).status == 200
+        for url, context in (
+            (f"https://localhost:{host.port}/", here.trusted),
+            (f"https://x.test:{host.port}/", trusted),
+        ):
+            with pytest.raises(httpx.ConnectError) as caught:
+                await send(to(url), replace(here, trusted=context))
+            assert classify(caught.value).type is FailureType.CONFIG_MISSING_SETTING
+    assert len(host.requests) == 1
 
 
 async def test_time_of_the_signature(host: Receiver):
