@@ -2767,6 +2767,22 @@ CREATE TABLE afresh.jokes (
     fetched_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE afresh.mail_recipient (
+    job_id bigint NOT NULL,
+    address text NOT NULL,
+    code integer NOT NULL,
+    message text NOT NULL,
+    said_to bigint NOT NULL,
+    said_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT mail_recipient_code_check CHECK (((code >= 200) AND (code <= 599)))
+);
+
+COMMENT ON COLUMN afresh.mail_recipient.job_id IS 'The first of the jobs that ran in each other''s place.';
+
+COMMENT ON COLUMN afresh.mail_recipient.code IS 'Below 300: taken. From 500 on: refused for good, until a replay asks again.';
+
+COMMENT ON COLUMN afresh.mail_recipient.said_to IS 'The job that asked.';
+
 CREATE TABLE afresh.migration (
     number integer NOT NULL,
     name text NOT NULL,
@@ -3023,6 +3039,9 @@ ALTER TABLE ONLY afresh.job_option
 ALTER TABLE ONLY afresh.jokes
     ADD CONSTRAINT jokes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY afresh.mail_recipient
+    ADD CONSTRAINT mail_recipient_pkey PRIMARY KEY (job_id, address);
+
 ALTER TABLE ONLY afresh.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
 
@@ -3150,6 +3169,8 @@ CREATE INDEX job_option_deadline_idx ON afresh.job_option USING btree (deadline)
 CREATE INDEX job_option_metadata_idx ON afresh.job_option USING gin (metadata jsonb_path_ops) WHERE (metadata IS NOT NULL);
 
 CREATE INDEX job_option_replay_idx ON afresh.job_option USING btree (replay_of, job_id) WHERE (replay_of IS NOT NULL);
+
+CREATE INDEX mail_recipient_said_at_idx ON afresh.mail_recipient USING btree (said_at);
 
 CREATE INDEX progress_at_idx ON afresh.progress USING btree (at);
 

@@ -23,6 +23,7 @@ KINDS: Mapping[str, LiteralString] = MappingProxyType(
         "dead_letters": SQL["purge_letters"],
         "attempts": SQL["purge_attempts"],
         "progress": SQL["purge_progress"],
+        "mail": SQL["purge_mail"],
         "audit": SQL["purge_audit"],
         "breaker_events": SQL["purge_breaker_events"],
         "probes": SQL["purge_probes"],
@@ -45,7 +46,7 @@ class Terms:
     Attributes:
         succeeded: Jobs that succeeded, since they ended.
         failed: Jobs that ended otherwise, and dead letters since they were resolved or abandoned.
-        attempts: Attempts, and progress that was reported.
+        attempts: Attempts, progress that was reported, and who got which mail.
         audit: The audit, and failure groups since they were met last.
         samples: Transitions of breakers.
         most_succeeded: Jobs that succeeded, of which no more are kept whatever their age; 0: no limit.

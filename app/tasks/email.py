@@ -1,6 +1,6 @@
 """Sending mail. A try again is the same mail, and goes to those who have it not yet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -9,11 +9,12 @@ from pydantic import ConfigDict, Field, validate_call
 from ..config import MailSettings
 from ..config.delivery import MailServer
 from ..config.mailbox import Mailbox, read_mailbox
-from ..queue.task import current_job, task
-from .mail.handover import Handover, Refused, Reply, hand_over
+from ..queue.task import connection, current_job, task
+from ..store.mail import Reply, keep_replies, read_replies
+from .mail.handover import Refused, hand_over
 from .mail.message import Address, Attachments, Headers, Mail, Recipients, Subject, compose
 from .missing import SettingMissing
-from .origin import name_to_outside
+from .origin import Origin, origin
 
 
 @task(
@@ -62,28 +63,39 @@ async def send_email(  # noqa: PLR0913, PLR0917  The parts of a mail.
         headers=headers or {},
         attachments=attachments or (),
     )
-    name = await name_to_outside()
-    content = compose(mail, name=name, now=datetime.now(UTC))
-    done = await hand_over(
-        _server(settings), content, sender=mail.sender.address, recipients=mail.recipients, patience=settings.timeout
-    )
-    return {"message_id": f"<{name}@{mail.sender.domain}>"} | _outcome(done)
+    of = await origin()
+    replies = await _deliver(mail, of, settings)
+    return {
+        "message_id": f"<{of.name}@{mail.sender.domain}>",
+        "accepted": [who for who, reply in replies.items() if reply.accepted],
+        "refused": {who: reply._asdict() for who, reply in replies.items() if not reply.accepted},
+    }
 
 
-def _outcome(done: Handover) -> dict[str, Any]:
-    """What became of each recipient.
+async def _deliver(mail: Mail, of: Origin, settings: MailSettings) -> dict[str, Reply]:
+    """Hand the mail over for whoever has it not yet, and return what was said of each recipient.
 
     Raises:
         Refused: Some may get it at another try; or nobody gets it.
     """
-    if done.later or not done.accepted:
-        raise Refused(done.later or done.refused, len(done.accepted))
-    return {"accepted": list(done.accepted), "refused": {who: _shown(reply) for who, reply in done.refused.items()}}
-
-
-def _shown(reply: Reply) -> dict[str, Any]:
-    code, text = reply
-    return {"code": code, "message": text}
+    server, job_id = _server(settings), current_job().job_id
+    async with connection() as conn:
+        known = await read_replies(conn, of.job_id, job_id)
+    left = [who for who in mail.recipients if who not in known]
+    later: Mapping[str, Reply] = {}
+    if left:
+        content = compose(mail, name=of.name, now=datetime.now(UTC))
+        sender = mail.sender.address
+        done = await hand_over(server, content, sender=sender, recipients=left, patience=settings.timeout)
+        async with connection() as conn:  # At once: if this worker dies now, nobody gets the mail a second time.
+            await keep_replies(conn, of.job_id, job_id, done.settled)
+        known |= done.settled
+        later = done.later
+    replies = {who: known[who] for who in mail.recipients if who in known}
+    accepted = sum(reply.accepted for reply in replies.values())
+    if later or not accepted:
+        raise Refused(later or replies, accepted)
+    return replies
 
 
 def _server(settings: MailSettings) -> MailServer:

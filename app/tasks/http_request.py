@@ -31,7 +31,7 @@ from .http.shape import (
     read_url,
 )
 from .missing import SettingMissing
-from .origin import name_to_outside
+from .origin import origin
 
 SUCCESS = range(200, 300)
 
@@ -92,7 +92,7 @@ async def http_request(  # noqa: PLR0913, PLR0917  The parts of a request.
         httpx.TransportError, TimeoutError: No answer came.
         Permanent: It may not go there, or a setting is missing.
     """
-    name = await name_to_outside()
+    name = (await origin()).name
     target = read_url(url)
     said = dict(headers or {})
     if json is not None:

@@ -2,22 +2,26 @@
 
 import hashlib
 from datetime import datetime
+from typing import NamedTuple
 
 from ..queue.task import connection, current_job
 from ..store.jobs import find_origin
 
 
-async def name_to_outside() -> str:
-    """The name of the calling task's job, such as ``job-42-3f0c9a3b5d6e7f80``.
+class Origin(NamedTuple):
+    """The first of the jobs that run in each other's place, and when it was handed in, where that is kept."""
 
-    The other side then knows a second try for what it is. A replay goes by the name of the job that died.
-    """
+    job_id: int
+    made_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        """Such as ``job-42-3f0c9a3b5d6e7f80``. The time is in it because numbers begin anew in a new database."""
+        moment = "" if self.made_at is None else self.made_at.isoformat()
+        return f"job-{self.job_id}-{hashlib.sha256(f'{self.job_id} {moment}'.encode()).hexdigest()[:16]}"
+
+
+async def origin() -> Origin:
+    """Where the calling task's job comes from: by its name the other side knows a second try for what it is."""
     async with connection() as conn:
-        job_id, made_at = await find_origin(conn, current_job().job_id)
-    return name_of(job_id, made_at)
-
-
-def name_of(job_id: int, made_at: datetime | None) -> str:
-    """The name of a job by its number, and by when it was handed in: numbers begin anew in a new database."""
-    moment = "" if made_at is None else made_at.isoformat()
-    return f"job-{job_id}-{hashlib.sha256(f'{job_id} {moment}'.encode()).hexdigest()[:16]}"
+        return Origin(*await find_origin(conn, current_job().job_id))

@@ -17,7 +17,7 @@ from ..store.idempotency import Claim
 from ..store.retry_report import RetryReport, report_days
 from .email import send_email
 from .mail.message import Recipients
-from .origin import name_to_outside
+from .origin import origin
 from .report.page import days_of, render_page, share
 from .report.table import write_table
 
@@ -104,7 +104,7 @@ def _fault(first: date, last: date) -> str | None:
 
 async def _mail(to: list[str], report: RetryReport, page: str, table: str) -> int | None:
     """Have the report mailed, once for all attempts of this job; return the job that does it."""
-    name = await name_to_outside()
+    name = (await origin()).name
     stem = f"report-{report.day}" + (f"-to-{report.last_day}" if report.last_day != report.day else "")
     mail = Submission(
         task_name=send_email.name,

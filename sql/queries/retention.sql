@@ -43,6 +43,23 @@ SELECT looked, last, removed FROM afresh.purge_letters(%(after)s, %(most)s, now(
 -- Attempts whose job is over.
 SELECT looked, last, removed FROM afresh.purge_attempts(%(after)s, %(most)s, now() - %(attempts)s::interval);
 
+-- name: purge_mail
+-- What the mail server said, once no job and no dead letter needs to know any more who has a mail.
+WITH gone AS (
+    DELETE FROM afresh.mail_recipient
+    WHERE ctid = ANY (ARRAY(
+        SELECT m.ctid FROM afresh.mail_recipient m
+        WHERE m.said_at < now() - %(attempts)s::interval AND NOT EXISTS (
+            SELECT FROM procrastinate_jobs j WHERE j.id IN (m.job_id, m.said_to) AND j.status::text IN ('todo', 'doing')
+        ) AND NOT EXISTS (
+            SELECT FROM afresh.dead_letter l WHERE l.job_id = m.job_id AND l.status IN ('pending', 'retrying')
+        )
+        ORDER BY m.said_at LIMIT %(most)s
+    ))
+    RETURNING 1
+)
+SELECT count(*)::integer AS looked, NULLIF(count(*), 0) AS last, count(*)::integer AS removed FROM gone;
+
 -- name: purge_progress
 -- What jobs that are over have reported; how many at once is all that is said.
 WITH gone AS (

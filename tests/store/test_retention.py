@@ -271,6 +271,17 @@ async def test_progress(conn: AsyncConnection):
     assert await purge(conn, "progress") == 1
 
 
+async def test_replies_of_mail_servers(conn: AsyncConnection):
+    """Who got which mail goes by its age, but not while a job or a dead letter may need it."""
+    for job_id, days in ((await job(conn, "doing"), 31), (await job(conn), 31), (await job(conn), 29)):
+        await conn.execute(
+            "INSERT INTO afresh.mail_recipient (job_id, address, code, message, said_to, said_at) "
+            "VALUES (%(job)s, 'zoe@example.com', 250, 'taken', %(job)s, now() - %(age)s)",
+            {"job": job_id, "age": timedelta(days=days)},
+        )
+    assert await purge(conn, "mail") == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "insert", "days"),
     [

@@ -140,20 +140,55 @@ async def test_refused_for_now(served: Served, post: MailHost, conn: AsyncConnec
     assert (job["state"], job["attempts"], post.asked, len(post.taken)) == ("succeeded", 2, 2, 1)
 
 
-async def test_message_id(served: Served, post: MailHost, conn: AsyncConnection):
-    """Every try of a job has one Message-ID, and every job its own."""
-    ids = []
+async def test_next_attempt_is_for_the_others(served: Served, post: MailHost, conn: AsyncConnection):
+    """Whoever has the mail does not get it again: the next attempt, of the same mail, is for those who were put off."""
+    args = {**MAIL, "cc": ["bob@example.com", "carl@example.com"]}
+    post.will("zoe@example.com", "450 4.2.1 later", "450 4.2.1 later")
+    post.will("carl@example.com", "550 5.1.1 no such user")
+    job = await sent(served, args)
+    assert (job["state"], job["last_failure"]["failure_type"]) == ("retrying", "TRANSIENT_NETWORK")
+    assert job["last_failure"]["message"].endswith("1 taken, refused: zoe@example.com: 450 4.2.1 later")
     for _ in range(2):
-        post.will("zoe@example.com", "450 4.2.1 later")
-        job = await sent(served, {**MAIL, "cc": ["bob@example.com"]})
         job = await again(served, conn, job["job_id"])
-        assert job["state"] == "succeeded"
-        ids.append([message["Message-ID"] for _, message in post.taken])
-        post.taken.clear()
-    assert len(ids[0]) == len(ids[1]) == 2
-    assert len(set(ids[0])) == len(set(ids[1])) == 1
-    assert ids[0] != ids[1]
-    assert ids[0][0].endswith("@example.com>")
+    assert (job["state"], job["attempts"]) == ("succeeded", 3)
+    assert [recipients for recipients, _ in post.taken] == [["bob@example.com"], ["zoe@example.com"]]
+    assert {message["Message-ID"] for _, message in post.taken} == {job["result"]["message_id"]}
+    assert job["result"]["accepted"] == ["zoe@example.com", "bob@example.com"]
+    assert list(job["result"]["refused"]) == ["carl@example.com"]
+
+
+async def test_replay_is_for_the_others(served: Served, post: MailHost):
+    """A replay goes to those who have the mail not yet, also to whom the server refused it before."""
+    queue, client = served
+    post.will("zoe@example.com", "450 4.2.1 later")
+    post.will("bob@example.com", "550 5.1.1 no such user")
+    job = await sent(served, {**MAIL, "cc": ["bob@example.com", "carl@example.com"]}, max_retries=0)
+    assert (job["state"], post.taken[0][0]) == ("failed", ["carl@example.com"])
+    letter = (await client.get("/dead-letters")).json()["items"][0]["id"]
+    replay = (await client.post(f"/dead-letters/{letter}/replay", json={})).json()["job_id"]
+    await run_waiting_jobs(queue)
+    job = await job_of(served, replay)
+    assert (job["state"], post.taken[1][0]) == ("succeeded", ["zoe@example.com", "bob@example.com"])
+    assert len({message["Message-ID"] for _, message in post.taken}) == 1
+    assert sorted(job["result"]["accepted"]) == ["bob@example.com", "carl@example.com", "zoe@example.com"]
+
+
+async def test_run_again_after_a_crash(served: Served, post: MailHost, conn: AsyncConnection):
+    """A worker that dies after the mail was taken, and before the job's end is written, does not have it sent twice."""
+    job = await sent(served, MAIL)
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'todo', attempts = 0 WHERE id = %s", [job["job_id"]])
+    job = await again(served, conn, job["job_id"])
+    assert (job["state"], len(post.taken)) == ("succeeded", 1)
+    assert job["result"]["accepted"] == ["zoe@example.com"]
+
+
+async def test_message_ids(served: Served, post: MailHost):
+    """Two jobs are two mails, also with the same words."""
+    for _ in range(2):
+        await sent(served, MAIL)
+    ids = [message["Message-ID"] for _, message in post.taken]
+    assert len(set(ids)) == 2
+    assert all(each.endswith("@example.com>") for each in ids)
 
 
 async def test_refused_for_good(served: Served, post: MailHost):

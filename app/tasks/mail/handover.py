@@ -9,10 +9,10 @@ from datetime import timedelta
 import aiosmtplib
 
 from ...config.delivery import MailServer
+from ...queue.storable import storable
+from ...store.mail import Reply
 
-Reply = tuple[int, str]
-"""A mail server's code, and its text."""
-
+_TAKEN = Reply(250, "taken")
 _FINAL = 500
 _STARTTLS = {"always": True, "offered": None, "never": False}
 
@@ -21,7 +21,7 @@ class Refused(aiosmtplib.SMTPRecipientsRefused):
     """The mail server took the mail for some, or for nobody. The engine reads its codes from `recipients`."""
 
     def __init__(self, refusals: Mapping[str, Reply], accepted: int) -> None:
-        super().__init__([aiosmtplib.SMTPRecipientRefused(code, text, who) for who, (code, text) in refusals.items()])
+        super().__init__([aiosmtplib.SMTPRecipientRefused(*reply, who) for who, reply in refusals.items()])
         self.accepted = accepted
 
     def __str__(self) -> str:
@@ -36,13 +36,11 @@ class Handover:
     """What the mail server said, by recipient.
 
     Attributes:
-        accepted: Who gets it.
-        refused: Who does not, for good.
+        settled: Who gets it, and who does not for good.
         later: Who may get it at another try.
     """
 
-    accepted: Sequence[str]
-    refused: Mapping[str, Reply]
+    settled: Mapping[str, Reply]
     later: Mapping[str, Reply]
 
 
@@ -72,12 +70,9 @@ async def hand_over(
         await _part(client)
     finally:
         client.close()
-    replies = {who: (reply[0], " ".join(reply[1].split())[:500]) for who, reply in refusals.items()}
-    return Handover(
-        accepted=[who for who in recipients if who not in replies],
-        refused={who: reply for who, reply in replies.items() if reply[0] >= _FINAL},
-        later={who: reply for who, reply in replies.items() if reply[0] < _FINAL},
-    )
+    replies = {who: Reply(code, storable(" ".join(text.split())[:500])) for who, (code, text) in refusals.items()}
+    later = {who: reply for who, reply in replies.items() if reply.code < _FINAL}
+    return Handover({who: replies.get(who, _TAKEN) for who in recipients if who not in later}, later)
 
 
 async def _part(client: aiosmtplib.SMTP) -> None:
