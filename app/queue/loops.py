@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from procrastinate import exceptions
 
+from .purge import hurry
 from .rescue import rescue_stalled
 
 if TYPE_CHECKING:
@@ -113,10 +114,11 @@ async def promptly(work: Coroutine[Any, Any, None], *, within: float) -> None:
 
 
 async def rescue(worker: "AfreshWorker") -> None:
-    """Take over the jobs of lost workers, out of step with the other workers."""
+    """Take over the jobs of lost workers, and see that a purge has its turn, out of step with the other workers."""
     for pause in pauses(min(RESCUE_SECONDS, worker.update_heartbeat_interval), random.Random()):  # noqa: S311  As above.
         await asyncio.sleep(pause)
         await rescue_stalled(worker.app)
+        await hurry(worker.app)
 
 
 def pauses(seconds: float, rng: random.Random) -> Iterator[float]:

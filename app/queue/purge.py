@@ -10,14 +10,18 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from psycopg import AsyncConnection
 
 from ..config import RetentionSettings
-from ..store.retention import KINDS, Bounds, Terms, end_purge, find_bounds, hold_purge, purge_slice
+from ..store.retention import KINDS, Bounds, Terms, end_purge, find_bounds, hold_purge, hurry_purge, purge_slice
 from ..telemetry import HistoryPurged, emit
+from .connector import AfreshConnector
+
+if TYPE_CHECKING:
+    from .app import Afresh
 
 SLICE_SECONDS = 0.03
 """What a slice should take: long enough to be worth its transaction, too short to be felt."""
@@ -38,6 +42,12 @@ LEASE = timedelta(seconds=60)
 
 RENEW_SECONDS = 5.0
 
+PATIENCE = timedelta(minutes=10)
+"""How long a purge gives way to all other jobs, which is until the next one is due; then it goes before them."""
+
+URGENT = 1_000
+"""Above what any client can ask for."""
+
 Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
 
 
@@ -54,6 +64,20 @@ class Purged:
     removed: Counter[str] = field(default_factory=Counter)
     after: dict[str, int] = field(default_factory=dict)
     busy: bool = False
+
+
+async def hurry(app: "Afresh") -> None:
+    """See that a purge which is overdue runs next; every worker looks every few seconds, whatever queues it serves.
+
+    So one begins at most `PATIENCE` and a few seconds after it was due, as soon as a worker of its queue has room.
+    Nothing on a connector that is not ours.
+
+    Raises:
+        psycopg.Error, TimeoutError: The database is out of reach.
+    """
+    if isinstance(app.connector, AfreshConnector):
+        async with app.connector.connection() as conn:
+            await hurry_purge(conn, patience=PATIENCE, priority=URGENT)
 
 
 def terms_from(settings: RetentionSettings) -> Terms:

@@ -110,6 +110,12 @@ async def end_purge(conn: AsyncConnection[Any], holder: UUID, *, removed: Mappin
     await conn.execute(SQL["end_purge"], {"holder": holder, "removed": orjson.dumps(removed).decode()})
 
 
+async def hurry_purge(conn: AsyncConnection[Any], *, patience: timedelta, priority: int) -> bool:
+    """Give a waiting purge that was due so long ago this priority; whether there is one that had less."""
+    given = {"patience": patience, "priority": priority}
+    return (await conn.execute(SQL["hurry_purge"], given)).rowcount > 0
+
+
 async def read_purge(conn: AsyncConnection[Any]) -> LastPurge | None:
     """What the last purge did; None: there was none."""
     async with conn.cursor(row_factory=class_row(LastPurge)) as cursor:

@@ -12,12 +12,14 @@ import psycopg
 import pytest
 
 from app.postgres.connect import Database
-from app.queue.purge import LEASE, purge
+from app.queue.app import Afresh
+from app.queue.purge import LEASE, PATIENCE, URGENT, hurry, purge
 from app.store.retention import Terms, hold_purge, read_purge
 from app.telemetry import Event, HistoryPurged
 
 from ..eventually import eventually
 from .jobs import value
+from .workers import working
 
 pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
@@ -130,3 +132,40 @@ async def test_the_row_of_the_lease_may_be_missing(conn: Connection):
     """A database whose tables were emptied gets it anew."""
     await conn.execute("TRUNCATE afresh.purge")
     assert await hold_purge(conn, uuid4(), lease=LEASE, removed={})
+
+
+PURGE = "app.tasks.maintenance.purge_old_jobs"
+
+
+@pytest.mark.parametrize(("late", "priority"), [(PATIENCE / 2, 1), (2 * PATIENCE, URGENT)])
+async def test_a_purge_gives_way_for_a_time(queue_app: Afresh, conn: Connection, late: timedelta, priority: int):
+    """A purge gives way to all other jobs until it is overdue; then it goes before them."""
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, priority, queueing_lock, args) "
+        "SELECT 'cleanup', %s, 1, 'purge_old_jobs', jsonb_build_object('timestamp', extract(epoch FROM now() - %s))",
+        [PURGE, late],
+    )
+    await hurry(queue_app)
+    assert await value(conn, "SELECT priority FROM procrastinate_jobs") == priority
+
+
+async def test_a_steady_stream_of_work(queue_app: Afresh):
+    """Where other work never ends, an overdue purge runs nevertheless, in a worker that has room for one job."""
+
+    @queue_app.task(name=PURGE)
+    async def forget(timestamp: float) -> None:
+        del timestamp  # As the real one has it.
+        purged.set()
+
+    @queue_app.task(name="stream", priority=10)
+    async def go_on() -> None:
+        if not purged.is_set():
+            await go_on.defer_async()
+
+    purged = asyncio.Event()
+    # More than a worker claims at once: else it would take the purge, too.
+    await go_on.batch_defer_async(*[{} for _ in range(1_000)])
+    overdue = {"priority": 1, "queue": "cleanup", "queueing_lock": "purge_old_jobs"}
+    await forget.configure(**overdue).defer_async(timestamp=0)
+    async with working(queue_app, concurrency=1, update_heartbeat_interval=0.2):
+        await asyncio.wait_for(purged.wait(), 30)
