@@ -79,6 +79,39 @@ _BATCHES = """
     WHERE batch_id IS NOT NULL GROUP BY batch_id
 """
 
+# Thirty tasks and twenty queues, by the minute for two days and by the hour for ninety.
+_SAMPLES = (
+    """
+    INSERT INTO afresh.task_sample
+    SELECT w.seconds, 'tasks.kind_' || k, date_trunc('minute', now()) - n * w.seconds * interval '1 second',
+           100, 90, 10, 8, 2, 0, 0, 50, 5, array_fill(6::bigint, ARRAY[15])
+    FROM (VALUES (60, 2880), (3600, 2160)) AS w (seconds, steps), generate_series(1, w.steps) n,
+         generate_series(0, 29) k
+    """,
+    """
+    INSERT INTO afresh.queue_sample
+    SELECT w.seconds, 'queue_' || k, date_trunc('minute', now()) - n * w.seconds * interval '1 second', 10, 20, 5, 3
+    FROM (VALUES (60, 2880), (3600, 2160)) AS w (seconds, steps), generate_series(1, w.steps) n,
+         generate_series(0, 19) k
+    """,
+    """
+    INSERT INTO afresh.service_sample
+    SELECT w.seconds, date_trunc('minute', now()) - n * w.seconds * interval '1 second', 1, 3, 50
+    FROM (VALUES (60, 2880), (3600, 2160)) AS w (seconds, steps), generate_series(1, w.steps) n
+    """,
+)
+
+_WORKERS = """
+    WITH live AS (
+        INSERT INTO procrastinate_workers (last_heartbeat) SELECT now() FROM generate_series(1, 50) RETURNING id
+    )
+    INSERT INTO afresh.worker (
+        worker_id, name, host, pid, version, concurrency, running, overloaded, memory_bytes, host_memory_percent,
+        host_cpu_percent, host_disk_percent, started_at
+    )
+    SELECT id, 'worker-' || id, 'host', id, '1', 50, 0, false, 100000000, 50, 50, 50, now() FROM live
+"""
+
 
 def a_month(conn: psycopg.Connection, count: int) -> None:
     """`count` jobs and all that is kept of them: about three events each, 3 % of them dead, 20 % with options."""
@@ -90,5 +123,7 @@ def a_month(conn: psycopg.Connection, count: int) -> None:
         conn.execute(statement)
     conn.execute(_OPTIONS, {"size": BATCH})
     conn.execute(_BATCHES)
+    for statement in (*_SAMPLES, _WORKERS):
+        conn.execute(statement)
     load.folded(conn)
     conn.execute(SQL["fold_counts"])

@@ -26,6 +26,15 @@ def ready(conn: psycopg.Connection, count: int, *, task: str = "noop") -> None:
     )
 
 
+def mixed(conn: psycopg.Connection, count: int) -> None:
+    """As `ready`, and every tenth of them fails."""
+    conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name)"
+        " SELECT 'default', CASE n %% 10 WHEN 0 THEN 'fail' ELSE 'noop' END FROM generate_series(1, %s) n",
+        [count],
+    )
+
+
 def finished(conn: psycopg.Connection, count: int, *, days_ago: int) -> None:
     """Jobs that succeeded so many days ago, with their events, and an option to every fifth."""
     first = conn.execute("SELECT coalesce(max(id), 0) + 1 FROM procrastinate_jobs").fetchone()

@@ -29,6 +29,14 @@ READS = {
     ),
     "summary of the dead letters": ("/dead-letters/summary",),
     "health": ("/monitoring/health",),
+    "the summary of the service": ("/monitoring/summary",),
+    "performance": (
+        "/monitoring/performance",
+        "/monitoring/performance?hours=48&step=minute&task=tasks.kind_7&queue=queue_3",
+        "/monitoring/performance?hours=168&step=hour&queue=queue_3",
+    ),
+    "wanted workers": ("/monitoring/autoscaling",),
+    "workers": ("/monitoring/workers",),
 }
 """Addresses, by what the table calls them."""
 

@@ -165,7 +165,7 @@ async def test_a_steady_stream_of_work(queue_app: Afresh):
     purged = asyncio.Event()
     # More than a worker claims at once: else it would take the purge, too.
     await go_on.batch_defer_async(*[{} for _ in range(1_000)])
-    overdue = {"priority": 1, "queue": "cleanup", "queueing_lock": "purge_old_jobs"}
-    await forget.configure(**overdue).defer_async(timestamp=0)
+    overdue = forget.configure(priority=1, queue="cleanup", queueing_lock="purge_old_jobs")
+    await overdue.defer_async(timestamp=0)
     async with working(queue_app, concurrency=1, update_heartbeat_interval=0.2):
         await asyncio.wait_for(purged.wait(), 30)
