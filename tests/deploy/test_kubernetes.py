@@ -1,7 +1,14 @@
-"""The examples for Kubernetes and KEDA, against KEDA's schema and against what we answer."""
+"""The examples for Kubernetes and KEDA, against what we answer, and against what KEDA takes.
+
+keda.schema.json is a part of KEDA's schema, written by hand: the fields that we use, closed, and the parameters of our
+two scalers, which KEDA's own definitions do not describe. It finds what is misspelt or missing. That KEDA itself takes
+the documents is only checked where KEDA_CRDS names a folder with its definitions, which are in the folder
+config/crd/bases of github.com/kedacore/keda.
+"""
 
 import copy
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +35,7 @@ KEDA = [
 OBJECTS = {each["spec"]["triggers"][0]["type"]: each for each in KEDA if each["kind"] == "ScaledObject"}
 AUTHENTICATIONS = {each["metadata"]["name"]: each for each in KEDA if each["kind"] == "TriggerAuthentication"}
 WORKER = yaml.safe_load((FOLDER / "worker.yaml").read_text(encoding="utf-8"))
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a pod, whose port is guarded by a token.
 POD = WORKER["spec"]["template"]["spec"]
 
 
@@ -42,6 +50,28 @@ def trigger(kind: str) -> dict[str, str]:
 def test_schema(document: Any):
     """Each document is what KEDA takes."""
     jsonschema.validate(document, SCHEMA)
+
+
+@pytest.mark.skipif("KEDA_CRDS" not in os.environ, reason="KEDA_CRDS names no folder with KEDA's own definitions")
+@pytest.mark.parametrize("document", KEDA, ids=lambda each: each["metadata"]["name"])
+def test_keda_s_own_definitions(document: Any):
+    """Each document is what KEDA's own definitions take, with no field that they do not know."""
+    plural = {"ScaledObject": "scaledobjects", "TriggerAuthentication": "triggerauthentications"}[document["kind"]]
+    path = Path(os.environ["KEDA_CRDS"]) / f"keda.sh_{plural}.yaml"
+    (version,) = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    schema["properties"].pop("metadata")  # Kubernetes' own: it is not described there.
+    _close(schema["properties"]["spec"])
+    jsonschema.Draft7Validator(schema).validate(document)
+
+
+def _close(schema: Any) -> None:
+    """Let an object have no fields but those that are described."""
+    if isinstance(schema, dict):
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+        for each in schema.values():
+            _close(each)
 
 
 @pytest.mark.parametrize(("kind", "needed"), [("metrics-api", "url"), ("postgresql", "query")])
@@ -112,3 +142,14 @@ def test_the_grace_is_long_enough():
     grace = next(each["value"] for each in container["env"] if each["name"] == "SHUTDOWN_GRACE")
     parsed: Any = values.parse_duration(grace)
     assert POD["terminationGracePeriodSeconds"] > parsed.total_seconds()
+
+
+def test_the_probe_asks_where_the_worker_answers():
+    """The probe of a worker knocks at the port of its metrics, which is open to others who know the token."""
+    (container,) = POD["containers"]
+    env = {each["name"]: each.get("value") or each["valueFrom"]["secretKeyRef"]["key"] for each in container["env"]}
+    (port,) = container["ports"]
+    assert container["readinessProbe"]["tcpSocket"]["port"] == port["name"]
+    assert (str(port["containerPort"]), env["METRICS_HOST"]) == (env["WORKER_METRICS_PORT"], EVERYWHERE)
+    assert env["METRICS_TOKEN"] == "METRICS_TOKEN"  # noqa: S105 - the name of the secret's key.
+    assert "livenessProbe" not in container
