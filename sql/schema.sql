@@ -308,6 +308,17 @@ HAVING sum(runnable.jobs) > 0;
 END;
 $$;
 
+CREATE FUNCTION afresh.count_workers(p_stalled_after interval) RETURNS TABLE(state text, workers bigint)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT w.state, count(*)
+    FROM (SELECT CASE WHEN k.last_heartbeat >= now() - p_stalled_after THEN 'alive' ELSE 'silent' END AS state
+          FROM procrastinate_workers k
+          WHERE k.last_heartbeat >= now() - p_stalled_after
+             OR EXISTS (SELECT FROM procrastinate_jobs j WHERE j.worker_id = k.id AND j.status = 'doing')) w
+    GROUP BY w.state
+$$;
+
 CREATE FUNCTION afresh.due_lanes() RETURNS TABLE(queue_name character varying, task_name character varying, dependency text, locked boolean, rank integer)
     LANGUAGE sql STABLE
     AS $$
@@ -833,12 +844,7 @@ FROM (SELECT CASE WHEN b.name = ANY (p_dependencies) THEN b.name ELSE 'other' EN
       FROM afresh.breaker b WHERE b.state <> 'closed' OR b.name = ANY (p_dependencies)) k
 GROUP BY k.label, k.state
 UNION ALL
-SELECT 'workers', '', w.state, count(*)::double precision
-FROM (SELECT CASE WHEN k.last_heartbeat >= now() - p_stalled_after THEN 'alive' ELSE 'silent' END AS state
-      FROM procrastinate_workers k
-      WHERE k.last_heartbeat >= now() - p_stalled_after
-         OR EXISTS (SELECT FROM procrastinate_jobs j WHERE j.worker_id = k.id AND j.status = 'doing')) w
-GROUP BY w.state;
+SELECT 'workers', '', w.state, w.workers::double precision FROM afresh.count_workers(p_stalled_after) w;
 END;
 $$;
 

@@ -20,15 +20,13 @@ from prometheus_client.registry import Collector
 from .. import telemetry
 from ..retry.failure import FailureType
 from ..retry.policy import Retry
+from ..store.samples import BOUNDS
 from ..telemetry import Attempt
 from .labels import OTHER, UNTYPED, Names
 from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from ..queue.app import Afresh
-
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Upper bounds of durations, in seconds."""
 
 BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Upper bounds of the sizes of groups."""
@@ -38,7 +36,7 @@ DECISIONS = ("retry", "dead_letter")
 
 LABELS = ("task_name", "operation_type")
 
-_BOUNDS = (*map(str, BUCKETS), "+Inf")
+_BOUNDS = (*map(str, BOUNDS), "+Inf")
 
 
 class Tally:
@@ -173,7 +171,7 @@ class Metrics(Collector):
         with self._lock:
             tally.succeeded += 1
             tally.seconds += seconds
-            tally.buckets[bisect_left(BUCKETS, seconds)] += 1
+            tally.buckets[bisect_left(BOUNDS, seconds)] += 1
             if attempt.job_id is None:
                 tally.active -= 1
 
@@ -188,7 +186,7 @@ class Metrics(Collector):
             tally.failed[error_type] = tally.failed.get(error_type, 0) + 1
             tally.retries += retried
             tally.seconds += seconds
-            tally.buckets[bisect_left(BUCKETS, seconds)] += 1
+            tally.buckets[bisect_left(BOUNDS, seconds)] += 1
             tally.active -= attempt.job_id is None
             self._failures[event.failure.type, retried] += 1
 

@@ -1,3 +1,16 @@
+-- Workers by state, where there are any: `alive` are those heard of within p_stalled_after, `silent` those that were not
+-- while jobs of theirs still run. One that died without any leaves a row that nobody misses.
+CREATE FUNCTION afresh.count_workers(p_stalled_after interval) RETURNS TABLE (state text, workers bigint)
+LANGUAGE sql STABLE
+AS $$
+    SELECT w.state, count(*)
+    FROM (SELECT CASE WHEN k.last_heartbeat >= now() - p_stalled_after THEN 'alive' ELSE 'silent' END AS state
+          FROM procrastinate_workers k
+          WHERE k.last_heartbeat >= now() - p_stalled_after
+             OR EXISTS (SELECT FROM procrastinate_jobs j WHERE j.worker_id = k.id AND j.status = 'doing')) w
+    GROUP BY w.state
+$$;
+
 -- What Prometheus reads of the whole installation, in one statement that any process may ask for every few seconds. As a
 -- claim it looks at lanes (0005), and into none of them further than its share: a million waiting jobs cost no more than
 -- some thousands, and are told as that many. Nothing is read of jobs that have ended.
@@ -146,12 +159,7 @@ FROM (SELECT CASE WHEN b.name = ANY (p_dependencies) THEN b.name ELSE 'other' EN
       FROM afresh.breaker b WHERE b.state <> 'closed' OR b.name = ANY (p_dependencies)) k
 GROUP BY k.label, k.state
 UNION ALL
-SELECT 'workers', '', w.state, count(*)::double precision
-FROM (SELECT CASE WHEN k.last_heartbeat >= now() - p_stalled_after THEN 'alive' ELSE 'silent' END AS state
-      FROM procrastinate_workers k
-      WHERE k.last_heartbeat >= now() - p_stalled_after
-         OR EXISTS (SELECT FROM procrastinate_jobs j WHERE j.worker_id = k.id AND j.status = 'doing')) w
-GROUP BY w.state;
+SELECT 'workers', '', w.state, w.workers::double precision FROM afresh.count_workers(p_stalled_after) w;
 END;
 $$;
 

@@ -5,11 +5,7 @@
 SELECT max(number) FROM afresh.migration;
 
 -- name: count_live_workers
--- Workers heard of within a time, and those that were not while jobs of theirs still run. One that died without any
--- leaves a row that nobody misses.
-SELECT count(*) FILTER (WHERE worker.last_heartbeat >= now() - %(stalled_after)s::interval) AS alive,
-       count(*) FILTER (
-           WHERE worker.last_heartbeat < now() - %(stalled_after)s::interval
-             AND EXISTS (SELECT FROM procrastinate_jobs AS job WHERE job.worker_id = worker.id AND job.status = 'doing')
-       ) AS silent
-FROM procrastinate_workers AS worker;
+-- Workers that live, and those that are silent while jobs of theirs still run.
+SELECT coalesce(max(workers) FILTER (WHERE state = 'alive'), 0) AS alive,
+       coalesce(max(workers) FILTER (WHERE state = 'silent'), 0) AS silent
+FROM afresh.count_workers(%(stalled_after)s::interval);
