@@ -6,6 +6,7 @@ from app.queue import purge
 from app.queue.app import Afresh
 
 from ..application import run_waiting_jobs
+from ..queue.dependencies import open_breaker
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +31,36 @@ async def test_stalled_jobs(served: tuple[Afresh, httpx.AsyncClient], conn: Asyn
     await run_waiting_jobs(queue)
     rescued = [(await client.get(f"/jobs/{job_id}")).json() for job_id in lost]
     assert [(job["rescues"], job["attempts"]) for job in rescued] == [(1, 0), (1, 2)]
+
+
+async def test_overdue_jobs(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+    """A job whose deadline passes behind an isolated dependency gets its dead letter by the clock."""
+    queue, client = served
+    await client.post("/dependencies/joke-api/isolate", json={"reason": "maintenance"})
+    body = {"deadline": "2090-01-31T12:00:00Z"}
+    late = (await client.post("/tasks/fetch-joke", json=body)).json()["job_id"]
+    await conn.execute("UPDATE afresh.job_option SET deadline = now()")
+    burying = await queue.tasks["app.tasks.maintenance.bury_overdue"].defer_async(timestamp=0)
+    await run_waiting_jobs(queue)
+    assert (await client.get(f"/jobs/{burying}")).json()["result"] == {"past_deadline": 1, "held_too_long": 0}
+    job = (await client.get(f"/jobs/{late}")).json()
+    assert (job["state"], job["attempts"]) == ("failed", 0)
+    letter = (await client.get(f"/dead-letters/{job['dead_letter_id']}")).json()
+    assert (letter["cause"], letter["reason"][:11]) == ("waited_too_long", "its deadlin")
+
+
+async def test_idle_breakers(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+    """A breaker that nobody has called for an hour is let go by the clock, and the job's result names it."""
+    queue, client = served
+    await open_breaker(conn, "host.example")
+    await conn.execute(
+        "UPDATE afresh.breaker SET changed_at = now() - interval '2 hours', until = now() - interval '2 hours', "
+        "probe_at = now() - interval '2 hours'"
+    )
+    tending = await queue.tasks["app.tasks.maintenance.tend_breakers"].defer_async(timestamp=0)
+    await run_waiting_jobs(queue)
+    assert (await client.get(f"/jobs/{tending}")).json()["result"] == {"let_go": ["host.example"]}
+    assert (await client.get("/dependencies/host.example")).json()["state"] == "ramping"
 
 
 async def test_gone_workers(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
