@@ -127,9 +127,11 @@ async def _bury(conn: Conn, late: list[_Late]) -> set[int]:
     seized = await _seize(conn, list(by_id)) if by_id else []
     if not seized:
         return set()
-    rows = orjson.dumps([_ending(by_id[job_id]) for job_id in seized]).decode()
+    endings = [_ending(by_id[job_id]) for job_id in seized]
+    runs = orjson.dumps([each | {"failure": number} for number, each in enumerate(endings)]).decode()
+    failures = orjson.dumps([each["failure"] for each in endings]).decode()
     # As a rescue settles: no worker has them, which is the fence.
-    cursor = await conn.execute(SPINE["settle_endings"], (None, rows, False, timedelta(0)))
+    cursor = await conn.execute(SPINE["settle_endings"], (None, runs, False, timedelta(0), failures))
     return {job_id for job_id, verdict, _ in await cursor.fetchall() if verdict == "applied"}
 
 
