@@ -9,7 +9,9 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from app.cli.joke_server import JokeServer, Reply
 from app.config import RetentionSettings
+from app.monitoring.samples import sample
 from app.postgres.connect import Database
 from app.queue.app import Afresh
 from app.queue.purge import purge, terms_from
@@ -21,6 +23,7 @@ from app.store.failures import fold_failures, forget_hours
 from app.store.idempotency import expire_claims
 from app.store.retry_report import report_day
 
+from ..application import run_waiting_jobs
 from ..store.history import fail, recover
 
 pytestmark = pytest.mark.anyio
@@ -144,3 +147,32 @@ async def test_purging(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConn
     terms = terms_from(RetentionSettings(failed=timedelta(days=1)))
     both = await asyncio.gather(purge(queue.connection, terms, rest=0), purge(queue.connection, terms, rest=0))
     assert sorted(each.removed["jobs"] for each in both) == [0, 900]
+
+
+async def test_sampling(served: tuple[Afresh, httpx.AsyncClient], db: Database, conn: AsyncConnection):
+    """Two that sample the same minute leave what one leaves."""
+    queue, _ = served
+    for _ in range(3):
+        await recover(conn)
+    now = datetime.now(UTC) + timedelta(minutes=2)
+    kept = "SELECT * FROM afresh.task_sample ORDER BY seconds, task_name, at"
+    await twice(db, lambda each: sample(queue, each, now=now))
+    both = await all_of(conn, kept)
+    await conn.execute("TRUNCATE afresh.task_sample, afresh.queue_sample, afresh.queue_work, afresh.service_sample")
+    await sample(queue, conn, now=now)
+    assert both
+    assert both == await all_of(conn, kept)
+
+
+async def test_jokes(served: tuple[Afresh, httpx.AsyncClient], jokes: JokeServer, conn: AsyncConnection):
+    """Two jobs of the schedule that two workers run side by side keep their joke once."""
+    queue, _ = served
+    same = Reply(body=b'{"id": 7, "type": "t", "setup": "s", "punchline": "p"}')
+    jokes.will(same, same)
+    scheduled = queue.tasks["app.tasks.jokes.scheduled_fetch_random_joke"]
+    for number in range(2):  # The lock of its queue lets only one wait.
+        await scheduled.configure(queueing_lock=f"joke {number}").defer_async(timestamp=0)
+    await asyncio.gather(run_waiting_jobs(queue), run_waiting_jobs(queue))
+    assert await all_of(conn, "SELECT status::text FROM procrastinate_jobs") == [("succeeded",)] * 2
+    assert len(jokes.visits) == 2
+    assert await all_of(conn, "SELECT id, punchline FROM afresh.jokes") == [(7, "p")]
