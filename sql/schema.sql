@@ -622,6 +622,7 @@ DECLARE
 BEGIN
     DELETE FROM afresh.result WHERE job_id = ANY (v_ids);
     DELETE FROM afresh.rescue WHERE job_id = ANY (v_ids);
+    DELETE FROM afresh.checkpoint WHERE job_id = ANY (v_ids);
     DELETE FROM afresh.job_option o
     WHERE o.job_id = ANY (v_ids) AND NOT EXISTS (
         SELECT FROM afresh.dead_letter l
@@ -1799,7 +1800,7 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL::jsonb, p_delete boolean DEFAULT false, p_notes jsonb DEFAULT NULL::jsonb, p_claims bigint[] DEFAULT NULL::bigint[]) RETURNS TABLE(job_id bigint, verdict text)
+CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb DEFAULT NULL::jsonb, p_delete boolean DEFAULT false, p_notes jsonb DEFAULT NULL::jsonb, p_claims bigint[] DEFAULT NULL::bigint[], p_checkpoints jsonb DEFAULT NULL::jsonb) RETURNS TABLE(job_id bigint, verdict text)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
@@ -1835,6 +1836,11 @@ BEGIN
         INSERT INTO afresh.result AS r (job_id, note)
         SELECT key::bigint, value FROM jsonb_each_text(p_notes) WHERE key::bigint = ANY (v_done)
         ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE SET result = NULL, note = excluded.note;
+    END IF;
+    IF p_checkpoints IS NOT NULL THEN
+        DELETE FROM afresh.checkpoint c
+        USING jsonb_each(p_checkpoints) AS g, jsonb_array_elements_text(g.value) AS of (job_id)
+        WHERE g.key::bigint = ANY (v_done) AND c.job_id = of.job_id::bigint;
     END IF;
     IF p_delete THEN
         DELETE FROM procrastinate_jobs WHERE id = ANY (v_done);
@@ -2406,6 +2412,19 @@ ALTER TABLE afresh.bulk ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE afresh.checkpoint (
+    job_id bigint NOT NULL,
+    name text NOT NULL,
+    version integer NOT NULL,
+    value jsonb NOT NULL,
+    attempt integer NOT NULL,
+    saved_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT checkpoint_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT checkpoint_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 255)))
+);
+
+COMMENT ON COLUMN afresh.checkpoint.version IS 'Of the code that made it; what another version made is not used.';
 
 CREATE TABLE afresh.dead_letter (
     id bigint NOT NULL,
@@ -3005,6 +3024,9 @@ ALTER TABLE ONLY afresh.bulk
 
 ALTER TABLE ONLY afresh.bulk
     ADD CONSTRAINT bulk_token_hash_key UNIQUE (token_hash);
+
+ALTER TABLE ONLY afresh.checkpoint
+    ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (job_id, name);
 
 ALTER TABLE ONLY afresh.dead_letter
     ADD CONSTRAINT dead_letter_job_id_key UNIQUE (job_id);

@@ -75,12 +75,23 @@ class JobSummary(BaseModel):
     last_failure: LastFailure | None
 
 
+class Checkpoint(BaseModel):
+    """What a finished step of a job made; a retry does not do the step again."""
+
+    name: str = Field(examples=["draft"])
+    version: int = Field(description="Of the code that made it.", examples=[1])
+    value: Annotated[Any, Redacted] = Field(examples=["Bonjour"])
+    attempt: int = Field(description="The run that did the step.", examples=[1])
+    saved_at: Time
+
+
 class Job(JobSummary):
     """A job with its result, and how far it has come."""
 
     progress: float | None = Field(None, description="From 0 to 1, as its task reports it.", examples=[0.75])
     progress_message: str | None = Field(None, examples=["Step 3 of 4"])
     result: Annotated[Any, Redacted] = None
+    checkpoints: list[Checkpoint] = Field([], description="Until it succeeds, in the order in which they were made.")
 
 
 class JobPage(PageOf[JobSummary]):

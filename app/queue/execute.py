@@ -42,9 +42,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The task came back with `value`."""
+    """The task came back with `value`, and needs the checkpoints of these jobs no more."""
 
     value: Any
+    checkpoints_of: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,13 @@ class Executor:
         running = RunningJob(
             self._app, claimed.job_id, job.task_name, job.attempts + 1, claimed.claim, self._reports, limit
         )
+        running.worker_id = job.worker_id
         if claimed.call is not None:
             running.dependency = claimed.call.name
         token = _current.set(running)
         try:
-            return Returned(await self._calls.call(prepared, claimed, context, worker))
+            value = await self._calls.call(prepared, claimed, context, worker)
+            return Returned(value, () if running.checkpoints is None else tuple(running.checkpoints.jobs))
         except exceptions.JobAborted:
             return _ended_on_request(context)
         except asyncio.CancelledError as error:
@@ -212,8 +215,8 @@ class Executor:
 
     async def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:  # noqa: PLR0911  One for each outcome.
         match outcome:
-            case Returned(value):
-                return _success(run, value)
+            case Returned(value, checkpoints_of):
+                return _success(run, value, checkpoints_of)
             case Raised(DependencyUnavailable() as refusal):
                 return _followed(run, *decide.after_refusal(self._app.engine, run, refusal))
             case Raised(exception, blamed):
@@ -252,10 +255,10 @@ def _ended_on_request(context: JobContext) -> Stopped | Released:
     return Released() if context.abort_reason() is AbortReason.SHUTDOWN else Stopped()
 
 
-def _success(run: record.Run, value: Any) -> Settlement:
+def _success(run: record.Run, value: Any, checkpoints_of: tuple[int, ...]) -> Settlement:
     event = telemetry.AttemptSucceeded(run.attempt, run.seconds)
     result, note = (None, None) if value is None else encoded(value)
-    return run.settlement(None, event, result=result, note=note)
+    return run.settlement(None, event, result=result, note=note, checkpoints_of=checkpoints_of)
 
 
 def _followed(run: record.Run, failure: Failure, decision: Decision, trace: str | None = None) -> Settlement:

@@ -99,22 +99,22 @@ class Reports:
     def __init__(self, write: Callable[[Row], None]) -> None:
         self._write = write
         self._numbers = count(1)
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
 
     def hear(self, running: RunningJob, row: Row) -> None:
         """Take a report, from any thread. That of a run that is over is dropped: its thread may have outlived it."""
-        if running.ended or self._loop.is_closed():
+        if running.ended or self.loop.is_closed():
             return
-        if _loop_here() is self._loop:
+        if _loop_here() is self.loop:
             self._take(running, row)
         else:
-            self._loop.call_soon_threadsafe(self._take, running, row)
+            self.loop.call_soon_threadsafe(self._take, running, row)
 
     def _take(self, running: RunningJob, row: Row) -> None:
         if running.ended:
             return
         if running.throttle is None:
-            running.throttle = Throttle(self._loop, self._write)
+            running.throttle = Throttle(self.loop, self._write)
         running.throttle.add(
             row
             | {

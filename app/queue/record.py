@@ -57,11 +57,18 @@ class Run(NamedTuple):
         return (self.ended - self.began).total_seconds()
 
     def settlement(
-        self, ending: dict[str, Any] | None, *events: Event, result: bytes | None = None, note: str | None = None
+        self,
+        ending: dict[str, Any] | None,
+        *events: Event,
+        result: bytes | None = None,
+        note: str | None = None,
+        checkpoints_of: tuple[int, ...] = (),
     ) -> Settlement:
         """The settlement of this run."""
         claimed = self.claimed
-        return Settlement(claimed.job, claimed.job_id, claimed.claim, self.attempt, events, ending, result, note)
+        return Settlement(
+            claimed.job, claimed.job_id, claimed.claim, self.attempt, events, ending, result, note, checkpoints_of
+        )
 
 
 class Explained(NamedTuple):

@@ -69,6 +69,7 @@ class Settlement(NamedTuple):
         ending: None for a success; else the row of `afresh.settle_endings`.
         result: What the task returned, as JSON; None if nothing.
         note: Why what it returned is not stored.
+        checkpoints_of: The jobs whose checkpoints go with a success.
         tries: How often it failed to be written although the database answered.
     """
 
@@ -80,6 +81,7 @@ class Settlement(NamedTuple):
     ending: dict[str, Any] | None = None
     result: bytes | None = None
     note: str | None = None
+    checkpoints_of: tuple[int, ...] = ()
     tries: int = 0
 
 
@@ -251,6 +253,7 @@ class Settler:
         if part[0].ending is None:
             results = b",".join(b'"%d":%b' % (each.job_id, each.result) for each in part if each.result is not None)
             notes = {str(each.job_id): each.note for each in part if each.note is not None}
+            checkpoints = {str(each.job_id): each.checkpoints_of for each in part if each.checkpoints_of}
             cursor = await conn.execute(
                 SQL["settle_successes"],
                 (
@@ -261,6 +264,7 @@ class Settler:
                     self.delete is not jobs.DeleteJobCondition.NEVER,
                     orjson.dumps(notes).decode() if notes else None,
                     [each.claim for each in part],
+                    orjson.dumps(checkpoints).decode() if checkpoints else None,
                 ),
             )
         else:

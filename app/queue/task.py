@@ -24,6 +24,7 @@ from .strategy import ExponentialBackoff, preset
 
 if TYPE_CHECKING:
     from .app import Afresh
+    from .checkpoint import Checkpoints
     from .guarded import Blamed
     from .progress import Reports, Throttle
 
@@ -244,6 +245,8 @@ class RunningJob:
         dependency: Under whose breaker it was let in.
         ended: The run is over; a thread may outlive it.
         blamed: The last exception that left a guarded block.
+        worker_id: Under which it was claimed.
+        checkpoints: Those that it has asked for; None: it has asked for none.
     """
 
     app: "Afresh"
@@ -257,6 +260,8 @@ class RunningJob:
     throttle: "Throttle | None" = None
     ended: bool = False
     blamed: "Blamed | None" = None
+    worker_id: int | None = None
+    checkpoints: "Checkpoints | None" = None
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("afresh_running_job", default=None)

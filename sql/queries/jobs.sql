@@ -6,7 +6,11 @@ SELECT id AS job_id, task_name, queue_name AS queue, status, state, waiting_for,
        timeout, deadline, created_at, scheduled_at, started_at, ended_at, lock, queueing_lock, dependency,
        abort_requested, worker_id, task_type, correlation_id, batch_id, replay_of, replayed_as, dead_letter_id, rescues, args,
        metadata, submitted_by, result, last_exception_type, last_message, last_failure_type, last_reason, last_failed_at,
-       newest.fraction AS progress, newest.message AS progress_message
+       newest.fraction AS progress, newest.message AS progress_message,
+       coalesce((SELECT jsonb_agg(jsonb_build_object('name', k.name, 'version', k.version, 'value', k.value,
+                                                     'attempt', k.attempt, 'saved_at', k.saved_at)
+                                  ORDER BY k.saved_at, k.name)
+                 FROM afresh.checkpoint k WHERE k.job_id = id), '[]') AS checkpoints
 FROM afresh.jobs
 LEFT JOIN LATERAL (
     SELECT p.fraction, p.message FROM afresh.progress p WHERE p.job_id = id ORDER BY p.number DESC LIMIT 1

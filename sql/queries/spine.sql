@@ -53,7 +53,7 @@ SELECT (extract(epoch FROM afresh.next_due(%s, %s)) - extract(epoch FROM clock_t
 
 -- name: settle_successes
 -- Write the ends of runs that succeeded.
-SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, %s, %s);
+SELECT * FROM afresh.settle_successes(%s, %s, %s, %s, %s, %s, %s, %s::jsonb);
 
 -- name: settle_endings
 -- Write the ends of all other runs.
