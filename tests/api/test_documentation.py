@@ -50,7 +50,7 @@ def test_errors_are_problems(description: dict[str, Any]):
         assert problem["content"]["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
 
 
-@pytest.mark.parametrize("path", ["/docs", "/dashboard"])
+@pytest.mark.parametrize("path", ["/docs", "/dashboard", "/dashboard/jobs"])
 async def test_pages_are_self_sufficient(client: httpx.AsyncClient, path: str):
     """A page has no inline code or style, and each of its assets is here."""
     page = await client.get(path)

@@ -178,4 +178,4 @@ async def test_a_time_beyond_the_calendar(client: httpx.AsyncClient, conn: Async
     await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = %s WHERE id = %s", [time, job_id])
     assert (await client.get(f"/jobs/{job_id}")).json()["scheduled_at"] == shown
     assert {job["job_id"] for job in (await client.get("/jobs")).json()["items"]} == {job_id, other}
-    assert (await client.get("/dashboard")).status_code == 200
+    assert (await client.get("/dashboard/jobs")).status_code == 200

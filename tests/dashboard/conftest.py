@@ -1,13 +1,26 @@
 """The queue and a client of its server."""
 
-from collections.abc import AsyncIterator
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+from playwright.async_api import Browser, Page, async_playwright
 
 from app.queue.app import Afresh
 
+from ..api.process import running
 from ..application import serving, settings_for
+
+ROOT = Path(__file__).parents[2]
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -15,3 +28,43 @@ async def served(anyio_backend: str, database_url: str) -> AsyncIterator[tuple[A
     """Both on this test's own database."""
     async with serving(settings_for(database_url)) as both:
         yield both
+
+
+@pytest.fixture
+async def chromium(anyio_backend: str) -> AsyncIterator[Browser]:  # noqa: ARG001 - it makes the fixture async
+    """Debian's browser; where there is none, what needs it is skipped, and says so."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def address(database_url: str, tmp_path: Path) -> Iterator[str]:
+    """A server process in front of this test's own database."""
+    with running(tmp_path / "server.log", DATABASE_URL=database_url, TASK_MODULES="tests.sample_tasks") as address:
+        yield address
+
+
+@pytest.fixture
+async def browser_page(chromium: Browser, address: str) -> AsyncIterator[Page]:
+    """A tab on that server. Whatever the console calls an error fails the test."""
+    page = await chromium.new_page(base_url=address, viewport={"width": 1440, "height": 900})
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    assert not errors
+
+
+@pytest.fixture
+def keep_picture() -> Callable[[Page, str], Awaitable[bytes]]:
+    """Keep a picture of a page under a name in SCREENSHOTS, by default a folder that git ignores."""
+    folder = Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "screenshots"))
+
+    async def keep(page: Page, name: str) -> bytes:
+        return await page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+    return keep

@@ -1,37 +1,80 @@
 from datetime import UTC, datetime, timedelta
+from html import escape as escape_html
 
 import httpx
 import pytest
 
-from app.dashboard.pages import ago, length
+from app.dashboard.frame import ago, length
 from app.queue.app import Afresh
 
 from ..application import run_waiting_jobs
 
 pytestmark = pytest.mark.anyio
 
+
+def escape(text: str) -> str:
+    """As a page has it."""
+    return escape_html(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+
+
 Served = tuple[Afresh, httpx.AsyncClient]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 async def test_nothing_yet(served: Served):
-    """Without a job the page says how to make the first."""
-    page = (await served[1].get("/dashboard")).text
-    assert "curl -X POST http://localhost/tasks/fetch-joke" in page
+    """Without a job both pages say how to make the first."""
+    for address in ("/dashboard", "/dashboard/jobs"):
+        assert "curl -X POST http://localhost/tasks/fetch-joke" in (await served[1].get(address)).text
 
 
-async def test_jobs_with_attempts(served: Served):
-    """The page lists recent jobs, newest first, each with its attempts and what they ended with."""
+async def test_all_clear(served: Served):
+    """The overview says so where nothing fails."""
+    queue, client = served
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await run_waiting_jobs(queue)
+    assert "What is wrong" not in (await client.get("/dashboard")).text
+
+
+async def test_incident(served: Served):
+    """The overview begins with what fails, how often, and leads to its jobs."""
+    queue, client = served
+    await client.post("/tasks/fail", json={"args": {"message": "no such luck"}})
+    await run_waiting_jobs(queue)
+    page = (await client.get("/dashboard")).text
+    assert page.index("What is wrong") < page.index("no such luck") < page.index("The last 24 hours")
+    assert "1 thing needs a look" in page
+    assert 'href="/dashboard/jobs?task=sample.fail&amp;state=failed"' in page
+
+
+async def test_jobs_in_order(served: Served):
+    """The page lists recent jobs, newest first, each with its state."""
     queue, client = served
     await client.post("/tasks/add", json={"args": {"a": 1}})
     await client.post("/tasks/fail", json={"args": {"message": "no such luck"}})
     await run_waiting_jobs(queue)
-    page = (await client.get("/dashboard")).text
+    page = (await client.get("/dashboard/jobs")).text
     assert page.index("sample.fail") < page.index("sample.add")
     assert "no such luck" in page
     assert '<span class="state failed">failed</span>' in page
     assert '<span class="state succeeded">succeeded</span>' in page
-    assert page.count("<strong>attempt 1</strong>") == 2
+
+
+async def test_ladder(served: Served):
+    """The page of a job shows each attempt with its failure, its traceback and the reason of its decision."""
+    queue, client = served
+    job_id = (await client.post("/tasks/fail", json={"args": {"message": "no such luck"}})).json()["job_id"]
+    await run_waiting_jobs(queue)
+    (attempt,) = (await client.get(f"/jobs/{job_id}/attempts")).json()["items"]
+    page = (await client.get(f"/dashboard/jobs/{job_id}")).text
+    assert page.count("<strong>attempt 1</strong>") == 1
+    assert "no such luck" in page
+    assert escape(attempt["reason"]) in page
+    assert escape(attempt["traceback"].splitlines()[-1]) in page
+
+
+async def test_unknown_job(served: Served):
+    """A job that does not exist has no page."""
+    assert (await served[1].get("/dashboard/jobs/7")).status_code == 404
 
 
 async def test_one_state(served: Served):
@@ -40,10 +83,25 @@ async def test_one_state(served: Served):
     await client.post("/tasks/fail", json={"args": {"message": "x"}})
     await run_waiting_jobs(queue)
     await client.post("/tasks/add", json={"args": {"a": 1}})
-    page = (await client.get("/dashboard", params={"state": "failed"})).text
+    page = (await client.get("/dashboard/jobs", params={"state": "failed"})).text
     assert "sample.fail" in page
     assert "sample.add" not in page
-    assert (await client.get("/dashboard", params={"state": "asleep"})).status_code == 422
+    assert (await client.get("/dashboard/jobs", params={"state": "asleep"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("task", "add"), ("correlation_id", "order-7"), ("text", "order-7"), ("queue", "elsewhere")]
+)
+async def test_filters(served: Served, name: str, value: str):
+    """The page can be narrowed by its address; each filter is a chip that takes itself away."""
+    _, client = served
+    add = {"args": {"a": 1}, "correlation_id": "order-7", "queue": "elsewhere"}
+    await client.post("/tasks/add", json=add)
+    await client.post("/tasks/fail", json={"args": {"message": "x"}})
+    page = (await client.get("/dashboard/jobs", params={name: value})).text
+    assert "sample.add" in page
+    assert "sample.fail" not in page
+    assert f'<a class="chip taken" href="/dashboard/jobs" aria-label="Take away {name} {value}">' in page
 
 
 async def test_older_jobs(served: Served):
@@ -51,27 +109,28 @@ async def test_older_jobs(served: Served):
     _, client = served
     for number in range(52):
         await client.post("/tasks/add", json={"args": {"a": number}})
-    page = (await client.get("/dashboard")).text
-    assert page.count("<summary>") == 50
-    assert 'href="/dashboard?before=3"' in page
-    assert (await client.get("/dashboard?before=3")).text.count("<summary>") == 2
+    page = (await client.get("/dashboard/jobs")).text
+    assert page.count('<li class="row">') == 50
+    assert 'href="/dashboard/jobs?before=3"' in page
+    assert (await client.get("/dashboard/jobs?before=3")).text.count('<li class="row">') == 2
 
 
 async def test_what_jobs_say_is_text(served: Served):
     """Markup in a job's data is shown, not obeyed."""
     queue, client = served
     evil = "<script>alert(1)</script>"
-    await client.post("/tasks/fail", json={"args": {"message": evil}, "correlation_id": evil})
+    job = await client.post("/tasks/fail", json={"args": {"message": evil}, "correlation_id": evil})
     await run_waiting_jobs(queue)
-    page = (await client.get("/dashboard")).text
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
+    for address in ("/dashboard", "/dashboard/jobs", f"/dashboard/jobs/{job.json()['job_id']}"):
+        page = (await client.get(address)).text
+        assert "<script>" not in page
+        assert "&lt;script&gt;" in page
 
 
 async def test_secrets(served: Served):
-    """Secret arguments are not on the page."""
-    await served[1].post("/tasks/fail", json={"args": {"message": "x", "password": "hunter2"}})
-    page = (await served[1].get("/dashboard")).text
+    """Secret arguments are not on the page of their job."""
+    job = await served[1].post("/tasks/fail", json={"args": {"message": "x", "password": "hunter2"}})
+    page = (await served[1].get(f"/dashboard/jobs/{job.json()['job_id']}")).text
     assert "password" in page
     assert "hunter2" not in page
 

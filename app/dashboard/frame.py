@@ -1,0 +1,62 @@
+"""What every page has in common: the frame, the words for times and states, and how a page is rendered."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..redact import redact
+
+HERE = Path(__file__).parent
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+NAV = (("Overview", "/dashboard", "o"), ("Jobs", "/dashboard/jobs", "j"))
+"""The pages there are: name, address, and the letter that leads there after ``g``."""
+
+
+def render(request: Request, template: str, here: str, **values: Any) -> HTMLResponse:
+    """Return a page. `here` is the name in `NAV` that it stands under."""
+    text = _templates.get_template(template).render(
+        nav=NAV, here=here, now=datetime.now(UTC), host=request.headers["host"], **values
+    )
+    return HTMLResponse(text)
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long since, or until, in one unit: ``12 s ago``, ``in 5 min``."""
+    if moment is None:
+        return "-"
+    seconds = (now - moment).total_seconds()
+    if -1 < seconds < 1:
+        return "now"
+    span = length(abs(seconds))
+    return f"{span} ago" if seconds > 0 else f"in {span}"
+
+
+def length(seconds: float | None) -> str:
+    """A duration in the unit that fits it: ``215 ms``, ``12 s``, ``5 min``."""
+    if seconds is None:
+        return "-"
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004 - two digits read best.
+
+
+def as_json(value: Any) -> str:
+    """Arguments as people read them, without secrets."""
+    return orjson.dumps(redact(value), option=orjson.OPT_INDENT_2).decode()
+
+
+_templates = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters |= {"ago": ago, "length": length, "as_json": as_json}

@@ -1,0 +1,134 @@
+// What a page can do beyond being read: times that go on, live regions, the theme, the keyboard, copying.
+const SECOND = 1000;
+const EVERY = 5 * SECOND;
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"]];
+
+function span(seconds) {
+  for (const [unit, name] of UNITS) if (seconds >= 2 * unit) return `${Math.round(seconds / unit)} ${name}`;
+  return `${Math.round(seconds)} s`;
+}
+
+function tellTimes(root = document) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    if (Number.isNaN(moment.getTime())) continue; // A time beyond the browser's calendar stays as the server told it.
+    const seconds = (Date.now() - moment) / SECOND;
+    const text = Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+    if (time.textContent !== text) time.textContent = text;
+    const title = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+    if (time.title !== title) time.title = title;
+  }
+}
+
+// A region is left alone while somebody's hand is in it: a focus, a selection, or a pointer on it.
+function isTouched(region) {
+  const selection = getSelection();
+  return (region.contains(document.activeElement) && document.activeElement !== document.body)
+    || (!selection.isCollapsed && region.contains(selection.anchorNode))
+    || region.matches(".rows:hover, :has(.rows:hover)");
+}
+
+function replace(region, fresh) {
+  const open = new Map([...region.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
+  region.replaceChildren(...fresh.childNodes);
+  for (const each of region.querySelectorAll("details[id]")) if (open.has(each.id)) each.open = open.get(each.id);
+  prepare(region);
+}
+
+let live = true;
+async function refresh() {
+  const regions = [...document.querySelectorAll("[data-live]")];
+  if (!live || document.hidden || regions.length === 0 || regions.every(isTouched)) return;
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!answer.ok) throw new Error(`answer ${answer.status}`);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const region of regions) {
+      const fresh = page.getElementById(region.id);
+      if (live && fresh && !isTouched(region)) replace(region, fresh);
+    }
+    show("Live");
+  } catch (error) {
+    show("Out of touch");
+    console.info("No fresh page:", error.message);
+  }
+}
+
+const button = document.getElementById("live");
+function show(word) {
+  button.querySelector(".word").textContent = live ? word : "Paused";
+  button.setAttribute("aria-pressed", String(live));
+}
+function pause() {
+  live = !live;
+  show("Live");
+}
+
+function prepare(root) {
+  tellTimes(root);
+  for (const copy of root.querySelectorAll("button.copy")) {
+    if (!navigator.clipboard) continue;
+    copy.hidden = false;
+    copy.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(copy.nextElementSibling.textContent);
+      copy.textContent = "Copied";
+    });
+  }
+}
+
+const theme = document.getElementById("theme");
+const THEMES = ["system", "light", "dark"];
+function changeTheme(chosen) {
+  if (chosen === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = chosen;
+  theme.textContent = `Theme: ${chosen}`;
+}
+theme.addEventListener("click", () => {
+  const now = document.documentElement.dataset.theme ?? "system";
+  const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+  changeTheme(next);
+  try {
+    localStorage.setItem("theme", next);
+  } catch (error) {
+    console.info("The theme is not remembered here:", error.name);
+  }
+});
+
+function step(by) {
+  const rows = [...document.querySelectorAll(".row .open")];
+  const at = rows.indexOf(document.activeElement);
+  rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
+}
+
+const help = document.getElementById("help");
+const KEYS = {
+  "?": () => help.showModal(),
+  "/": () => document.getElementById("search")?.focus(),
+  j: () => step(1),
+  k: () => step(-1),
+  p: pause,
+};
+let going = 0;
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  if (event.target.closest("input, textarea, select")) return;
+  if (Date.now() - going < SECOND) {
+    going = 0;
+    const link = [...document.querySelectorAll("[data-go]")].find((each) => each.dataset.go === event.key);
+    if (link) link.click();
+  } else if (event.key === "g") {
+    going = Date.now();
+  } else if (KEYS[event.key]) {
+    event.preventDefault();
+    KEYS[event.key]();
+  }
+});
+
+button.addEventListener("click", pause);
+document.getElementById("help-open").addEventListener("click", () => help.showModal());
+for (const each of [theme, document.getElementById("help-open")]) each.hidden = false;
+button.hidden = !document.querySelector("[data-live]");
+changeTheme(document.documentElement.dataset.theme ?? "system");
+prepare(document);
+setInterval(tellTimes, SECOND, document);
+setInterval(refresh, EVERY);

@@ -1,0 +1,117 @@
+"""The pages in a real browser, in front of a real server."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import httpx
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from app.queue.app import Afresh
+
+from ..application import run_waiting_jobs
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+Keep = Callable[[Page, str], Awaitable[bytes]]
+PAGES = {"overview": "/dashboard", "jobs": "/dashboard/jobs", "job": "/dashboard/jobs/1"}
+
+
+async def fill(served: Served, times: int = 1) -> None:
+    """Have some jobs fail and some succeed, the first of all failing, and leave one waiting."""
+    queue, client = served
+    for number in range(times):
+        await client.post("/tasks/fail", json={"args": {"message": f"no such luck as {number}"}})
+        await client.post("/tasks/add", json={"args": {"a": number}, "correlation_id": f"order-{number}"})
+    await run_waiting_jobs(queue)
+    await client.post("/tasks/greet", json={"args": {"name": "you"}, "run_in": "1h"})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+async def test_accessible(
+    served: Served, browser_page: Page, keep_picture: Keep, width: int, scheme: Literal["light", "dark"]
+):
+    """At phone and desktop width, light and dark, no page has a serious finding of axe, or is wider than the screen."""
+    await fill(served, 12)
+    await browser_page.set_viewport_size({"width": width, "height": 900})
+    await browser_page.emulate_media(color_scheme=scheme)
+    for name, address in PAGES.items():
+        await browser_page.goto(address)
+        await keep_picture(browser_page, f"{name}-{width}-{scheme}")
+        found = (await Axe().run(browser_page)).response["violations"]
+        assert not [each for each in found if each["impact"] in {"serious", "critical"}], name
+        assert await browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+
+
+async def test_from_the_incident_to_the_ladder(served: Served, browser_page: Page):
+    """From the front page a failing job is two clicks away, and its page says why it failed."""
+    await fill(served)
+    await browser_page.goto("/dashboard")
+    await browser_page.get_by_role("link", name="Failed jobs of sample.fail").click()
+    await browser_page.get_by_role("link", name="#1").click()
+    await expect(browser_page.locator(".ladder")).to_contain_text("no such luck")
+
+
+async def test_keyboard(served: Served, browser_page: Page):
+    """Without a mouse: help, to the jobs, down two rows, into one, and a search."""
+    await fill(served)
+    await browser_page.goto("/dashboard")
+    await browser_page.keyboard.press("?")
+    await expect(browser_page.get_by_role("dialog")).to_be_visible()
+    await browser_page.keyboard.press("Escape")
+    await browser_page.keyboard.press("g")
+    await browser_page.keyboard.press("j")
+    await browser_page.wait_for_url("**/dashboard/jobs")
+    await browser_page.keyboard.press("/")
+    await expect(browser_page.get_by_role("searchbox")).to_be_focused()
+    await browser_page.keyboard.press("Tab")
+    await browser_page.keyboard.press("j")
+    await browser_page.keyboard.press("j")
+    await browser_page.keyboard.press("Enter")
+    await browser_page.wait_for_url("**/dashboard/jobs/2")
+
+
+async def test_live(served: Served, browser_page: Page):
+    """A job that is made while a person looks at the page comes into it by itself."""
+    await browser_page.goto("/dashboard/jobs")
+    await served[1].post("/tasks/add", json={"args": {"a": 1}})
+    await expect(browser_page.locator(".row")).to_have_count(1, timeout=20_000)
+
+
+async def test_pause(served: Served, browser_page: Page):
+    """A page that is paused asks for nothing, and once it goes on it shows what there is."""
+    await browser_page.goto("/dashboard/jobs")
+    await browser_page.get_by_role("button", name="Live").click()
+    asked: list[str] = []
+    browser_page.on("request", lambda request: asked.append(request.url))
+    await served[1].post("/tasks/add", json={"args": {"a": 1}})
+    await browser_page.wait_for_timeout(6_000)
+    assert not asked
+    await browser_page.get_by_role("button", name="Paused").click()
+    await browser_page.mouse.move(0, 0)
+    await expect(browser_page.locator(".row")).to_have_count(1, timeout=20_000)
+
+
+async def test_theme(browser_page: Page):
+    """A chosen theme outlives the page."""
+    await browser_page.goto("/dashboard")
+    button = browser_page.get_by_role("button", name="Theme")
+    await button.click()
+    await button.click()
+    await browser_page.goto("/dashboard/jobs")
+    await expect(browser_page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+async def test_without_javascript(served: Served, browser_page: Page, address: str):
+    """Every page can be read without JavaScript, and shows no button that would do nothing."""
+    await fill(served)
+    browser = browser_page.context.browser
+    assert browser is not None
+    page = await browser.new_page(base_url=address, java_script_enabled=False)
+    for path in PAGES.values():
+        await page.goto(path)
+        await expect(page.locator("main")).to_contain_text("no such luck")
+        await expect(page.locator(".tools button:visible")).to_have_count(0)
