@@ -83,15 +83,16 @@ async def test_live(served: Served, browser_page: Page):
 
 async def test_pause(served: Served, browser_page: Page):
     """A page that is paused asks for nothing, and once it goes on it shows what there is."""
+    await browser_page.clock.install()
     await browser_page.goto("/dashboard/jobs")
     await browser_page.get_by_role("button", name="Live").click()
     asked: list[str] = []
     browser_page.on("request", lambda request: asked.append(request.url))
     await served[1].post("/tasks/add", json={"args": {"a": 1}})
-    await browser_page.wait_for_timeout(6_000)
+    await browser_page.clock.run_for(60_000)
     assert not asked
     await browser_page.get_by_role("button", name="Paused").click()
-    await browser_page.mouse.move(0, 0)
+    await browser_page.clock.run_for(60_000)
     await expect(browser_page.locator(".row")).to_have_count(1, timeout=20_000)
 
 
