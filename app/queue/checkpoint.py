@@ -34,7 +34,7 @@ class JobTakenOver(Exception):  # noqa: N818  Reads as what happened.
     """Another worker has this job by now: what this run of it still does is for nobody."""
 
     def __init__(self, job_id: int) -> None:
-        super().__init__(f"job {job_id} was taken from this worker; its checkpoint is not kept")
+        super().__init__(f"job {job_id} was taken from this worker; nothing is written for it any more")
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, assert_never
 
-from procrastinate import exceptions
+from procrastinate.exceptions import JobAborted
 from procrastinate.job_context import AbortReason, JobContext
 
 from .. import telemetry
@@ -28,6 +28,7 @@ from . import decide, record
 from .call import AttemptTimedOut, Calls, Prepared
 from .claim import Claimed
 from .dependencies import Call
+from .effects import note_late
 from .guarded import Blame, Blamed, DependencyUnavailable
 from .progress import Reports
 from .settle import Settlement
@@ -194,19 +195,15 @@ class Executor:
             self._app, claimed.job_id, job.task_name, job.attempts + 1, claimed.claim, self._reports, limit
         )
         running.worker_id = job.worker_id
+        running.delete = worker.delete_jobs
         if claimed.call is not None:
             running.dependency = claimed.call.name
         token = _current.set(running)
         try:
             value = await self._calls.call(prepared, claimed, context, worker)
             return Returned(value, () if running.checkpoints is None else tuple(running.checkpoints.jobs))
-        except exceptions.JobAborted:
-            return _ended_on_request(context)
-        except asyncio.CancelledError as error:
-            # Our own cancellations say why; a task that raises it by itself has failed like any other.
-            return _ended_on_request(context) if context.abort_reason() else Raised(error, running.blamed)
         except BaseException as error:  # noqa: BLE001  The job boundary: whatever a task raises ends that job alone.
-            return Raised(error, running.blamed)
+            return _broken_off(running, context, error)
         finally:
             _current.reset(token)
             running.ended = True
@@ -249,6 +246,15 @@ class Executor:
     def _decided(self, run: record.Run, exception: BaseException, judge: decide.Judge) -> tuple[Failure, Decision]:
         judging = self._app.adaptation.judging(run, judge)
         return decide.after_failure(self._app.engine, run, exception, judging)
+
+
+def _broken_off(running: RunningJob, context: JobContext, error: BaseException) -> Outcome:
+    if running.finished:
+        note_late(running, error)
+        return Returned(None)
+    # Our own cancellations say why; a task that raises one by itself has failed like any other.
+    cancelled = isinstance(error, asyncio.CancelledError) and context.abort_reason()
+    return _ended_on_request(context) if cancelled or isinstance(error, JobAborted) else Raised(error, running.blamed)
 
 
 def _ended_on_request(context: JobContext) -> Stopped | Released:

@@ -247,6 +247,8 @@ class RunningJob:
         blamed: The last exception that left a guarded block.
         worker_id: Under which it was claimed.
         checkpoints: Those that it has asked for; None: it has asked for none.
+        delete: Which jobs its worker deletes at their end.
+        finished: It has succeeded, in one transaction with what its task wrote.
     """
 
     app: "Afresh"
@@ -262,6 +264,8 @@ class RunningJob:
     blamed: "Blamed | None" = None
     worker_id: int | None = None
     checkpoints: "Checkpoints | None" = None
+    delete: jobs.DeleteJobCondition = jobs.DeleteJobCondition.NEVER
+    finished: bool = False
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("afresh_running_job", default=None)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from app.queue.effects import effects
 from app.queue.task import ExponentialBackoff, connection, current_job, task
 
 NOW_AND_AGAIN = ExponentialBackoff(max_retries=20, initial_delay=timedelta(milliseconds=50), multiplier=1.0)
@@ -47,6 +48,24 @@ async def wait(gate: str, value: Any = None) -> Any:
     await opened(gate)
     note("ran")
     return value
+
+
+@task(name="faults.charge", retry=NOW_AND_AGAIN)
+async def charge(gate: str, wait_at: str) -> None:
+    """Charge once, in one transaction with the job's end; at one of the steps, wait until the gate opens."""
+
+    async def reach(step: str) -> None:
+        note(step)
+        if step == wait_at:
+            await opened(gate)
+
+    await reach("began")
+    async with effects() as work:
+        await reach("entered")
+        await work.conn.execute("INSERT INTO charged (job_id) VALUES (%s)", [current_job().job_id])
+        work.result = "charged"
+        await reach("written")
+    await reach("committed")
 
 
 @task(name="faults.take_turns")

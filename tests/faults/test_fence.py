@@ -1,9 +1,12 @@
 """What is written about a run applies to that run, however often and however late it is written."""
 
+import pytest
+
 from ..eventually import eventually_sync
 from .conftest import Queue, Start
 from .processes import Effects, Gate
 from .proxy import Proxy, Trap
+from .test_outage import listeners
 
 
 def hold_claim_of(job: int, queue: Queue, proxy: Proxy) -> Trap:
@@ -71,15 +74,18 @@ def test_snooze_written_again_while_its_job_is_claimed_again(
     assert effects.count(job) == 2
 
 
-def test_claim_whose_answer_was_lost(queue: Queue, proxy: Proxy, start: Start, effects: Effects):
+@pytest.mark.parametrize(
+    ("statement", "count"), [("afresh.claim(", 3), ("SET status = 'doing'", 1)], ids=["of several", "of one announced"]
+)
+def test_claim_whose_answer_was_lost(  # noqa: PLR0913, PLR0917 - two of them are one case
+    queue: Queue, proxy: Proxy, start: Start, effects: Effects, statement: str, count: int
+):
     """A job whose claim was committed, but went unheard, is found and run by the worker that it was given to."""
     worker = start(proxy.url)
-    eventually_sync(lambda: worker.says("Worker started"))
-    trap = proxy.cut_after("afresh.claim(")
-    eventually_sync(trap.caught.is_set)  # The empty claim of an idle worker.
-    trap = proxy.cut_after("afresh.claim(")
-    jobs = [queue.submit("touch") for _ in range(3)]
+    eventually_sync(lambda: worker.says("Worker started") and listeners(queue))
+    trap = proxy.cut_after(statement)
+    jobs = queue.submit_many("touch", count)
     eventually_sync(queue.ended(*jobs))
     assert trap.caught.is_set()
-    assert [effects.count(job) for job in jobs] == [1, 1, 1]
-    assert [queue.outcomes(job) for job in jobs] == [["succeeded"]] * 3
+    assert [effects.count(job) for job in jobs] == [1] * count
+    assert [queue.outcomes(job) for job in jobs] == [["succeeded"]] * count
