@@ -197,15 +197,13 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET plan_cache_mode = force_custom_plan  -- One made while the tables were empty would walk over all of them.
 AS $$
     WITH counted AS (
         SELECT a.fingerprint, a.task_name, coalesce(j.afresh_dependency, '') AS dependency, count(*) AS failures,
                count(*) FILTER (WHERE a.decision = 'dead_letter') AS deaths,
                min(a.ended_at) AS first_seen, max(a.ended_at) AS last_seen, max(a.id) AS last_attempt
         FROM afresh.attempt a
-        -- One lookup for each: a join might begin with all jobs, where the planner takes them for few.
-        LEFT JOIN LATERAL (SELECT p.afresh_dependency FROM procrastinate_jobs p WHERE p.id = a.job_id LIMIT 1) j ON true
+        LEFT JOIN procrastinate_jobs j ON j.id = a.job_id
         WHERE a.id > coalesce((SELECT folded_id FROM afresh.failure_fold), 0)
           AND a.id <= coalesce(p_through, 9223372036854775807)
           AND a.failure_type IS NOT NULL AND a.fingerprint IS NOT NULL

@@ -91,45 +91,6 @@ FROM (
 ); END;
 $$;
 
--- The same of every queue that has any, in one look at the lanes: what one queue costs does not grow with the others.
--- Of each lane, so of one task in one queue, p_most jobs are counted at most.
---
---   first_id   of those that wait for no time, the job that was made first
---   due_at     since when the first one is due of those that waited for a time
-CREATE FUNCTION afresh.ready_by_queue(p_tasks text[], p_dependencies text[], p_most integer)
-RETURNS TABLE (queue_name text, jobs bigint, first_id bigint, due_at timestamptz)
-LANGUAGE plpgsql STABLE
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
-AS $$
-BEGIN RETURN QUERY
-SELECT l.queue_name::text, least(p_most, sum(ready.jobs))::bigint, min(ready.first_id), min(ready.due_at)
-FROM afresh.open_lanes(NULL, p_tasks, p_dependencies) l
-CROSS JOIN LATERAL (
-    SELECT count(*) AS jobs, min(c.id) AS first_id, min(c.scheduled_at) AS due_at
-    FROM (
-        (SELECT j.id, NULL::timestamptz AS scheduled_at FROM procrastinate_jobs j
-         WHERE l.rank IS NULL AND j.status = 'todo' AND j.scheduled_at IS NULL
-           AND j.queue_name = l.queue_name AND j.task_name = l.task_name
-           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
-         ORDER BY (-j.priority), j.id LIMIT p_most)
-        UNION ALL
-        (SELECT NULL, j.scheduled_at FROM procrastinate_jobs j
-         WHERE j.status = 'todo' AND j.scheduled_at <= now()
-           AND j.queue_name = l.queue_name AND j.task_name = l.task_name
-           AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
-           AND (-j.priority) = l.rank
-         ORDER BY j.scheduled_at LIMIT p_most)
-    ) c
-) ready
-WHERE ready.jobs > 0
-GROUP BY l.queue_name;
-END;
-$$;
-
 -- A job can say otherwise than its task whether it may wait for the quiet hours.
 ALTER TABLE afresh.job_option ADD COLUMN cost text CHECK (cost IN ('normal', 'deferrable'));
 

@@ -1,16 +1,3 @@
--- Workers by state, where there are any: `alive` are those heard of within p_stalled_after, `silent` those that were not
--- while jobs of theirs still run. One that died without any leaves a row that nobody misses.
-CREATE FUNCTION afresh.count_workers(p_stalled_after interval) RETURNS TABLE (state text, workers bigint)
-LANGUAGE sql STABLE
-AS $$
-    SELECT w.state, count(*)
-    FROM (SELECT CASE WHEN k.last_heartbeat >= now() - p_stalled_after THEN 'alive' ELSE 'silent' END AS state
-          FROM procrastinate_workers k
-          WHERE k.last_heartbeat >= now() - p_stalled_after
-             OR EXISTS (SELECT FROM procrastinate_jobs j WHERE j.worker_id = k.id AND j.status = 'doing')) w
-    GROUP BY w.state
-$$;
-
 -- What Prometheus reads of the whole installation, in one statement that any process may ask for every few seconds. As a
 -- claim it looks at lanes (0005), and into none of them further than its share: a million waiting jobs cost no more than
 -- some thousands, and are told as that many. Nothing is read of jobs that have ended.
@@ -159,44 +146,13 @@ FROM (SELECT CASE WHEN b.name = ANY (p_dependencies) THEN b.name ELSE 'other' EN
       FROM afresh.breaker b WHERE b.state <> 'closed' OR b.name = ANY (p_dependencies)) k
 GROUP BY k.label, k.state
 UNION ALL
-SELECT 'workers', '', w.state, w.workers::double precision FROM afresh.count_workers(p_stalled_after) w;
+SELECT 'workers', '', w.state, count(*)::double precision
+FROM (SELECT CASE WHEN k.last_heartbeat >= now() - p_stalled_after THEN 'alive' ELSE 'silent' END AS state
+      FROM procrastinate_workers k
+      WHERE k.last_heartbeat >= now() - p_stalled_after
+         OR EXISTS (SELECT FROM procrastinate_jobs j WHERE j.worker_id = k.id AND j.status = 'doing')) w
+GROUP BY w.state;
 END;
 $$;
 
 COMMENT ON FUNCTION afresh.gauges IS 'What Prometheus reads of the whole installation: a gauge, what of, its state, the number.';
-
--- Of groups that failed since p_quiet_since, how many are new, which is since p_new_since, and how many have come back
--- (regression). As anybody may ask every few seconds, failures that are not folded yet count up to p_most: what is
--- beyond is told when it is folded, a minute later.
-CREATE FUNCTION afresh.count_restless_groups(p_new_since timestamptz, p_quiet_since timestamptz, p_most integer)
-RETURNS TABLE (status text, groups bigint)
-LANGUAGE plpgsql STABLE
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET plan_cache_mode = force_custom_plan  -- As afresh.fresh_groups, which it asks.
-AS $$
-BEGIN
-RETURN QUERY
-WITH fresh AS MATERIALIZED (
-    SELECT f.fingerprint, f.first_seen, f.last_seen, f.last_attempt
-    FROM afresh.fresh_groups(coalesce((SELECT folded_id FROM afresh.failure_fold), 0) + p_most) f
-),
-told AS (
-    SELECT g.fingerprint, g.first_seen, g.last_attempt FROM afresh.failure_group g
-    WHERE g.last_seen >= p_quiet_since AND g.fingerprint NOT IN (SELECT f.fingerprint FROM fresh f)
-    UNION ALL
-    SELECT f.fingerprint, f.first_seen, f.last_attempt FROM fresh f WHERE f.last_seen >= p_quiet_since
-)
-SELECT CASE judged.status WHEN 'regression' THEN 'regression' ELSE 'new' END, count(*)
-FROM (SELECT t.first_seen, afresh.group_status(t.last_attempt, m.resolved_attempt, m.muted_until) AS status
-      FROM told t LEFT JOIN afresh.failure_mark m ON m.fingerprint = t.fingerprint) judged
-WHERE judged.status = 'regression' OR judged.status = 'open' AND judged.first_seen >= p_new_since
-GROUP BY 1;
-END;
-$$;
-
-COMMENT ON FUNCTION afresh.count_restless_groups IS 'How many failure groups are new, and how many have come back.';
-
-CREATE INDEX failure_group_seen_idx ON afresh.failure_group (last_seen);

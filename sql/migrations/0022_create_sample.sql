@@ -4,10 +4,7 @@
 -- nothing for it, and counting it again gives the same. What waits is looked at when the sample is taken. The hours are
 -- summed up from their minutes, each time a minute is sampled.
 --
--- Where a minute has very many events, the jobs whose hash falls into one of so many classes stand for all: what they
--- come to is scaled up to the number of all. So all tasks together are told as they are, and one of them to about the
--- square root of its jobs that were looked at. What failed is always counted one by one: its rows say themselves all
--- that is asked, where a success takes two lookups elsewhere.
+-- Where a minute has very many events, the jobs whose hash falls into one of so many classes stand for all.
 
 CREATE TABLE afresh.task_sample (
     seconds integer NOT NULL CHECK (seconds IN (60, 3600)),
@@ -48,22 +45,10 @@ CREATE TABLE afresh.queue_sample (
     PRIMARY KEY (seconds, queue_name, at)
 );
 
-COMMENT ON COLUMN afresh.queue_sample.ready IS 'Jobs that could run, counted up to a limit; of an hour, the mean.';
+COMMENT ON COLUMN afresh.queue_sample.ready IS 'Jobs that could run, counted up to 20 000; of an hour, the mean.';
 COMMENT ON COLUMN afresh.queue_sample.oldest_seconds IS 'How long the oldest of them had waited; of an hour, the most.';
 
 CREATE INDEX queue_sample_at_idx ON afresh.queue_sample (seconds, at);
-
--- How long runs took, by queue, of the minutes of an hour: what autoscaling reckons with (0027) where the latest events of
--- all queues tell too little of one. Kept of the queues that took most of the time.
-CREATE TABLE afresh.queue_work (
-    queue_name text NOT NULL,
-    at timestamptz NOT NULL,
-    ended double precision NOT NULL CHECK (ended > 0),
-    spent double precision NOT NULL CHECK (spent >= 0),
-    PRIMARY KEY (queue_name, at)
-);
-
-COMMENT ON TABLE afresh.queue_work IS 'Runs of a queue that ended in the minute that began at `at`, and the seconds they took in all.';
 
 CREATE TABLE afresh.service_sample (
     seconds integer NOT NULL CHECK (seconds IN (60, 3600)),
@@ -113,8 +98,7 @@ END;
 $$;
 
 -- Count the minute that began at p_minute, or count it again. Of more than p_most events, a share of the jobs is looked
--- at. Lock order: afresh.queue_work by
--- queue, then this table by task name; one sampler works at a time.
+-- at. Lock order: this table only, by task name.
 CREATE FUNCTION afresh.sample_tasks(p_minute timestamptz, p_most integer) RETURNS integer
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -125,27 +109,16 @@ DECLARE
     v_end timestamptz := p_minute + interval '1 minute';
     v_first bigint := afresh.first_event_since(p_minute - interval '10 seconds');
     v_last bigint := afresh.first_event_since(v_end + interval '10 seconds');
-    v_one_in bigint := greatest(1, ceil((v_last - v_first)::numeric / p_most));
-    v_submitted double precision := 1;  -- how many one that is looked at stands for
-    v_succeeded double precision := 1;
+    v_one_in bigint := greatest(1, (v_last - v_first) / p_most);
     v_rows integer;
 BEGIN
     -- A share is an estimate, and the last few events of a minute do not make it another one.
     IF v_one_in > 1 AND EXISTS (SELECT FROM afresh.task_sample WHERE seconds = 60 AND at = p_minute) THEN
         RETURN 0;
     END IF;
-    IF v_one_in > 1 THEN
-        SELECT coalesce(count(*) FILTER (WHERE e.type = 'deferred')::double precision
-                        / nullif(count(*) FILTER (WHERE e.type = 'deferred' AND seen.it), 0), v_one_in),
-               coalesce(count(*) FILTER (WHERE e.type = 'succeeded')::double precision
-                        / nullif(count(*) FILTER (WHERE e.type = 'succeeded' AND seen.it), 0), v_one_in)
-        FROM procrastinate_events e
-        CROSS JOIN LATERAL (SELECT (hashint8extended(e.job_id, 0) & 2147483647) % v_one_in = 0) AS seen (it)
-        WHERE e.id >= v_first AND e.id < v_last AND e.type IN ('deferred', 'succeeded')
-          AND e.at >= p_minute AND e.at < v_end
-        INTO v_submitted, v_succeeded;
-    END IF;
-    DELETE FROM afresh.queue_work WHERE at < p_minute - interval '1 hour';
+    INSERT INTO afresh.task_sample AS s (
+        seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
+    )
     WITH told AS MATERIALIZED (
         SELECT e.id, e.job_id, e.type, e.at
         FROM procrastinate_events e
@@ -153,31 +126,24 @@ BEGIN
           AND e.at >= p_minute AND e.at < v_end
           AND (hashint8extended(e.job_id, 0) & 2147483647) % v_one_in = 0
     ),
-    run AS MATERIALIZED (
-        SELECT j.task_name, j.queue_name, CASE t.type WHEN 'deferred' THEN v_submitted ELSE v_succeeded END AS weight,
-               (t.type = 'deferred')::integer AS submitted, (t.type = 'succeeded')::integer AS succeeded, 0 AS failed, 0 AS retried, 0 AS buried, 0 AS snoozed,
+    run AS (
+        SELECT j.task_name, v_one_in AS weight, (t.type = 'deferred')::integer AS submitted,
+               (t.type = 'succeeded')::integer AS succeeded, 0 AS failed, 0 AS retried, 0 AS buried, 0 AS snoozed,
                0 AS lost,
                CASE WHEN t.type = 'succeeded' THEN extract(epoch FROM t.at - (
                    SELECT max(b.at) FROM procrastinate_events b
                    WHERE b.job_id = t.job_id AND b.type = 'started' AND b.id < t.id
                ))::double precision END AS took
         FROM told t
-        CROSS JOIN LATERAL (SELECT p.task_name, p.queue_name FROM procrastinate_jobs p WHERE p.id = t.job_id LIMIT 1) j
+        CROSS JOIN LATERAL (SELECT task_name FROM procrastinate_jobs WHERE id = t.job_id LIMIT 1) j
         UNION ALL
-        SELECT a.task_name, a.queue_name, 1, 0, 0, (a.outcome = 'failed')::integer,
+        SELECT a.task_name, 1, 0, 0, (a.outcome = 'failed')::integer,
                (a.outcome = 'failed' AND coalesce(a.decision = 'retry', false))::integer,
                coalesce(a.decision = 'dead_letter', false)::integer, (a.outcome = 'snoozed')::integer,
                (a.outcome = 'lost')::integer,
                CASE WHEN a.outcome = 'failed' THEN extract(epoch FROM a.ended_at - a.started_at)::double precision END
         FROM afresh.attempt a
         WHERE a.ended_at >= p_minute AND a.ended_at < v_end
-    ),
-    by_queue AS (
-        INSERT INTO afresh.queue_work AS w (queue_name, at, ended, spent)
-        SELECT r.queue_name, p_minute, sum(r.weight), sum(r.weight * greatest(r.took, 0))
-        FROM run r WHERE r.took IS NOT NULL
-        GROUP BY r.queue_name ORDER BY 4 DESC, 1 LIMIT 200
-        ON CONFLICT (queue_name, at) DO UPDATE SET ended = excluded.ended, spent = excluded.spent
     ),
     classed AS (
         SELECT r.*, width_bucket(r.took, '{-1}'::double precision[] || afresh.duration_bounds()) AS class FROM run r
@@ -188,12 +154,9 @@ BEGIN
                sum(lost) AS lost, sum(weight * took) AS spent, max(took) AS longest, sum(weight) AS runs
         FROM classed GROUP BY task_name, class
     )
-    INSERT INTO afresh.task_sample AS s (
-        seconds, task_name, at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
-    )
-    SELECT 60, task_name, p_minute, round(sum(submitted)), round(sum(succeeded)), sum(failed), sum(retried),
-           sum(buried), sum(snoozed), sum(lost), coalesce(sum(spent), 0), coalesce(max(longest), 0),
-           ARRAY(SELECT round(coalesce(max(runs) FILTER (WHERE class = place), 0))::bigint
+    SELECT 60, task_name, p_minute, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
+           sum(snoozed), sum(lost), coalesce(sum(spent), 0), coalesce(max(longest), 0),
+           ARRAY(SELECT coalesce(max(runs) FILTER (WHERE class = place), 0)::bigint
                  FROM unnest(array_agg(class), array_agg(runs)) AS counted (class, runs)
                  RIGHT JOIN generate_series(1, cardinality(afresh.duration_bounds()) + 1) AS place ON true
                  GROUP BY place ORDER BY place)
@@ -230,14 +193,10 @@ AS $$
         spent = excluded.spent, longest = excluded.longest, durations = excluded.durations;
 
     INSERT INTO afresh.queue_sample AS s
-    SELECT 3600, queue_name, p_hour, sum(ready) / minutes, max(ready_most), max(oldest_seconds), sum(running) / minutes
+    SELECT 3600, queue_name, p_hour, avg(ready), max(ready_most), max(oldest_seconds), avg(running)
     FROM afresh.queue_sample
-    CROSS JOIN (  -- A queue that came or went within the hour has no row for the minutes without it.
-        SELECT greatest(1, count(*)) AS minutes FROM afresh.service_sample
-        WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
-    ) hour
     WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
-    GROUP BY queue_name, minutes
+    GROUP BY queue_name
     ORDER BY queue_name
     ON CONFLICT (seconds, queue_name, at) DO UPDATE
     SET ready = excluded.ready, ready_most = excluded.ready_most, oldest_seconds = excluded.oldest_seconds,

@@ -7,22 +7,20 @@
 -- Jobs that nothing could run now are no backlog: those of a paused queue, of a dependency that is down, of tomorrow. A
 -- queue with a limit wants no more slots than that.
 
--- `concurrency` is that of the worker that started last (0021), and 10 where none is known.
-
--- A setting that the database does not know otherwise; the worker that started last says it.
+-- What a worker has that the database does not know otherwise; the worker that started last says it.
 CREATE TABLE afresh.scaling (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    concurrency integer NOT NULL DEFAULT 10 CHECK (concurrency > 0),
     drain_seconds double precision NOT NULL DEFAULT 60 CHECK (drain_seconds > 0)
 );
 
+COMMENT ON COLUMN afresh.scaling.concurrency IS 'Jobs that one worker runs at once.';
 COMMENT ON COLUMN afresh.scaling.drain_seconds IS 'Within which time a backlog should be done.';
 
 INSERT INTO afresh.scaling DEFAULT VALUES;
 
--- What every queue with work has: jobs that could run now, up to p_most of a task; jobs that run; how many runs end in a
--- second, and how long they take on average (null: none has ended). That is looked up in the latest p_events events of
--- five minutes. Where those tell fewer than twenty runs of a queue, because it is quiet or because others are so busy
--- that the events are those of a moment, it is taken from the minutes of the last hour (0022).
+-- What every queue with work has: jobs that could run now, up to p_most; jobs that run; and from the latest p_events
+-- events of five minutes how many runs end in a second, and how long they take on average (null: none has ended).
 CREATE FUNCTION afresh.measure_queues(p_most integer, p_events integer) RETURNS TABLE (
     queue_name text, ready bigint, running bigint, ended_per_second double precision, seconds_per_job double precision
 )
@@ -60,28 +58,21 @@ BEGIN
           AND l.at > now() - interval '5 minutes' AND began.at IS NOT NULL
         GROUP BY 1
     ),
-    hour AS (
-        SELECT w.queue_name AS name, sum(w.spent) / sum(w.ended) AS seconds,
-               coalesce(sum(w.ended) FILTER (WHERE w.at >= now() - interval '6 minutes'), 0) / 300 AS rate
-        FROM afresh.queue_work w WHERE w.at >= now() - interval '1 hour' GROUP BY w.queue_name
-    ),
     active AS (
         SELECT r.queue_name::text AS name, count(*) AS jobs
         FROM procrastinate_jobs r WHERE r.status = 'doing' GROUP BY r.queue_name
     ),
-    waiting AS (SELECT r.queue_name AS name, r.jobs FROM afresh.ready_by_queue(v_tasks, v_dependencies, p_most) r),
+    waiting AS (
+        SELECT o.name, afresh.ready_depth(o.name, v_tasks, v_dependencies, p_most)::bigint AS jobs
+        FROM (SELECT DISTINCT l.queue_name::text AS name FROM afresh.open_lanes(NULL, v_tasks, v_dependencies) l) o
+    ),
     names AS (
-        SELECT f.name FROM flow f UNION SELECT a.name FROM active a UNION SELECT w.name FROM waiting w
-        UNION SELECT h.name FROM hour h CROSS JOIN span s WHERE h.rate > 0 AND s.seconds < 300
+        SELECT f.name FROM flow f UNION SELECT a.name FROM active a UNION SELECT w.name FROM waiting w WHERE w.jobs > 0
     )
-    SELECT n.name, coalesce(w.jobs, 0), coalesce(a.jobs, 0),
-           CASE WHEN f.ended >= 20 OR h.rate IS NULL OR s.seconds >= 300 THEN coalesce(f.ended / s.seconds, 0)
-                ELSE h.rate END,
-           CASE WHEN f.ended >= 20 THEN f.seconds ELSE coalesce(h.seconds, f.seconds) END
+    SELECT n.name, coalesce(w.jobs, 0), coalesce(a.jobs, 0), coalesce(f.ended / s.seconds, 0), f.seconds
     FROM names n
     CROSS JOIN span s
     LEFT JOIN flow f ON f.name = n.name
-    LEFT JOIN hour h ON h.name = n.name
     LEFT JOIN active a ON a.name = n.name
     LEFT JOIN waiting w ON w.name = n.name;
 END;
@@ -93,8 +84,7 @@ SELECT q.queue_name, coalesce(sum(q.ready), 0)::bigint AS ready, coalesce(sum(q.
        (sum(q.seconds_per_job * q.ended_per_second) / nullif(sum(q.ended_per_second), 0)) AS seconds_per_job,
        coalesce(sum(q.slots), 0) AS slots, s.concurrency, s.drain_seconds,
        ceil(round(coalesce(sum(q.slots), 0)::numeric, 6) / s.concurrency)::integer AS wanted_workers
-FROM (SELECT coalesce((SELECT w.concurrency FROM afresh.worker w ORDER BY w.started_at DESC LIMIT 1), 10) AS concurrency,
-             coalesce((SELECT t.drain_seconds FROM afresh.scaling t), 60) AS drain_seconds) s
+FROM (SELECT * FROM afresh.scaling UNION ALL SELECT true, 10, 60 WHERE NOT EXISTS (SELECT FROM afresh.scaling)) s
 LEFT JOIN LATERAL (
     SELECT m.*, least(
                greatest(m.running, m.ended_per_second * coalesce(m.seconds_per_job, 0))
@@ -107,5 +97,5 @@ GROUP BY GROUPING SETS ((s.concurrency, s.drain_seconds, q.queue_name), (s.concu
 HAVING q.queue_name IS NOT NULL OR grouping(q.queue_name) = 1;
 
 COMMENT ON VIEW afresh.autoscaling IS 'A row for each queue with work, and one with no name for all of them together.';
-COMMENT ON COLUMN afresh.autoscaling.ready IS 'Counted up to 100000 of a queue.';
-COMMENT ON COLUMN afresh.autoscaling.seconds_per_job IS 'On average, of the latest runs of this queue that ended; null: taken for 1.';
+COMMENT ON COLUMN afresh.autoscaling.ready IS 'Counted up to 100000 in a queue.';
+COMMENT ON COLUMN afresh.autoscaling.seconds_per_job IS 'On average, of the latest runs that ended; null: taken for 1.';
