@@ -1,0 +1,78 @@
+"""The package as strangers get it: built, installed into an empty environment, and at work under its own name."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+JOBS = """
+from afresh.queue.task import task
+
+
+@task(name="mycompany.greet")
+async def greet(who: str) -> str:
+    return f"hello {who}"
+"""
+
+
+def run(*command: str | Path, cwd: Path, **settings: str) -> str:
+    """Run a program to its end and return what it printed."""
+    kept = {name: each for name, each in os.environ.items() if not name.startswith(("PG", "PYTHON"))}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=kept | settings,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `python -m build` makes: of the source archive, so that this too holds all that is needed."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_wheel_holds_what_it_needs(wheel: Path):
+    """Code, SQL, templates and what pages load are in it, under the project's name; nothing of the tests."""
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"afresh"}
+    own = {path.relative_to(ROOT / "app") for path in (ROOT / "app").rglob("*") if path.is_file()}
+    sql = {path.relative_to(ROOT) for path in (ROOT / "sql").rglob("*") if path.is_file()}
+    expected = {f"afresh/{path}" for path in own | sql if "__pycache__" not in path.parts}
+    assert {name for name in names if ".dist-info" not in name} == expected
+
+
+@pytest.mark.timeout(400)
+def test_installed_it_runs_a_job(wheel: Path, database_url: str, tmp_path: Path):
+    """In an environment with nothing but the wheel, `afresh` migrates and a worker runs a user's own task."""
+    python = tmp_path / "venv" / "bin" / "python"
+    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    installing = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), str(wheel)]
+    installed = subprocess.run(installing, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if installed.returncode:
+        pytest.skip(f"the packages that it needs cannot be installed here: {installed.stderr.strip()[-200:]}")
+    (tmp_path / "mycompany").mkdir()
+    (tmp_path / "mycompany" / "jobs.py").write_text(JOBS, encoding="utf-8")
+    settings = {"DATABASE_URL": database_url, "TASK_MODULES": "mycompany.jobs", "PYTHONPATH": str(tmp_path)}
+    assert "afresh" in run(python.with_name("afresh"), "--help", cwd=tmp_path)
+    run(python.with_name("afresh"), "migrate", cwd=tmp_path, **settings)
+    procrastinate: tuple[str | Path, ...] = (python.with_name("procrastinate"), "--app=afresh.queue.app.app")
+    run(*procrastinate, "defer", "mycompany.greet", '{"who": "world"}', cwd=tmp_path, **settings)
+    run(*procrastinate, "worker", "--queues=default", "--one-shot", cwd=tmp_path, **settings)
+    with psycopg.connect(database_url) as conn:
+        row = conn.execute("SELECT state, result FROM afresh.jobs WHERE task_name = 'mycompany.greet'").fetchone()
+    assert row == ("succeeded", "hello world")
