@@ -14,6 +14,7 @@ from app.config import (
     DatabaseSettings,
     HttpSettings,
     JokeSettings,
+    LlmSettings,
     LogSettings,
     MailSettings,
     MetricsSettings,
@@ -43,6 +44,7 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
     alert: AlertSettings | None = None,
     mail: MailSettings | None = None,
     http: HttpSettings | None = None,
+    llm: LlmSettings | None = None,
 ) -> Settings:
     """Settings for a database, with retries that come at once; port 9 answers nobody."""
     soon = timedelta(milliseconds=1)
@@ -57,6 +59,7 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
         joke=JokeSettings(base_url=joke_api, schedule=joke_schedule),
         mail=mail or MailSettings(),
         http=http or HttpSettings(),
+        llm=llm or LlmSettings(),
         alert=alert or AlertSettings(),
         retention=RetentionSettings(),
         scaling=ScalingSettings(),

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ..retry.failure import FailureType
-from .delivery import HttpSettings, MailSettings
+from .delivery import HttpSettings, LlmSettings, MailSettings
 from .environment import Group, SettingsError, near_misses, read_environment
 from .groups import (
     NESTED,
@@ -43,6 +43,7 @@ __all__ = [
     "DependencyOverride",
     "HttpSettings",
     "JokeSettings",
+    "LlmSettings",
     "LogSettings",
     "MailSettings",
     "MetricsSettings",
@@ -75,6 +76,7 @@ class Settings:
     joke: JokeSettings
     mail: MailSettings
     http: HttpSettings
+    llm: LlmSettings
     alert: AlertSettings
     retention: RetentionSettings
     scaling: ScalingSettings
@@ -93,6 +95,7 @@ GROUPS: dict[str, type[Group]] = {
     "joke": JokeSettings,
     "mail": MailSettings,
     "http": HttpSettings,
+    "llm": LlmSettings,
     "alert": AlertSettings,
     "retention": RetentionSettings,
     "scaling": ScalingSettings,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import BeforeValidator, InstanceOf
+from pydantic import BeforeValidator, InstanceOf, StringConstraints
 
 from . import values
 from .environment import Group, setting
@@ -149,6 +149,8 @@ Secrets = Annotated[
     ),
 ]
 
+Token = Annotated[str, StringConstraints(pattern=r"^[!-~]+$"), values.Expects("printable ASCII characters, no blank")]
+
 
 class MailSettings(Group):
     """How mail is sent."""
@@ -177,3 +179,14 @@ class HttpSettings(Group):
     secrets: Secrets = setting(
         "HTTP_SIGNING_SECRET", "", "What its requests are signed with, by host. Unset: not at all.", secret=True
     )
+
+
+class LlmSettings(Group):
+    """The language models that translate works with."""
+
+    base_url: values.HttpAddress | None = setting(
+        "LLM_BASE_URL", None, "A server that speaks OpenAI's chat completions, with the path before /chat/completions."
+    )
+    api_key: Token | None = setting("LLM_API_KEY", None, "Its key, where it demands one.", secret=True)
+    reasoning: Token | None = setting("LLM_MODEL_REASONING", None, "The model that thinks before it writes.")
+    non_reasoning: Token | None = setting("LLM_MODEL_NON_REASONING", None, "The model that writes at once.")

@@ -38,7 +38,17 @@ _PACKAGE = __name__.rpartition(".queue.")[0]
 
 TASK_MODULES = tuple(
     f"{_PACKAGE}.tasks.{name}"
-    for name in ("jokes", "email", "http_request", "maintenance", "dead_letters", "analytics", "monitoring", "reports")
+    for name in (
+        "jokes",
+        "email",
+        "http_request",
+        "translation",
+        "maintenance",
+        "dead_letters",
+        "analytics",
+        "monitoring",
+        "reports",
+    )
 )
 """Our own tasks, loaded by name: rooms above this one are never imported from it."""
 
