@@ -222,9 +222,9 @@ async def test_a_free_place_wakes_another_worker(open_app: OpenApp, conn: Connec
         look_ahead, take = other.claims.next_due, other.claims.take
         waits = missed = False
 
-        async def take_noting(room: int) -> list[Claimed]:
+        async def take_noting(room: int, *, idle: bool) -> list[Claimed]:
             nonlocal missed
-            waited, taken = waits, await take(room)
+            waited, taken = waits, await take(room, idle=idle)
             missed = missed or waited
             return taken
 
