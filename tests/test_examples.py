@@ -25,6 +25,13 @@ SHOWS = {
         r"page 1, attempt 3 succeeded\n"
         r"page 2, attempt 1 failed: PERMANENT_VALIDATION .* not retryable: .*\n"
     ),
+    "pipeline": (
+        r"writing\nsetting\nbinding, attempt 1\nbinding, attempt 2\n"
+        r"succeeded after 2 attempts: a book of 2 pages\n"
+    ),
+    "transactional_enqueue": (
+        r"tea: 201; 1 order, 1 job\nunicorn: 409; 1 order, 1 job\nsucceeded: order 1 is confirmed\n"
+    ),
     "webhook_deliverer": (
         r"attempt 1 failed\. EXTERNAL_API_DOWN .*\n"
         r"attempt 2 failed\. EXTERNAL_API_DOWN .*\n"

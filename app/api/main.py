@@ -55,6 +55,7 @@ from . import (
     statistics,
     summary,
     tasks,
+    translations,
 )
 from .description import describe, operation_id
 
@@ -98,6 +99,7 @@ def create_app(queue: Afresh) -> FastAPI:
         progress.router,
         events.router,
         job_actions.router,
+        translations.router,
         queues.router,
         dependencies.router,
         limits.router,

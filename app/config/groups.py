@@ -60,7 +60,7 @@ class SubmissionSettings(Group):
     outbound_limit: values.Count = setting(
         "OUTBOUND_RATE_LIMIT",
         "600",
-        "Jobs that one key may hand in in a minute, of each task that reaches out (send-email, http-request), in each "
+        "Jobs that one key may hand in in a minute, of each task that reaches out (such as send-email), in each "
         "API process; 0: no limit.",
     )
     task_types: values.TaskTypes = setting(

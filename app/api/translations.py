@@ -1,0 +1,238 @@
+"""Translations over HTTP: jobs of `translate`, under words of their own."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Header, Response
+from psycopg import AsyncConnection
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..queue.control import UnknownJob
+from ..store.jobs import Row, find_job
+from ..tasks.translation import MODES, NAME, Language, Mode, Source
+from ..web.auth import VIEWER, Operator
+from ..web.errors import JobGone, NoResult
+from ..web.limits import StrictRoute
+from ..web.outbound import Outbound
+from ..web.problem import responses
+from ..web.reading import Queue, ReadingConnection
+from .batches import BatchBody, BatchSubmitted, defer_batch
+from .fields import LOCATION, JobId, State, Text, Time
+from .idempotency import KEY_HELP, MADE, IdempotencyKey
+from .job_actions import REFUSALS, JobAction, Reason, cancel_job, retry_job
+from .jobs import LastFailure, shape
+from .submissions import SubmitBody
+from .tasks import defer_task
+
+router = APIRouter(prefix="/translations", tags=["translations"], route_class=StrictRoute)
+
+SUBMITTED = responses(400, 403, 409, 410, 413, 415, 422, 429, 503) | {202: {"headers": MADE}}
+
+MOST_TEXTS = 1_000
+"""In one batch."""
+
+CorrelationId = Annotated[Text | None, Header(description="Goes with each job into every log line.")]
+
+
+class TextBody(BaseModel):
+    """A text, and the language that it is wanted in."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"text": "Good morning", "target": "French"}]}
+    )
+
+    text: Source = Field(examples=["Good morning"])
+    target: Language = Field(description="Such as French, or pt-BR.", examples=["French"])
+    source: Language | None = Field(None, description="Of the text; else the model finds out.", examples=["English"])
+
+    def job(self, mode: Mode) -> SubmitBody:
+        """The job that translates it."""
+        return SubmitBody(
+            args=self.model_dump(include={"text", "target", "source"}, exclude_none=True) | {"mode": mode}
+        )
+
+
+class TranslationBody(TextBody):
+    """What is to be translated, and by which models."""
+
+    mode: Mode = Field("hybrid", description="Which model does which step; hybrid: thought goes into the review alone.")
+
+
+class TranslationBatchBody(BaseModel):
+    """Many texts."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "translations": [
+                        {"text": "Tea", "target": "Dutch"},
+                        {"text": "Cake", "target": "pt-BR", "mode": "non_reasoning"},
+                    ]
+                }
+            ]
+        },
+    )
+
+    translations: list[TranslationBody] = Field(min_length=1, max_length=MOST_TEXTS)
+
+
+class TranslationSubmitted(BaseModel):
+    """A translation that now waits."""
+
+    translation_id: int = Field(description="Of its job, too.", examples=[1])
+    state: State = Field(examples=["ready"])
+
+
+class Comparison(BaseModel):
+    """One text, translated in every mode."""
+
+    batch_id: int = Field(description="How far all of them are, `GET /batches/{batch_id}` says.", examples=[1])
+    translations: dict[Mode, int] = Field(examples=[{"reasoning": 1, "non_reasoning": 2, "hybrid": 3}])
+
+
+class Translation(BaseModel):
+    """How far a translation is."""
+
+    translation_id: int = Field(examples=[1])
+    state: State = Field(examples=["running"])
+    mode: str = Field(examples=["hybrid"])
+    source: str | None = Field(examples=["English"])
+    target: str = Field(examples=["French"])
+    progress: float | None = Field(description="From 0 to 1.", examples=[0.67])
+    progress_message: str | None = Field(examples=["Review done"])
+    attempts: int = Field(description="Runs that ended and counted.", examples=[0])
+    created_at: Time | None
+    ended_at: Time | None
+    replayed_as: int | None = Field(description="The translation that runs in its place.", examples=[None])
+    last_failure: LastFailure | None
+
+
+class TranslationResult(BaseModel):
+    """What a translation came to."""
+
+    translation_id: int = Field(examples=[1])
+    text: str = Field(description="The revised translation.", examples=["Bonjour"])
+    draft: str = Field(examples=["Bon matin"])
+    review: str = Field(description="What was found wrong with the draft.", examples=["Nobody says bon matin."])
+    mode: Mode
+    models: dict[Literal["draft", "review", "revision"], str] = Field(
+        examples=[{"draft": "gpt-4.1-mini", "review": "o4-mini", "revision": "gpt-4.1-mini"}]
+    )
+    tokens: int = Field(description="That all steps took; each counts once, however often it was tried.", examples=[21])
+
+
+@router.post("", status_code=202, summary="Translate a text", description=KEY_HELP, responses=SUBMITTED)
+async def submit_translation(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a request brings.
+    caller: Operator,
+    queue: Queue,
+    outbound: Outbound,
+    response: Response,
+    body: TranslationBody,
+    x_correlation_id: CorrelationId = None,
+    idempotency_key: IdempotencyKey = None,
+) -> TranslationSubmitted:
+    """Put a translation into its queue, once for each Idempotency-Key."""
+    made = await defer_task(
+        NAME, caller, queue, outbound, response, body.job(body.mode), x_correlation_id, idempotency_key
+    )
+    response.headers["Location"] = f"/translations/{made.job_id}"
+    return TranslationSubmitted(translation_id=made.job_id, state=made.state)
+
+
+@router.post("/batch", status_code=202, summary="Translate many texts", description=KEY_HELP, responses=SUBMITTED)
+async def submit_translations(  # noqa: PLR0913, PLR0917 - as above.
+    caller: Operator,
+    queue: Queue,
+    outbound: Outbound,
+    response: Response,
+    body: TranslationBatchBody,
+    x_correlation_id: CorrelationId = None,
+    idempotency_key: IdempotencyKey = None,
+) -> BatchSubmitted:
+    """Put all of them into their queue, or none."""
+    jobs = BatchBody(jobs=[each.job(each.mode) for each in body.translations], on_conflict="fail")
+    return await defer_batch(NAME, caller, queue, outbound, response, jobs, x_correlation_id, idempotency_key)
+
+
+@router.post(
+    "/compare", status_code=202, summary="Translate a text in every mode", description=KEY_HELP, responses=SUBMITTED
+)
+async def compare_translations(  # noqa: PLR0913, PLR0917 - as above.
+    caller: Operator,
+    queue: Queue,
+    outbound: Outbound,
+    response: Response,
+    body: TextBody,
+    x_correlation_id: CorrelationId = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Comparison:
+    """Put one translation for each mode into their queue, side by side."""
+    jobs = BatchBody(jobs=[body.job(mode) for mode in MODES], on_conflict="fail")
+    made = await defer_batch(NAME, caller, queue, outbound, response, jobs, x_correlation_id, idempotency_key)
+    if len(made.job_ids) != len(MODES):
+        raise JobGone(f"not all translations of batch {made.batch_id} are kept any more; use a new key")
+    return Comparison(batch_id=made.batch_id, translations=dict(zip(MODES, made.job_ids, strict=True)))
+
+
+@router.get("/{job_id}", dependencies=[VIEWER], summary="Show a translation", responses=responses(404, 422, 503))
+async def show_translation(job_id: JobId, conn: ReadingConnection, queue: Queue) -> Translation:
+    """Return how far it is."""
+    job = shape(await _existing(conn, job_id), queue)
+    asked: dict[str, Any] = {"mode": "hybrid", "source": None, "target": ""} | job["args"]
+    asked = {name: asked[name] for name in ("mode", "source", "target")}
+    return Translation.model_validate(job | asked | {"translation_id": job_id})
+
+
+@router.get(
+    "/{job_id}/result",
+    dependencies=[VIEWER],
+    summary="Show what was translated",
+    responses=responses(404, 409, 422, 503),
+)
+async def show_translation_result(job_id: JobId, conn: ReadingConnection) -> TranslationResult:
+    """Return the text, with its draft and its review; 409 until it has succeeded."""
+    job = await _existing(conn, job_id)
+    if job["state"] != "succeeded":
+        raise NoResult(job_id, job["state"], job["last_failure_type"], job["last_message"])
+    return TranslationResult.model_validate(job["result"] | {"translation_id": job_id})
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    summary="Run a translation again",
+    responses=REFUSALS | {202: {"headers": LOCATION}},
+)
+async def retry_translation(
+    job_id: JobId,
+    caller: Operator,
+    response: Response,
+    queue: Queue,
+    body: Annotated[Reason, Body()] = Reason(),  # noqa: B008 - frozen in effect: nothing assigns to it.
+) -> JobAction:
+    """Run it now, or another in its place; steps that are done are not done again."""
+    async with queue.connection() as conn:
+        await _existing(conn, job_id)
+    action = await retry_job(job_id, caller, response, queue, body)
+    response.headers["Location"] = f"/translations/{action.job_id}"
+    return action
+
+
+@router.delete(
+    "/{job_id}",
+    summary="Cancel a translation",
+    responses=REFUSALS | {202: {"model": JobAction, "description": "It runs, and is asked to stop"}},
+)
+async def cancel_translation(job_id: JobId, caller: Operator, response: Response, queue: Queue) -> JobAction:
+    """End a waiting one at once; stop a running one (202)."""
+    async with queue.connection() as conn:
+        await _existing(conn, job_id)
+    return await cancel_job(job_id, caller, response, queue)
+
+
+async def _existing(conn: AsyncConnection[Any], job_id: int) -> Row:
+    job = await find_job(conn, job_id)
+    if job is None or job["task_name"] != NAME:
+        raise UnknownJob(job_id)
+    return job

@@ -1,0 +1,141 @@
+"""`/translations`: submitting, comparing, following, retrying and cancelling."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.config import LlmSettings
+from app.queue.app import Afresh
+
+from ..application import run_waiting_jobs, serving, settings_for
+from ..tasks.receiver import Receiver, receiver
+from ..tasks.test_translation import asked, refuses, says
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+BODY = {"text": "Good morning", "target": "French"}
+
+
+@pytest.fixture
+def llm() -> Iterator[Receiver]:
+    """The server of the language models."""
+    with receiver() as server:
+        yield server
+
+
+@pytest.fixture
+async def served(anyio_backend: str, database_url: str, llm: Receiver) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
+    """A queue that knows the server and two models."""
+    known = LlmSettings(base_url=llm.url, reasoning="thinker", non_reasoning="writer")
+    async with serving(settings_for(database_url, llm=known)) as both:
+        yield both
+
+
+async def submit(client: httpx.AsyncClient, path: str = "", **body: Any) -> dict[str, Any]:
+    """Submit and return the answer."""
+    answer = await client.post(f"/translations{path}", json=body or BODY)
+    assert answer.status_code == 202, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def test_a_translation(served: Served, llm: Receiver):
+    """It is followed where `Location` says, and its result is the text with its draft and review."""
+    queue, client = served
+    answer = await client.post("/translations", json=BODY | {"mode": "non_reasoning"})
+    assert (answer.status_code, answer.json()["state"]) == (202, "ready")
+    where = answer.headers["Location"]
+    before = await client.get(f"{where}/result")
+    assert (before.status_code, before.json()["state"]) == (409, "ready")
+    llm.will(says("Bon matin"), says("Say bonjour."), says("Bonjour"))
+    await run_waiting_jobs(queue)
+    shown = (await client.get(where)).json()
+    assert (shown["state"], shown["mode"], shown["target"], shown["progress"]) == (
+        "succeeded",
+        "non_reasoning",
+        "French",
+        1.0,
+    )
+    result = (await client.get(f"{where}/result")).json()
+    assert (result["text"], result["draft"], result["review"]) == ("Bonjour", "Bon matin", "Say bonjour.")
+    assert result["models"] == dict.fromkeys(("draft", "review", "revision"), "writer")
+
+
+async def test_same_key(served: Served):
+    """A key stands for one translation; the repeat is answered with it."""
+    answers = [await served[1].post("/translations", json=BODY, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    first, second = (answer.json()["translation_id"] for answer in answers)
+    assert first == second
+    assert answers[1].headers["Idempotent-Replayed"] == "true"
+
+
+async def test_compare(served: Served, llm: Receiver):
+    """One text is translated in every mode, and each result tells which models made it."""
+    queue, client = served
+    made = await submit(client, "/compare", **BODY)
+    assert set(made["translations"]) == {"reasoning", "non_reasoning", "hybrid"}
+    llm.will(*[says("x")] * 9)
+    await run_waiting_jobs(queue)
+    for mode, number in made["translations"].items():
+        result = (await client.get(f"/translations/{number}/result")).json()
+        assert result["mode"] == mode
+    assert (await client.get(f"/batches/{made['batch_id']}")).json()["states"] == {"succeeded": 3}
+    assert sorted(each["model"] for each in asked(llm)) == ["thinker"] * 4 + ["writer"] * 5
+
+
+async def test_batch(served: Served):
+    """Many are made at once, or none of them."""
+    made = await submit(served[1], "/batch", translations=[BODY, BODY | {"target": "German"}])
+    assert made["total"] == 2
+    targets = [(await served[1].get(f"/translations/{number}")).json()["target"] for number in made["job_ids"]]
+    assert targets == ["French", "German"]
+    answer = await served[1].post("/translations/batch", json={"translations": [BODY, {"text": "x"}]})
+    assert answer.status_code == 422
+    assert (await served[1].get("/jobs/count", params={"queue": "translations"})).json()["total"] == 2
+
+
+async def test_retry_goes_on(served: Served, llm: Receiver):
+    """A translation that died in its last step is retried by another in its place, which does that step alone."""
+    queue, client = served
+    number = (await submit(client))["translation_id"]
+    llm.will(says("Bon matin"), says("Say bonjour."), refuses(429, "insufficient_quota", "You exceeded your quota"))
+    await run_waiting_jobs(queue)
+    shown = (await client.get(f"/translations/{number}")).json()
+    assert (shown["state"], shown["last_failure"]["failure_type"]) == ("failed", "PERMANENT_AUTH")
+    again = await client.post(f"/translations/{number}/retry")
+    assert again.status_code == 202
+    llm.will(says("Bonjour"))
+    await run_waiting_jobs(queue)
+    result = (await client.get(f"{again.headers['Location']}/result")).json()
+    assert (result["draft"], result["text"]) == ("Bon matin", "Bonjour")
+    assert len(llm.requests) == 4
+
+
+async def test_cancel(served: Served, llm: Receiver):
+    """One that waits is cancelled, once, and no model is asked; the audit knows who did it."""
+    queue, client = served
+    number = (await submit(client))["translation_id"]
+    assert (await client.delete(f"/translations/{number}")).json()["effect"] == "cancelled"
+    assert (await client.delete(f"/translations/{number}")).status_code == 409
+    await run_waiting_jobs(queue)
+    assert not llm.requests
+    actions = {row["action"] for row in (await client.get("/audit")).json()["items"]}
+    assert len(actions) >= 2, actions
+
+
+async def test_other_jobs_are_none(served: Served):
+    """A job of another task is no translation, whatever is asked of it."""
+    number = (await served[1].post("/tasks/add", json={"args": {"a": 1}})).json()["job_id"]
+    where = f"/translations/{number}"
+    for method, path in (("GET", where), ("GET", f"{where}/result"), ("POST", f"{where}/retry"), ("DELETE", where)):
+        assert (await served[1].request(method, path)).status_code == 404
+    assert (await served[1].get(f"/jobs/{number}")).json()["state"] == "ready"
+
+
+@pytest.mark.parametrize("body", [{}, BODY | {"mode": "x"}, BODY | {"more": 1}, BODY | {"text": " "}])
+async def test_refused(served: Served, body: dict[str, Any]):
+    """What cannot be translated is refused."""
+    assert (await served[1].post("/translations", json=body)).status_code == 422
