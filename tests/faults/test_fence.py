@@ -83,9 +83,11 @@ def test_claim_whose_answer_was_lost(  # noqa: PLR0913, PLR0917 - two of them ar
     """A job whose claim was committed, but went unheard, is found and run by the worker that it was given to."""
     worker = start(proxy.url)
     eventually_sync(lambda: worker.says("Worker started") and listeners(queue))
+    eventually_sync(queue.ended(queue.submit("touch")))
     trap = proxy.cut_after(statement)
-    jobs = queue.submit_many("touch", count)
-    eventually_sync(queue.ended(*jobs))
-    assert trap.caught.is_set()
-    assert [effects.count(job) for job in jobs] == [1] * count
-    assert [queue.outcomes(job) for job in jobs] == [["succeeded"]] * count
+    jobs: list[int] = []
+    while not trap.caught.is_set():  # Now and then something else wakes the worker at the same moment.
+        jobs += queue.submit_many("touch", count)
+        eventually_sync(queue.ended(*jobs))
+    assert {effects.count(job) for job in jobs} == {1}
+    assert [queue.outcomes(job) for job in jobs] == [["succeeded"]] * len(jobs)

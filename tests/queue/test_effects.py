@@ -1,5 +1,6 @@
 """What a task writes and the end of its job, in one transaction."""
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -134,6 +135,7 @@ async def test_what_fails_after_it_changes_nothing(queue_app: Afresh, ledger: Co
             await work.conn.execute("INSERT INTO ledger VALUES (5)")
         raise ConnectionError
 
+    caplog.set_level(logging.WARNING)  # Whatever level another test's worker has left.
     job_id = await task(name="charge")(charge).defer_async()
     await work_off(queue_app)
     assert (await status(ledger, job_id), await attempts(ledger, job_id)) == ("succeeded", [])
