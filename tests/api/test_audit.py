@@ -17,8 +17,17 @@ pytestmark = pytest.mark.anyio
 
 WHY = {"reason": "told by the customer"}
 
-SUBMISSIONS = {("POST", "/tasks/{task}"), ("POST", "/tasks/{task}/batch")}
-"""They take no reason: a job is asked for all the time."""
+WITHOUT_REASON = {
+    ("POST", "/tasks/{task}"),
+    ("POST", "/tasks/{task}/batch"),
+    ("POST", "/translations"),
+    ("POST", "/translations/batch"),
+    ("POST", "/translations/compare"),
+    ("DELETE", "/translations/{job_id}"),
+}
+"""They take none: a job is asked for all the time, and a translation given up by whoever asked for it."""
+
+TEXT = {"text": "Good morning", "target": "French"}
 
 PREVIEW = ("POST", "/dead-letters/bulk/preview")
 
@@ -47,6 +56,11 @@ STORY: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("POST", "/monitoring/start", "/monitoring/start", WHY),
     ("POST", "/tasks/{task}", "/tasks/fetch-joke", {}),
     ("POST", "/tasks/{task}/batch", "/tasks/fetch-joke/batch", {"jobs": [{}, {}]}),
+    ("POST", "/translations", "/translations", TEXT),
+    ("DELETE", "/translations/{job_id}", "/translations/NEWEST", {}),
+    ("POST", "/translations/{job_id}/retry", "/translations/NEWEST/retry", WHY),
+    ("POST", "/translations/compare", "/translations/compare", TEXT),
+    ("POST", "/translations/batch", "/translations/batch", {"translations": [TEXT]}),
 )
 
 
@@ -65,12 +79,13 @@ async def test_every_change_is_told(database_url: str, conn: AsyncConnection):
         await open_breaker(conn)
         await conn.execute("DELETE FROM afresh.audit")
         for method, route, path, given in STORY:
-            url = path.replace("GROUP", places["group"])
+            newest = await (await conn.execute("SELECT max(id) FROM procrastinate_jobs")).fetchone()
+            url = path.replace("GROUP", places["group"]).replace("NEWEST", str(newest and newest[0]))
             body = None if method == "DELETE" else given | {name: places[name] for name in given.keys() & places}
             answer = await client.request(method, url, json=body)
             assert answer.status_code in {200, 202, 204}, (path, answer.text)
             cursor = await conn.execute("DELETE FROM afresh.audit RETURNING actor, target <> '', reason")
-            reason = None if (method, route) in SUBMISSIONS else WHY["reason"]
+            reason = None if (method, route) in WITHOUT_REASON else WHY["reason"]
             assert await cursor.fetchall() == [("zoe", True, reason)], path
 
 
