@@ -167,7 +167,7 @@ def _workers(workers: list["Worker"], monitoring: "Monitoring") -> Iterator[Find
     )
 
 
-OWN_QUEUES = ("maintenance", "monitoring", "analytics", "dead_letters")
+OWN_QUEUES = ("maintenance", "monitoring", "analytics", "dead_letters", "cleanup")
 """Queues without which the service does not look after itself."""
 
 

@@ -9,12 +9,15 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import AlertSettings
+from app.config import AlertSettings, SubmissionSettings
 from app.monitoring.alerts.channels import channel_of
 from app.monitoring.alerts.evaluate import evaluate
+from app.monitoring.alerts.observe import observe
+from app.monitoring.alerts.rules import QUEUE_SIZE
 from app.monitoring.samples import sample
 from app.queue.app import Afresh
 from app.queue.task import task
+from app.store.queues import COUNTED_EXACTLY
 
 from ..application import run_waiting_jobs, serving, settings_for
 from .webhook import Webhook, webhook
@@ -305,3 +308,16 @@ async def test_nowhere_to_send(database_url: str, conn: AsyncConnection):
         assert (await Watchman(queue, conn).look())["messages"] == 0
     row = await (await conn.execute("SELECT count(*) FROM procrastinate_jobs")).fetchone()
     assert row == (0,)
+
+
+async def test_a_full_queue_beyond_what_is_counted_exactly(database_url: str, conn: AsyncConnection):
+    """However large MAX_QUEUE_SIZE is, a queue that has reached it is seen to be full."""
+    limit = COUNTED_EXACTLY + 500
+    async with serving(settings_for(database_url, submission=SubmissionSettings(max_queue_size=limit))) as (queue, _):
+        await conn.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'q', 't' FROM generate_series(1, %s)",
+            [limit + 10],
+        )
+        found = await observe(queue, conn, now=datetime.now(UTC))
+    (full,) = [each for each in found if each.rule is QUEUE_SIZE and each.subject == "q"]
+    assert full.value > limit

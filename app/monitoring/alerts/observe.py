@@ -106,11 +106,12 @@ async def _dead_letters(conn: AsyncConnection[Any]) -> list[Reading]:
 
 async def _queues(app: Afresh, conn: AsyncConnection[Any]) -> list[Reading]:
     own, found = app.own_dependencies(), []
+    most = max(COUNTED_EXACTLY, app.settings.submission.max_queue_size + 1)  # What is critical must be in reach.
     for depth in await list_queues(conn):
-        ready = await count_ready(conn, depth.name, own=own, most=COUNTED_EXACTLY)
+        ready = await count_ready(conn, depth.name, own=own, most=most)
         eta = depth.seconds_to_empty()
         until = f"; empty in {duration(round(eta))} at this pace" if eta else "; it does not get shorter"
-        at_least = "at least " if ready >= COUNTED_EXACTLY else ""
+        at_least = "at least " if ready >= most else ""
         detail = f"{at_least}{ready:,} jobs of {depth.name} could run, {depth.running:,} run{until if ready else ''}"
         found.append(Reading(rules.QUEUE_SIZE, depth.name, ready, detail))
     return found
