@@ -20,13 +20,13 @@ async def add(conn: AsyncConnection, count: int, *, queue: str = "q", status: st
 
 
 async def run(conn: AsyncConnection, count: int, *, seconds: float, queue: str = "q") -> None:
-    """Jobs that ran for so long each, within the last five minutes."""
+    """Jobs that ran for so long each, within the last five minutes; their events stand in the order of time."""
     await conn.execute(
         "WITH job AS (INSERT INTO procrastinate_jobs (queue_name, task_name, status) "
         "SELECT %s, 't', 'succeeded' FROM generate_series(1, %s) RETURNING id) "
         "INSERT INTO procrastinate_events (job_id, type, at) "
         "SELECT id, e.type::procrastinate_job_event_type, now() - interval '10 s' - e.ago * %s "
-        "FROM job CROSS JOIN (VALUES ('started', 1), ('succeeded', 0)) AS e (type, ago) ORDER BY id, e.ago DESC",
+        "FROM job CROSS JOIN (VALUES ('started', 1), ('succeeded', 0)) AS e (type, ago) ORDER BY e.ago DESC, id",
         [queue, count, timedelta(seconds=seconds)],
     )
 
@@ -114,7 +114,9 @@ async def test_queues(conn: AsyncConnection):
 async def test_a_slow_queue_beside_a_busy_one(conn: AsyncConnection):
     """A queue whose runs are lost among the latest events of a busy one is judged by its own of the last hour."""
     await run(conn, 5, seconds=30, queue="slow")
-    minute = await conn.execute("SELECT date_trunc('minute', now() - interval '10 s')")
+    minute = await conn.execute(
+        "SELECT date_trunc('minute', max(at)) FROM procrastinate_events WHERE type = 'succeeded'"
+    )
     ((ended,),) = await minute.fetchall()
     await sample_tasks(conn, ended)
     await add(conn, 100, queue="slow")
