@@ -144,6 +144,11 @@ class Span:
         """As the queries take it."""
         return {"since": self.since, "until": self.until, "seconds": self.seconds}
 
+    def steps(self) -> list[datetime]:
+        """When each step begins."""
+        width = timedelta(seconds=self.seconds)
+        return [self.since + number * width for number in range((self.until - self.since) // width)]
+
 
 def hours_until(now: datetime, hours: int) -> Span:
     """So many hours in steps of one, the present one included."""

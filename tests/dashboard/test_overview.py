@@ -1,0 +1,34 @@
+"""The front page's numbers as they went."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.monitoring.samples import sample
+from app.queue.app import Afresh
+
+from ..application import run_waiting_jobs
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+
+
+async def test_the_day_is_drawn(served: Served, conn: AsyncConnection):
+    """What succeeded and what failed is drawn by the hour, and told in words."""
+    queue, client = served
+    for number in range(3):
+        await client.post("/tasks/add", json={"args": {"a": number}})
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    await sample(queue, conn, now=datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1))
+    page = (await client.get("/dashboard")).text
+    assert "<title>Succeeded, by the hour: from 0 to 3," in page
+    assert "<title>Failed, by the hour: from 0 to 1," in page
+
+
+async def test_a_day_without_work(served: Served):
+    """A day in which nothing happened is a flat line."""
+    assert "<title>Buried, by the hour: from 0 to 0, 0 last, 24 points" in (await served[1].get("/dashboard")).text
