@@ -1,7 +1,6 @@
 """How the service itself is doing, over HTTP."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Literal
 
 import psycopg
@@ -9,10 +8,9 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from ..monitoring.health import ANSWER_SECONDS, Status, examine
-from ..store.monitoring import Monitoring
 from ..web.auth import VIEWER
 from ..web.reading import Queue
-from .fields import Time
+from .maintenance import MonitoringReport
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"])
 
@@ -23,28 +21,6 @@ class HealthCheck(BaseModel):
     name: str = Field(examples=["workers"])
     status: Status = Field(examples=["healthy"])
     reason: str = Field(description="What was found.", examples=["1 worker is alive"])
-
-
-class MonitoringReport(BaseModel):
-    """Whether samples are taken and alerts evaluated, or a maintenance window is open."""
-
-    stopped: bool
-    stopped_until: Time | None = Field(description="When it goes on by itself.", examples=[None])
-    stopped_by: str | None = Field(examples=[None])
-    reason: str | None = Field(examples=[None])
-    evaluated_at: Time | None = Field(description="When alerts were evaluated last; null: never.")
-
-    @classmethod
-    def of(cls, found: Monitoring) -> "MonitoringReport":
-        """As it is now; a window that is over is told no more."""
-        stopped = found.is_stopped(datetime.now(UTC))
-        return cls(
-            stopped=stopped,
-            stopped_until=found.stopped_until if stopped else None,
-            stopped_by=found.stopped_by if stopped else None,
-            reason=found.stopped_because if stopped else None,
-            evaluated_at=found.evaluated_at,
-        )
 
 
 class HealthReport(BaseModel):

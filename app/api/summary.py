@@ -21,7 +21,7 @@ from ..web.auth import VIEWER
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .monitoring import MonitoringReport
+from .maintenance import MonitoringReport
 from .tables import StorageReport, report_storage
 from .work import WorkReport, report_of, share
 

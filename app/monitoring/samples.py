@@ -17,12 +17,13 @@ CAUGHT_UP = timedelta(minutes=60)
 """How far back minutes are counted that nobody was there to sample. What waited then, nobody knows any more."""
 
 
-async def sample(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> int:
+async def sample(app: Afresh, conn: AsyncConnection[Any], *, now: datetime, resumed: datetime | None = None) -> int:
     """Sample the minutes that are over and not sampled, and the last one before them once more; return how many.
 
-    Once more, because a transaction that was open at a minute's end may have written into it since.
+    Once more, because a transaction that was open at a minute's end may have written into it since. Not those of a
+    maintenance window that ended at `resumed`.
     """
-    taken = list(minutes_to_sample(await samples.last_sampled(conn), now))
+    taken = list(minutes_to_sample(await samples.last_sampled(conn), now, resumed=resumed))
     for minute in taken:
         await samples.sample_tasks(conn, minute)
     known = Names(app).queues()
@@ -35,10 +36,17 @@ async def sample(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> i
     return len(taken)
 
 
-def minutes_to_sample(last: datetime | None, now: datetime) -> Iterator[datetime]:
+def minutes_to_sample(last: datetime | None, now: datetime, *, resumed: datetime | None = None) -> Iterator[datetime]:
     """The minutes to count at `now`, given the one that was counted last; at least the one that has just ended."""
-    newest = now.astimezone(UTC).replace(second=0, microsecond=0) - A_MINUTE
-    minute = newest - A_MINUTE if last is None else min(max(last.astimezone(UTC), newest - CAUGHT_UP), newest)
+    newest = _minute(now) - A_MINUTE
+    minute = newest - A_MINUTE if last is None else max(last.astimezone(UTC), newest - CAUGHT_UP)
+    if resumed is not None:
+        minute = max(minute, _minute(resumed))
+    minute = min(minute, newest)
     while minute <= newest:
         yield minute
         minute += A_MINUTE
+
+
+def _minute(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(second=0, microsecond=0)

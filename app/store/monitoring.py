@@ -16,11 +16,11 @@ SQL = load("alerts")
 
 @dataclass(frozen=True, slots=True)
 class Monitoring:
-    """When alerts were evaluated last, and the last maintenance window that nobody ended.
+    """When alerts were evaluated last, and the last maintenance window.
 
     Attributes:
         evaluated_at: None: never.
-        stopped_until: When it ends by itself.
+        stopped_until: When it ends by itself, or when somebody ended it.
     """
 
     evaluated_at: datetime | None = None
@@ -32,6 +32,10 @@ class Monitoring:
     def is_stopped(self, now: datetime) -> bool:
         """Whether nothing is sampled and nobody is told at that time."""
         return self.stopped_until is not None and now < self.stopped_until
+
+    def resumed_at(self, now: datetime) -> datetime | None:
+        """When the last maintenance window was over at that time; None: there was none, or it is not over."""
+        return None if self.stopped_until is None or now < self.stopped_until else self.stopped_until
 
 
 async def read_monitoring(conn: AsyncConnection[Any]) -> Monitoring:
@@ -63,10 +67,10 @@ async def stop_monitoring(
         await record(conn, actor=actor, action="monitoring.stop", target="monitoring", reason=reason, details=details)
 
 
-async def start_monitoring(conn: AsyncConnection[Any], *, actor: str, reason: str | None) -> bool:
+async def start_monitoring(conn: AsyncConnection[Any], *, now: datetime, actor: str, reason: str | None) -> bool:
     """Go on, with an audit row; False if it was not stopped."""
     async with conn.transaction():
-        if await (await conn.execute(SQL["start_monitoring"])).fetchone() is None:
+        if await (await conn.execute(SQL["start_monitoring"], {"now": now})).fetchone() is None:
             return False
         await record(conn, actor=actor, action="monitoring.start", target="monitoring", reason=reason)
     return True

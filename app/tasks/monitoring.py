@@ -35,7 +35,8 @@ async def sample_performance(timestamp: int) -> dict[str, Any]:
         monitoring = await read_monitoring(conn)
         if monitoring.is_stopped(now):
             return {"skipped": f"monitoring is stopped until {monitoring.stopped_until}"}
-        return {"minutes": await sample(current_job().app, conn, now=now)}
+        resumed = monitoring.resumed_at(now)
+        return {"minutes": await sample(current_job().app, conn, now=now, resumed=resumed)}
 
 
 @task(

@@ -28,10 +28,8 @@ SET stopped_at = now(), stopped_until = excluded.stopped_until, stopped_by = exc
     stopped_because = excluded.stopped_because;
 
 -- name: start_monitoring
--- Go on; no row: it was not stopped.
-UPDATE afresh.monitoring
-SET stopped_at = NULL, stopped_until = NULL, stopped_by = NULL, stopped_because = NULL
-WHERE stopped_until > now()
+-- Go on; no row: it was not stopped. When it ended stays: what came before is not judged.
+UPDATE afresh.monitoring SET stopped_until = %(now)s WHERE stopped_until > %(now)s
 RETURNING singleton;
 
 -- name: find_open_breakers

@@ -19,12 +19,12 @@ from app.queue.app import Afresh
 from app.queue.task import task
 from app.store.queues import COUNTED_EXACTLY
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import serving, settings_for
+from .watchman import A_MINUTE, Watchman, alerts, fail_often
 from .webhook import Webhook, webhook
 
 pytestmark = pytest.mark.anyio
 
-A_MINUTE = timedelta(minutes=1)
 Served = tuple[Afresh, httpx.AsyncClient]
 
 
@@ -50,25 +50,6 @@ async def served(anyio_backend: str, database_url: str, hook: Webhook) -> AsyncI
         yield both
 
 
-class Watchman:
-    """Evaluates minute by minute."""
-
-    def __init__(self, queue: Afresh, conn: AsyncConnection) -> None:
-        self.queue = queue
-        self.conn = conn
-        self.now = datetime.now(UTC).replace(second=30, microsecond=0) + A_MINUTE
-
-    async def look(self, *, minutes: int = 1) -> dict[str, Any]:
-        """Sample and evaluate so many minutes later."""
-        self.now += minutes * A_MINUTE
-        await sample(self.queue, self.conn, now=self.now)
-        return await evaluate(self.queue, self.conn, now=self.now)
-
-    async def deliver(self) -> None:
-        """Let the queue send what is to be sent."""
-        await run_waiting_jobs(self.queue)
-
-
 @pytest.fixture
 async def watchman(served: Served, conn: AsyncConnection) -> Watchman:
     """One that has looked before, when all was well, and saw the workers of later minutes live."""
@@ -76,20 +57,6 @@ async def watchman(served: Served, conn: AsyncConnection) -> Watchman:
     made.now -= 2 * A_MINUTE
     await made.look()
     return made
-
-
-async def fail_often(queue: Afresh, client: httpx.AsyncClient, *, times: int = 10) -> None:
-    """Jobs that fail."""
-    for _ in range(times):
-        await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
-    await run_waiting_jobs(queue)
-
-
-async def alerts(client: httpx.AsyncClient, **filters: str) -> dict[str, dict[str, Any]]:
-    """Alerts by rule."""
-    response = await client.get("/monitoring/alerts", params=filters)
-    assert response.status_code == 200, response.text
-    return {each["rule"]: each for each in response.json()["items"]}
 
 
 async def test_from_a_failure_to_the_webhook(

@@ -44,14 +44,18 @@ async def evaluate(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) ->
             return {"skipped": "another evaluation is under way"}
         if monitoring.is_stopped(now):
             return {"skipped": f"monitoring is stopped until {monitoring.stopped_until}"}
-        readings = await observe(app, conn, now=now)
+        resumed, last = monitoring.resumed_at(now), monitoring.evaluated_at
+        if resumed is not None and last is not None and last < resumed:
+            last = None  # Nobody looked meanwhile, however short it was.
+        readings = await observe(app, conn, now=now, resumed=resumed)
         watches = {
             Key(row.rule, row.subject, Severity(row.severity)): Watch(row.active, row.since)
             for row in await alerts.list_watches(conn)
         }
-        judgement = judge(rules(app.settings), readings, watches, now=now, last=monitoring.evaluated_at)
+        judgement = judge(rules(app.settings), readings, watches, now=now, last=last)
         await _store(conn, judgement)
-        await alerts.update_alerts(conn, [(each.rule, each.subject, each.value, each.detail) for each in readings])
+        told = [(each.rule, each.subject, each.value, each.detail) for each in readings if not each.keeps]
+        await alerts.update_alerts(conn, told)
         await _tell_milestones(app, conn, now)
         sent = await _send(app, conn, now)
         await note_evaluation(conn, now)

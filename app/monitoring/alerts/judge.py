@@ -130,6 +130,8 @@ def _step(rule: Rule, level: Level, reading: Reading | None, watch: Watch, now: 
 
 def _wanted(rule: Rule, level: Level, reading: Reading | None, *, active: bool) -> bool:
     """What the condition says. Too few to judge by leaves things as they are; nothing at all is well."""
+    if reading is not None and reading.keeps:
+        return active
     if reading is None or reading.volume == 0:
         return False
     if reading.volume is not None and reading.volume < rule.least:

@@ -36,16 +36,28 @@ class Window(NamedTuple):
     repeats: int
 
 
-async def observe(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> list[Reading]:
+A_MINUTE = timedelta(seconds=MINUTE)
+
+
+async def observe(
+    app: Afresh, conn: AsyncConnection[Any], *, now: datetime, resumed: datetime | None = None
+) -> list[Reading]:
     """Read everything that a rule needs.
 
     Rates end with the last minute that is sampled: the sample of the present look may be taken after it, and where none
     are taken any more, what they said last stands.
+
+    Args:
+        app: Whose tasks, dependencies and settings.
+        conn: Where to look.
+        now: The time of the look.
+        resumed: When the last maintenance window ended. What happened before opens nothing; what is still so, does.
     """
-    minute, sampled = now.replace(second=0, microsecond=0), await samples.last_sampled(conn)
+    minute, sampled = _floor(now), await samples.last_sampled(conn)
     if sampled is not None:
-        minute = min(minute, sampled + timedelta(seconds=MINUTE))
-    span = Span(minute - app.settings.alert.window, minute, MINUTE)
+        minute = min(minute, sampled + A_MINUTE)
+    since = _since(minute - app.settings.alert.window, resumed)
+    span = Span(since, minute, MINUTE)
     tasks = await samples.read_tasks(conn, span)
     repeats = sum(point.repeats for point in await samples.read_service(conn, span))
     window = Window((span.until - span.since).total_seconds(), tasks, repeats)
@@ -59,10 +71,23 @@ async def observe(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) -> 
         *await _queues(app, conn),
         *breakers(await alerts.find_open_breakers(conn), critical_dependencies(app), now),
         *machines(workers),
-        *losses(workers, now),
-        *map(restless, groups),
-        *await _growth(app, conn, minute),
+        *losses(workers, now, resumed),
+        *(restless(group, resumed) for group in groups),
+        *await _growth(app, conn, minute, resumed),
     ]
+
+
+def _floor(time: datetime) -> datetime:
+    return time.replace(second=0, microsecond=0)
+
+
+def _since(time: datetime, resumed: datetime | None) -> datetime:
+    """A time, or the first whole minute after a maintenance window if that is later."""
+    return time if resumed is None else max(time, _floor(resumed - timedelta.resolution) + A_MINUTE)
+
+
+def _is_before(time: datetime, resumed: datetime | None) -> bool:
+    return resumed is not None and time < resumed
 
 
 def is_clocked(task_name: str) -> bool:
@@ -72,6 +97,10 @@ def is_clocked(task_name: str) -> bool:
 
 def rates(window: Window) -> Iterator[Reading]:
     """What share of attempts failed, of jobs succeeded, and of submissions were repeats."""
+    if window.seconds <= 0:  # Nothing is sampled yet since a maintenance window.
+        for rule in (rules.ERROR_RATE, rules.SUCCESS_RATE, rules.DUPLICATE_RATE):
+            yield Reading(rule, "", 0, "", keeps=True)
+        return
     over, tasks = duration(window.seconds), [task for task in window.tasks if not is_clocked(task.task_name)]
     attempts, failed = sum(task.attempts for task in tasks), sum(task.failed for task in tasks)
     ended, buried = sum(task.ended for task in tasks), sum(task.buried for task in tasks)
@@ -144,27 +173,28 @@ def machines(workers: Iterable[Worker]) -> Iterator[Reading]:
         yield Reading(rules.DISK, host, disk, f"{disk:.0f} % of a disk of {host} is in use")
 
 
-def losses(workers: Iterable[Worker], now: datetime) -> Iterator[Reading]:
+def losses(workers: Iterable[Worker], now: datetime, resumed: datetime | None = None) -> Iterator[Reading]:
     """Workers that fell silent a little while ago without having said that they stop."""
     for worker in workers:
         if worker.status != "lost" or worker.beat_at is None or now - worker.beat_at > rules.LOSS_SHOWN:
             continue
         holds = f", and still holds {worker.running} jobs" if worker.running else ""
         silent = duration(max(1, round((now - worker.beat_at).total_seconds())))
-        yield Reading(rules.WORKER_LOST, str(worker), 1, f"it has given no sign of life for {silent}{holds}")
+        detail = f"it has given no sign of life for {silent}{holds}"
+        yield Reading(rules.WORKER_LOST, str(worker), 1, detail, keeps=_is_before(worker.beat_at, resumed))
 
 
-def restless(group: alerts.GroupRow) -> Reading:
+def restless(group: alerts.GroupRow, resumed: datetime | None = None) -> Reading:
     """A failure group that is new, or has come back."""
     what = "has come back" if group.status == "regression" else "is new"
     said = " ".join(filter(None, (group.exception_type, (group.message or "").partition("\n")[0][:200])))
     detail = f"{group.failure_type} {what}: {said} · {group.failures:,} times in {', '.join(group.tasks[:MENTIONED])}"
-    return Reading(rules.FAILURE_GROUP, group.fingerprint, 1, detail)
+    return Reading(rules.FAILURE_GROUP, group.fingerprint, 1, detail, keeps=_is_before(group.last_seen, resumed))
 
 
-async def _growth(app: Afresh, conn: AsyncConnection[Any], minute: datetime) -> list[Reading]:
+async def _growth(app: Afresh, conn: AsyncConnection[Any], minute: datetime, resumed: datetime | None) -> list[Reading]:
     """The last sixty minutes of each task beside its hours before them."""
-    recent = minute - rules.RECENT
+    recent = _since(minute - rules.RECENT, resumed)
     hour = recent.replace(minute=0)
     tasks = await samples.read_tasks(conn, Span(recent, minute, MINUTE))
     past: dict[str, list[TaskHour]] = defaultdict(list)

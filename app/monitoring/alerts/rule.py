@@ -95,6 +95,7 @@ class Reading:
         value: The number.
         detail: It in words, with its numbers: the cause of an alert.
         volume: Out of how many it was taken; None: it is no rate.
+        keeps: It says nothing new, as where a maintenance window has just ended: things stay as they are.
     """
 
     rule: str
@@ -102,3 +103,4 @@ class Reading:
     value: float
     detail: str
     volume: int | None = None
+    keeps: bool = False
