@@ -9,11 +9,11 @@ from ..store import alerts
 from ..store.alerts import AlertFilter
 from ..store.paging import Row
 from ..web.auth import VIEWER
+from ..web.fields import Text, Time
 from ..web.limits import StrictRoute
 from ..web.paging import PageOf, PageQuery
 from ..web.problem import responses
 from ..web.reading import ReadingConnection
-from .fields import Text, Time
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=StrictRoute)
 

@@ -7,11 +7,11 @@ from pydantic import BaseModel, Field
 
 from ..store.audit import AuditFilter, list_audit
 from ..web.auth import ADMIN
+from ..web.fields import QueueName, Text, Time
 from ..web.limits import StrictRoute
 from ..web.paging import PageOf, PageQuery
 from ..web.problem import responses
 from ..web.reading import ReadingConnection
-from .fields import QueueName, Text, Time
 
 router = APIRouter(tags=["audit"], route_class=StrictRoute, dependencies=[ADMIN])
 

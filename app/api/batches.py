@@ -18,14 +18,15 @@ from ..store.idempotency import Claim, Claimed
 from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
 from ..web.auth import VIEWER, Operator
 from ..web.errors import InvalidItems, JobGone, TooManyJobs, UnknownBatch
+from ..web.fields import State, Text, Time
 from ..web.limits import StrictRoute
 from ..web.outbound import Outbound
 from ..web.paging import BIGGEST_ID
+from ..web.permitted import deferrable
 from ..web.problem import MOST_FAULTS, responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import State, Text, Time
 from .idempotency import KEY_HELP, MADE, REPLAYED, IdempotencyKey, claim_of
-from .submissions import SubmitBody, TaskName, Terms, deferrable, fault_of_deadline, submission_of
+from .submissions import SubmitBody, TaskName, Terms, fault_of_deadline, submission_of
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 

@@ -6,14 +6,13 @@ from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue import bulk
-from ..retry.failure import FailureType
 from ..web.auth import VIEWER, Operator
+from ..web.fields import LetterStatus, Time
+from ..web.letters import BulkBody, BulkFilter, letter_filter
 from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_ID, PageOf, PageQuery
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .dead_letters import letter_filter
-from .fields import Cause, LetterStatus, Moment, QueueName, SearchText, Text, Time
 from .job_actions import Reason
 
 REFUSALS = (400, 403, 413, 415, 422, 503)
@@ -21,29 +20,6 @@ REFUSALS = (400, 403, 413, 415, 422, 503)
 router = APIRouter(prefix="/dead-letters/bulk", tags=["dead letters"], route_class=StrictRoute)
 
 BulkId = Annotated[int, Path(ge=1, le=BIGGEST_ID)]
-
-FASTEST = 10_000.0
-"""Letters in a second; more than any database will do."""
-
-FASTEST_UNASKED = 50.0
-HIGHEST_SHARE = 0.5
-
-
-class BulkFilter(BaseModel):
-    """Which pending letters; at least one of these."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    task: QueueName | None = Field(None, description="Slug or full name.")
-    queue: QueueName | None = None
-    failure_type: FailureType | None = None
-    group: Text | None = Field(None, description="Fingerprint of the failure.")
-    dependency: Text | None = Field(None, description="Of the job, or of its task.")
-    cause: Cause | None = None
-    bulk: int | None = Field(None, ge=1, le=BIGGEST_ID, strict=True, description="Touched last by this bulk action.")
-    died_from: Moment | None = Field(None, description="Died at this time or later; ISO 8601 with an offset.")
-    died_to: Moment | None = Field(None, description="Died before.")
-    text: SearchText | None = Field(None, description="As in the list.")
 
 
 class PreviewBody(BaseModel):
@@ -87,28 +63,6 @@ class Preview(BaseModel):
     groups: list[GroupShare] = Field(description="The ten with most letters.")
     token: str = Field(description="Confirms this preview, once: this action, this filter, these letters.")
     expires_at: Time
-
-
-class BulkBody(BaseModel):
-    """Confirms a preview."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"token": "…", "reason": "the API is back", "rate_per_second": 20}]},
-    )
-
-    token: Text = Field(description="Of the preview.")
-    reason: Text = Field(description="Why; it goes into the audit, and becomes the note of what is abandoned.")
-    rate_per_second: float = Field(
-        FASTEST_UNASKED, gt=0, le=FASTEST, description="Letters. It begins with a tenth of it, and rises for 10 s."
-    )
-    stop_share: float = Field(
-        HIGHEST_SHARE,
-        ge=0,
-        le=1,
-        description="It stops by itself when more than this share of its jobs have failed again: of the last 200 that "
-        "ended or failed, at least 10. A failure counts at once, also where a retry follows.",
-    )
 
 
 class BulkReport(BaseModel):

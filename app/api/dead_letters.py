@@ -1,37 +1,43 @@
 """Dead letters over HTTP: what died and why, bringing it back, giving it up."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Response
 from psycopg import AsyncConnection
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue.app import Afresh
-from ..queue.letters import AHEAD, Replayed, UnknownLetter, abandon_letter, replay_letter
-from ..queue.replay import Changes
+from ..queue.letters import Replayed, UnknownLetter, abandon_letter, replay_letter
 from ..redact import Masked
-from ..retry.failure import FailureType, Remediation
+from ..retry.failure import FailureType
 from ..retry.taxonomy import TAXONOMY
-from ..store.dead_letters import PROPERTIES, LetterFilter, find_chain, find_letter, find_oldest, sum_letters
+from ..store.dead_letters import PROPERTIES, find_chain, find_letter, sum_letters
 from ..store.dead_letters import list_letters as page_of_letters
 from ..store.idempotency import Claim
 from ..store.jobs import find_job, list_attempts
 from ..store.paging import Row
 from ..web.auth import VIEWER, Operator
 from ..web.errors import InvalidInput, JobGone
-from ..web.keyring import Caller
+from ..web.fields import Cause, LetterStatus, State, Time
+from ..web.letters import (
+    LetterQuery,
+    ReplayBody,
+    Share,
+    Summary,
+    letter_filter,
+    refuse_own_task,
+    shares_of,
+    summarise,
+    what_helps,
+)
 from ..web.limits import StrictRoute
-from ..web.paging import BIGGEST_ID, PageOf, PageQuery
+from ..web.paging import BIGGEST_ID, PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import Cause, Duration, LetterStatus, Moment, Priority, QueueName, SearchText, State, Text, Time
 from .idempotency import REPLAYED, IdempotencyKey, body_hash
 from .jobs import Attempt, Redacted
 from .queues import Because
-from .submissions import deferrable
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"], route_class=StrictRoute)
 
@@ -95,26 +101,6 @@ class Letter(LetterSummary):
     jobs: list[ChainedJob] = Field(description="The job that died first, then those in its place, with every attempt.")
 
 
-class Share(BaseModel):
-    """Letters that have something in common."""
-
-    name: str | None = Field(examples=["TRANSIENT_NETWORK"])
-    total: int = Field(examples=[12])
-    statuses: dict[LetterStatus, int] = Field(examples=[{"pending": 9, "resolved": 3}])
-
-
-class Summary(BaseModel):
-    """How many dead letters there are, and of which kinds."""
-
-    total: int = Field(examples=[150])
-    statuses: dict[LetterStatus, int] = Field(examples=[{"pending": 120, "resolved": 30}])
-    oldest_pending_at: Time | None = Field(description="Since when the oldest pending one has been waiting.")
-    by_type: list[Share]
-    by_task: list[Share]
-    by_cause: list[Share]
-    by_remediation: list[Share]
-
-
 class Distribution(BaseModel):
     """Dead letters by the day of their death (UTC), and by kind, over some days until today."""
 
@@ -124,61 +110,6 @@ class Distribution(BaseModel):
     by_task: list[Share]
     by_cause: list[Share]
     by_remediation: list[Share]
-
-
-class LetterQuery(PageQuery):
-    """Which letters, and which part of them."""
-
-    status: LetterStatus | None = None
-    task: QueueName | None = Field(None, description="Slug or full name.")
-    queue: QueueName | None = None
-    failure_type: FailureType | None = None
-    group: Text | None = Field(None, description="Fingerprint of the failure.")
-    dependency: Text | None = Field(None, description="Of the job, or of its task.")
-    cause: Cause | None = None
-    bulk: int | None = Field(None, ge=1, le=BIGGEST_ID, description="The bulk action that was the last to touch them.")
-    died_from: Moment | None = Field(None, description="Died at this time or later; ISO 8601 with an offset.")
-    died_to: Moment | None = Field(None, description="Died before.")
-    text: SearchText | None = Field(
-        None,
-        description="Occurs in the name of the task or queue, in the exception or the note, in upper or lower case. "
-        "Arguments are not searched.",
-    )
-
-
-class ReplayBody(BaseModel):
-    """What is to be different this time. What is not said is as it was."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"reason": "the token is renewed", "ahead": True}]}
-    )
-
-    args: dict[str, Any] | None = Field(
-        None, description="All arguments, in place of the old ones. What is masked in them stays as it was."
-    )
-    queue: QueueName | None = None
-    priority: Priority | None = Field(None, description="1 to 10, higher first; or low, normal, high, critical.")
-    ahead: bool = Field(default=False, strict=True, description="Before every other job of its queue.")
-    run_at: Moment | None = Field(None, description="Not before then; ISO 8601 with an offset.")
-    run_in: Duration | None = Field(None, description="Not before this has passed: seconds, or 30s, 5m, 2h, 7d.")
-    reason: Text | None = Field(None, description="Why; it goes into the audit.")
-
-    @model_validator(mode="after")
-    def _no_contradiction(self) -> "ReplayBody":
-        if self.run_at and self.run_in:
-            raise ValueError("run_at and run_in: only one of them")
-        if self.ahead and self.priority:
-            raise ValueError("ahead and priority: only one of them")
-        return self
-
-    def changes(self, now: datetime) -> Changes:
-        """The same, as the queue takes it."""
-        return Changes(
-            args=self.args,
-            queue=self.queue,
-            priority=AHEAD if self.ahead else self.priority,
-            run_at=now + self.run_in if self.run_in else self.run_at,
-        )
 
 
 class ReplayedLetter(BaseModel):
@@ -205,16 +136,7 @@ async def list_letters(wanted: Annotated[LetterQuery, Query()], conn: ReadingCon
 @router.get("/summary", dependencies=[VIEWER], summary="Count dead letters", responses=responses(503))
 async def summarise_letters(conn: ReadingConnection) -> Summary:
     """Return how many letters there are by status, type, task, cause and remediation. Costs the same for a million."""
-    counts = await sum_letters(conn, {name: PROPERTIES[name] for name in PROPERTIES if name != "day"})
-    statuses: defaultdict[LetterStatus, int] = defaultdict(int)
-    for row in counts["cause"]:
-        statuses[row["status"]] += row["letters"]
-    return Summary(
-        total=sum(statuses.values()),
-        statuses=dict(statuses),
-        oldest_pending_at=await find_oldest(conn),
-        **{f"by_{name}": _shares(rows) for name, rows in counts.items()},
-    )
+    return await summarise(conn)
 
 
 @router.get("/distribution", dependencies=[VIEWER], summary="Count dead letters by day", responses=responses(422, 503))
@@ -224,7 +146,7 @@ async def distribute_letters(
     """Return the letters whose newest death lies within these days: by day, type, task, cause and remediation."""
     since: date = datetime.now(UTC).date() - timedelta(days=days - 1)
     counts = await sum_letters(conn, PROPERTIES, since=since)
-    shares = {f"by_{name}": _shares(rows) for name, rows in counts.items()}
+    shares = {f"by_{name}": shares_of(rows) for name, rows in counts.items()}
     shares["by_day"].sort(key=lambda share: share.name or "")
     return Distribution(days=days, **shares)
 
@@ -241,7 +163,7 @@ async def show_letter(letter_id: LetterId, conn: ReadingConnection) -> Letter:
     story = [job | {"runs": [Attempt.model_validate(run) for run in runs[job["job_id"]]]} for job in jobs]
     about = {
         "meaning": meaning.sentence if meaning else None,
-        "remediations": _what_helps(row["remediation"], meaning.actions if meaning else ()),
+        "remediations": what_helps(row["remediation"], meaning.actions if meaning else ()),
         "jobs": story,
     }
     return Letter.model_validate(row | about)
@@ -266,7 +188,7 @@ async def replay(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a reque
     route = f"POST /dead-letters/{letter_id}/replay"
     async with queue.connection() as conn:
         if body.args is not None:
-            await _refuse_own_task(conn, queue, letter_id, caller)
+            await refuse_own_task(conn, queue, letter_id, caller)
         try:
             made = await replay_letter(
                 conn,
@@ -294,39 +216,6 @@ async def abandon(
     async with queue.connection() as conn:
         await abandon_letter(conn, letter_id, actor=caller.name, note=body.reason)
         return LetterSummary.model_validate(await find_letter(conn, letter_id))
-
-
-def letter_filter(queue: Afresh, wanted: Any) -> LetterFilter:
-    """What a `LetterQuery`, or a part of it, asks for; tasks by any of their names, also names of the past."""
-    given: dict[str, Any] = {name: getattr(wanted, name, None) for name in LetterFilter.__dataclass_fields__}
-    info = queue.catalog.find(wanted.task) if wanted.task else None
-    given["task_name"] = info.name if info else wanted.task
-    given["tasks_of_dependency"] = tuple(
-        each.name for each in queue.catalog if wanted.dependency and each.depends_on == wanted.dependency
-    )
-    return LetterFilter(**given)
-
-
-def _what_helps(first: str | None, actions: Iterable[Remediation]) -> list[str]:
-    """First things first. A dead letter does not retry itself."""
-    others = [each for each in actions if each not in {first, Remediation.AUTO_RETRY}]
-    return [first, *others] if first else list(others)
-
-
-def _shares(rows: Iterable[Row]) -> list[Share]:
-    """Rows of name, status and letters as one share for each name, the largest first."""
-    found: defaultdict[str | None, dict[LetterStatus, int]] = defaultdict(dict)
-    for row in rows:
-        found[row["name"]][row["status"]] = row["letters"]
-    shares = [Share(name=name, total=sum(by.values()), statuses=by) for name, by in found.items()]
-    return sorted(shares, key=lambda share: -share.total)
-
-
-async def _refuse_own_task(conn: AsyncConnection[Any], queue: Afresh, letter_id: int, caller: Caller) -> None:
-    """Other arguments for a task make it another request: it is refused to whoever could not make that."""
-    letter = await find_letter(conn, letter_id)
-    if letter is not None and queue.catalog.find(letter["task_name"]) is not None:
-        deferrable(queue, letter["task_name"], caller)
 
 
 def _claim(queue: Afresh, actor: str, key: str | None, route: str, body: BaseModel) -> Claim | None:

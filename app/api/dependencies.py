@@ -13,10 +13,10 @@ from ..store.breakers import Dependency, PastTransition
 from ..telemetry import BreakerMoved, emit
 from ..web.auth import VIEWER, Operator
 from ..web.errors import NothingToChange, UnknownDependency
+from ..web.fields import Text, Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import Text, Time
 
 router = APIRouter(prefix="/dependencies", tags=["dependencies"], route_class=StrictRoute)
 

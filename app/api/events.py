@@ -13,10 +13,10 @@ from ..queue.watch import Hub
 from ..store.updates import Cursor, Update
 from ..web.auth import VIEWER
 from ..web.errors import InvalidInput
+from ..web.fields import JobId
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
-from .fields import JobId
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute, dependencies=[VIEWER])
 

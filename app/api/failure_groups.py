@@ -1,84 +1,31 @@
 """Failure groups over HTTP: failures of one cause, counted, and the way from there to their dead letters."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..queue.app import Afresh
-from ..queue.catalog import Catalog
-from ..retry.failure import FailureType, Remediation
+from ..retry.failure import Remediation
 from ..retry.taxonomy import TAXONOMY
 from ..store import groups
-from ..store.groups import GroupFilter
 from ..store.paging import COUNTED_EXACTLY, Row
 from ..web.auth import VIEWER, Operator
 from ..web.errors import InvalidInput, NotMarked, UnknownGroup
+from ..web.fields import Duration, Moment, Text, Time
+from ..web.groups import GroupQuery, GroupStatus, dependencies_of
 from ..web.limits import StrictRoute
-from ..web.paging import BIGGEST_ID, PageOf, PageQuery
+from ..web.paging import PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import Duration, Moment, QueueName, SearchText, Text, Time
 from .queues import Because
 
 router = APIRouter(prefix="/failures/groups", tags=["failures"], route_class=StrictRoute)
 
-GroupStatus = Literal["open", "resolved", "regression", "muted"]
 Fingerprint = Annotated[Text, Path(examples=["9f86d081884c7d65"])]
 CHANGES = responses(400, 403, 404, 409, 413, 415, 422, 503)
-
-
-class GroupQuery(PageQuery):
-    """Which groups, in which order, and which part of them."""
-
-    status: GroupStatus | None = None
-    task: QueueName | None = Field(None, description="Slug or full name of a task that fails so.")
-    type: FailureType | None = None
-    dependency: Text | None = Field(None, description="Of the job, or of its task where the job names none.")
-    seen_from: Moment | None = Field(None, description="Seen last at this time or later; ISO 8601 with an offset.")
-    seen_to: Moment | None = Field(None, description="Seen last before.")
-    new_from: Moment | None = Field(None, description="Seen first at this time or later.")
-    new_to: Moment | None = Field(None, description="Seen first before.")
-    text: SearchText | None = Field(
-        None,
-        description="Occurs in the message or the class of the newest failure, or in the name of a task, in upper or "
-        "lower case.",
-    )
-    order: groups.Order = Field("last_seen", description="The newest or the largest first.")
-    cursor: str | None = Field(None, max_length=41, description="`next_cursor` of the page before.")
-
-    def position(self) -> tuple[int | None, int | None]:
-        """The newest failure, and by count the count, of the group that the page before ended with.
-
-        Raises:
-            InvalidInput: The cursor is none of ours, or of another order.
-        """
-        if self.cursor is None:
-            return None, None
-        parts = self.cursor.split("-")
-        known = all(part.isascii() and part.isdecimal() and int(part) <= BIGGEST_ID for part in parts)
-        if not known or len(parts) != (2 if self.order == "count" else 1):
-            raise InvalidInput("cursor", "not a next_cursor of this order")
-        return int(parts[-1]), int(parts[0]) if self.order == "count" else None
-
-    def chosen(self, catalog: Catalog) -> GroupFilter:
-        """The filter, as the store takes it."""
-        info = catalog.find(self.task) if self.task else None
-        relying = [info.name for info in catalog if info.depends_on == self.dependency] if self.dependency else []
-        return GroupFilter(
-            status=self.status,
-            task_name=info.name if info else self.task,
-            failure_type=self.type,
-            dependency=self.dependency,
-            tasks_of_dependency=relying,
-            seen_from=self.seen_from,
-            seen_to=self.seen_to,
-            new_from=self.new_from,
-            new_to=self.new_to,
-            text=self.text,
-        )
 
 
 class Resolved(BaseModel):
@@ -191,8 +138,7 @@ async def list_groups(wanted: Annotated[GroupQuery, Query()], conn: ReadingConne
         offset=wanted.offset,
     )
     shown = GroupPage.of(page, lambda row: FailureGroup.model_validate(_shape(row, queue)))
-    if wanted.order == "count" and shown.next_cursor:
-        shown.next_cursor = f"{shown.items[-1].failures}-{shown.next_cursor}"
+    shown.next_cursor = wanted.next_cursor(page)
     return shown
 
 
@@ -264,22 +210,13 @@ def _shape(row: Row, queue: Afresh) -> Row:
     meaning = TAXONOMY.get(row["failure_type"])
     return row | {
         "advice": meaning.sentence if meaning else None,
-        "dependencies": _dependencies(row, queue.catalog),
+        "dependencies": dependencies_of(row, queue.catalog),
         "sparkline": row["hours"],
         "resolved": _mark(row, "resolved"),
         "muted": _mark(row, "muted") if row["status"] == "muted" else None,
         "dead_letters": f"/dead-letters?{urlencode(group)}&status=pending",
         "replay": {"action": "replay", "filter": group},
     }
-
-
-def _dependencies(row: Row, catalog: Catalog) -> list[str]:
-    """What the jobs named, and where some named none, what their tasks rely on."""
-    named = set(row["dependencies"])
-    if "" in named:
-        known = (catalog.find(task) for task in row["tasks"])
-        named |= {info.depends_on for info in known if info and info.depends_on}
-    return sorted(named - {""})
 
 
 def _mark(row: Row, verb: str) -> Row | None:

@@ -11,10 +11,10 @@ from ..retry.taxonomy import TAXONOMY
 from ..store.failures import first_hour
 from ..store.trends import Tally, Trends, find_trends
 from ..web.auth import VIEWER
+from ..web.fields import Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import ReadingConnection
-from .fields import Time
 
 router = APIRouter(prefix="/failures", tags=["failures"], route_class=StrictRoute, dependencies=[VIEWER])
 

@@ -10,10 +10,10 @@ from ..retry.failure import FailureType, Remediation
 from ..retry.taxonomy import TAXONOMY
 from ..store.failures import TypeCount, count_types, first_hour
 from ..web.auth import VIEWER
+from ..web.fields import Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import ReadingConnection
-from .fields import Time
 
 router = APIRouter(prefix="/failures", tags=["failures"], route_class=StrictRoute, dependencies=[VIEWER])
 

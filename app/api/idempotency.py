@@ -8,7 +8,7 @@ from fastapi import Header
 from pydantic import BaseModel
 
 from ..store.idempotency import Claim
-from .fields import LOCATION
+from ..web.fields import LOCATION
 from .submissions import Terms
 
 REPLAYED = "Idempotent-Replayed"

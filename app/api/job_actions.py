@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..queue import control
 from ..queue.app import Afresh
 from ..web.auth import Operator
+from ..web.fields import LOCATION, Duration, JobId, Moment, Priority, QueueName, Text
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
-from .fields import LOCATION, Duration, JobId, Moment, Priority, QueueName, Text
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], route_class=StrictRoute)
 

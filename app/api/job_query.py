@@ -12,9 +12,9 @@ from ..redact import is_secret
 from ..store.jobs import JobFilter
 from ..store.paging import SEARCHED
 from ..web.errors import InvalidInput
+from ..web.fields import Moment, QueueName, SearchText, State, Status, Text
 from ..web.paging import BIGGEST_ID, PageQuery
 from ..web.reading import queue_of
-from .fields import Moment, QueueName, SearchText, State, Status, Text
 
 MOST_METADATA = 8
 _METADATA = "metadata."

@@ -12,11 +12,11 @@ from ..store.jobs import JobFilter, Row, find_job, list_attempts
 from ..store.jobs import count_jobs as total_of_jobs
 from ..store.jobs import list_jobs as page_of_jobs
 from ..web.auth import VIEWER
+from ..web.fields import JobId, State, Time
 from ..web.limits import StrictRoute
 from ..web.paging import IsExact, PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import JobId, State, Time
 from .job_query import METADATA_HELP, SEARCH_HELP, ChosenJobs, JobFilterQuery
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)

@@ -10,10 +10,10 @@ from ..store import limits
 from ..store.limits import BIGGEST, Limit, Rate
 from ..web.auth import VIEWER, Operator
 from ..web.errors import InvalidInput, UnknownLimit
+from ..web.fields import Duration, Text
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import Duration, Text
 
 router = APIRouter(prefix="/limits", tags=["limits"], route_class=StrictRoute)
 

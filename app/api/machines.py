@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 from ..queue.presence import disks
 from ..store.workers import SHOWN, Worker, WorkerStatus, list_workers
 from ..web.auth import VIEWER
+from ..web.fields import Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import Time
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=StrictRoute, dependencies=[VIEWER])
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ..store.monitoring import Monitoring, read_monitoring, start_monitoring, stop_monitoring
 from ..web.auth import Operator
 from ..web.errors import NotStopped
+from ..web.fields import Duration, Text, Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
-from .fields import Duration, Text, Time
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=StrictRoute)
 

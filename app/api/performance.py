@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 from ..store import samples
 from ..store.samples import HOUR, MINUTE, QueuePoint, Span
 from ..web.auth import VIEWER
+from ..web.fields import QueueName, Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import QueueName, Time
 from .work import WorkReport, fields_of, report_of
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=StrictRoute, dependencies=[VIEWER])

@@ -10,10 +10,10 @@ from ..store.jobs import find_job, find_result
 from ..store.progress import list_progress
 from ..web.auth import VIEWER
 from ..web.errors import NoResult
+from ..web.fields import JobId, State, Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import ReadingConnection
-from .fields import JobId, State, Time
 from .jobs import Redacted
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute, dependencies=[VIEWER])

@@ -12,11 +12,11 @@ from ..queue.app import Afresh
 from ..store.queues import QueueDepth, list_queues
 from ..web.auth import VIEWER, Admin, Operator
 from ..web.errors import UnknownQueue
+from ..web.fields import QueueName, Text, Time
 from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_INTEGER
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import QueueName, Text, Time
 from .job_query import ChosenJobs
 from .jobs import JobPage, show_page
 

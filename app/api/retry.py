@@ -11,10 +11,10 @@ from ..retry.failure import Failure, FailureType, Remediation
 from ..retry.policy import DeadLetter, RetryPolicy, schedule
 from ..retry.taxonomy import TAXONOMY
 from ..web.auth import VIEWER
+from ..web.fields import Text
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
-from .fields import Text
 
 router = APIRouter(prefix="/retry", tags=["retry"], route_class=StrictRoute, dependencies=[VIEWER])
 

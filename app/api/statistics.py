@@ -12,10 +12,10 @@ from ..retry.offpeak import saved
 from ..store.adaptation import RetrySample, read_samples, sum_put_off, sum_retries_ended_well
 from ..store.failures import first_hour
 from ..web.auth import VIEWER
+from ..web.fields import Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .fields import Time
 
 router = APIRouter(prefix="/retry", tags=["retry"], route_class=StrictRoute, dependencies=[VIEWER])
 

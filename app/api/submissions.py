@@ -17,13 +17,12 @@ from ..queue.task import Cost
 from ..redact import MASK
 from ..store.idempotency import Claim, Claimed
 from ..store.jobs import find_job
-from ..store.keys import Role
 from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
-from ..web.errors import InvalidInput, JobGone, NotOverHttp, TooManyJobs
+from ..web.errors import InvalidInput, JobGone, TooManyJobs
+from ..web.fields import Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
 from ..web.keyring import LOCAL, Caller
 from ..web.outbound import OutboundLimit
 from ..web.paging import BIGGEST_INTEGER
-from .fields import Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
 
 TaskName = Annotated[str, Path(description="Its slug, or its full dotted name.", examples=["fetch-joke"])]
 
@@ -126,19 +125,6 @@ class Answer:
 
     submitted: Submitted
     repeated: bool = False
-
-
-def deferrable(queue: Afresh, task: str, caller: Caller) -> TaskInfo:
-    """Find a task that the caller can defer over HTTP.
-
-    Raises:
-        UnknownTask: There is none of this name.
-        NotOverHttp: It is the server's own, for admins.
-    """
-    info = queue.catalog.resolve(task)
-    if not info.http and (caller == LOCAL or caller.role < Role.ADMIN):
-        raise NotOverHttp(f"{info.name} is for the server's own use")
-    return info
 
 
 def submission_of(queue: Afresh, info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:

@@ -10,14 +10,15 @@ from ..queue import decide
 from ..queue.app import Afresh
 from ..queue.catalog import TaskInfo
 from ..web.auth import VIEWER, Operator
+from ..web.fields import Text
 from ..web.limits import StrictRoute
 from ..web.outbound import Outbound
+from ..web.permitted import deferrable
 from ..web.problem import responses
 from ..web.reading import Queue
-from .fields import Text
 from .idempotency import KEY_HELP, MADE, REPLAYED, IdempotencyKey, claim_of
 from .retry import DecidedBy, Policy, shape
-from .submissions import SubmitBody, Submitted, TaskName, Terms, deferrable, hand_in, submission_of
+from .submissions import SubmitBody, Submitted, TaskName, Terms, hand_in, submission_of
 
 router = APIRouter(tags=["tasks"], route_class=StrictRoute)
 

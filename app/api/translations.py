@@ -11,12 +11,12 @@ from ..store.jobs import Row, find_job
 from ..tasks.translation import MODES, NAME, Language, Mode, Source
 from ..web.auth import VIEWER, Operator
 from ..web.errors import JobGone, NoResult
+from ..web.fields import LOCATION, JobId, State, Text, Time
 from ..web.limits import StrictRoute
 from ..web.outbound import Outbound
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .batches import BatchBody, BatchSubmitted, defer_batch
-from .fields import LOCATION, JobId, State, Text, Time
 from .idempotency import KEY_HELP, MADE, IdempotencyKey
 from .job_actions import REFUSALS, JobAction, Reason, cancel_job, retry_job
 from .jobs import LastFailure, shape

@@ -7,7 +7,7 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 
 from ..config.values import LONGEST, parse_duration
-from ..web.paging import BIGGEST_ID
+from .paging import BIGGEST_ID
 
 PRIORITIES = {"low": 3, "normal": 5, "high": 8, "critical": 10}
 MAX_METADATA_BYTES = 16_384
