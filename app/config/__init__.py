@@ -138,9 +138,19 @@ def read_settings() -> Settings:
             groups[name] = group()
         except ValidationError as error:
             lines.extend(_lines(group, error))
+    if not lines:
+        settings = Settings(**groups)
+        lines.extend(_contradictions(settings))
     if lines:
         raise SettingsError(*lines)
     return Settings(**groups)
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """What settings of different groups, each in order, say against each other; defaults give way."""
+    most, warned = settings.submission.max_queue_size, settings.alert.queue_size
+    if 0 < most <= warned and "queue_size" in settings.alert.model_fields_set:
+        yield _line(f"ALERT_QUEUE_SIZE={warned}", f"less than MAX_QUEUE_SIZE, {most}, which is critical")
 
 
 def default_settings() -> Settings:
@@ -154,6 +164,9 @@ def default_settings() -> Settings:
 def _lines(group: type[Group], error: ValidationError) -> Iterator[str]:
     """Write one line for each fault that pydantic found."""
     for details in error.errors(include_url=False):
+        if not details["loc"]:  # A group's own word about several of its settings.
+            yield from str(details["ctx"]["error"]).splitlines()
+            continue
         field = group.model_fields[str(details["loc"][0])]
         name = field.title or ""
         if name.endswith("__"):

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..retry.breaker.rules import Overrides
 from ..retry.failure import FailureType
@@ -234,7 +234,7 @@ class AlertSettings(Group):
     """When somebody is told that something is wrong, and where."""
 
     urls: values.AlertAddresses = setting("ALERT_URLS", "", "Where alerts are sent. Unset: nowhere.", secret=True)
-    window: values.PositiveDuration = setting("ALERT_WINDOW", "5m", "The time over which rates are taken.")
+    window: values.Minutes = setting("ALERT_WINDOW", "5m", "The time over which rates are taken.")
     after: values.Duration = setting("ALERT_AFTER", "1m", "How long a condition must hold before an alert opens.")
     resolve_after: values.Duration = setting(
         "ALERT_RESOLVE_AFTER", "5m", "How long it must be over before the alert is resolved."
@@ -257,12 +257,28 @@ class AlertSettings(Group):
     queue_size: values.Count = setting(
         "ALERT_QUEUE_SIZE", "50", "Ready jobs in a queue, as a warning; MAX_QUEUE_SIZE is critical."
     )
-    failure_growth: values.Amount = setting(
+    failure_growth: values.Growth = setting(
         "ALERT_FAILURE_GROWTH", "2", "A task's failure rate in times of its own of the past week, as a warning."
     )
     max_disk_percent: values.Percent = setting(
         "MAX_DISK_PERCENT", "90", "Disk in use, as critical; memory is judged by MAX_MEMORY_PERCENT."
     )
+
+    @model_validator(mode="after")
+    def _warns_first(self) -> Self:
+        """A warning that would come after what is critical is a mistake of somebody's."""
+        fields = type(self).model_fields
+        lines = []
+        for warning, critical in (
+            ("error_percent", "error_critical_percent"),
+            ("dead_letters", "dead_letters_critical"),
+        ):
+            low, high = getattr(self, warning), getattr(self, critical)
+            if 0 < high < low:
+                lines.append(f"{fields[warning].title}={low:g}: expected at most {fields[critical].title}, {high:g}")
+        if lines:
+            raise ValueError("\n".join(lines))
+        return self
 
 
 NESTED: Mapping[str, tuple[type[BaseModel], str]] = {

@@ -185,6 +185,19 @@ def _http_address(value: str) -> str:
     raise ValueError("not an HTTP address")
 
 
+def _growth(value: float) -> float:
+    if value == 0 or value > 1:
+        return value
+    raise ValueError("no growth")
+
+
+def _minutes(value: timedelta) -> timedelta:
+    minute, day = timedelta(minutes=1), timedelta(days=1)
+    if minute <= value <= day and not value % minute:
+        return value
+    raise ValueError("not whole minutes of a day")
+
+
 _DURATION_FORM = "seconds, or 30s, 5m, 2h, 7d"
 
 Switch = Annotated[bool, Expects("true or false")]
@@ -196,6 +209,12 @@ Ratio = Annotated[float, Gt(0), Le(1), Expects("a number above 0, up to 1")]
 Share = Annotated[float, Ge(0), Le(1), Expects("a number from 0 to 1")]
 Percent = Annotated[float, Ge(0), Le(100), Expects("a number from 0 to 100")]
 Amount = Annotated[float, Ge(0), AllowInfNan(allow_inf_nan=False), Expects("a number, 0 or more")]
+Growth = Annotated[
+    float, AfterValidator(_growth), AllowInfNan(allow_inf_nan=False), Expects("a number above 1, or 0 for off")
+]
+Minutes = Annotated[
+    timedelta, BeforeValidator(parse_duration), AfterValidator(_minutes), Expects("whole minutes, from 1m to 24h")
+]
 Hours = Annotated[tuple[int, int], BeforeValidator(_hours), Expects("two hours of a day, such as 9-18 or 22-6")]
 Zone = Annotated[InstanceOf[tzinfo], BeforeValidator(_zone), Expects("a time zone, such as Europe/Berlin")]
 Host = Annotated[str, Expects("a host name or an IP address")]

@@ -44,7 +44,7 @@ def hook() -> Iterator[Webhook]:
 async def served(anyio_backend: str, database_url: str, hook: Webhook) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
     """The queue, and a client, where alerts open at once and five attempts are enough."""
     alert = AlertSettings(
-        urls=(hook.url,), after=timedelta(0), resolve_after=timedelta(0), least_attempts=5, dead_letters=1_000
+        urls=(hook.url,), after=timedelta(0), resolve_after=timedelta(0), least_attempts=5, dead_letters=0
     )
     async with serving(settings_for(database_url, alert=alert)) as both:
         yield both
