@@ -1,13 +1,11 @@
 """How the service itself is doing, over HTTP."""
 
-import asyncio
 from typing import Literal
 
-import psycopg
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from ..monitoring.health import ANSWER_SECONDS, Status, examine
+from ..monitoring.health import Status, examine, is_ready
 from ..web.auth import VIEWER
 from ..web.reading import Queue
 from .maintenance import MonitoringReport
@@ -71,11 +69,8 @@ async def show_live() -> Probe:
     responses={503: {"model": Probe, "description": "Not at the moment"}},
 )
 async def show_ready(queue: Queue, response: Response) -> Probe:
-    """Return 200 where the database answers, else 503; needs no key."""
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS), queue.connection() as conn:
-            await conn.execute("SELECT 1")
-    except (psycopg.Error, TimeoutError):
-        response.status_code = 503
-        return Probe(status="unavailable")
-    return Probe()
+    """Return 200 where the database answers and its schema is not behind, else 503; needs no key."""
+    if await is_ready(queue.connection):
+        return Probe()
+    response.status_code = 503
+    return Probe(status="unavailable")

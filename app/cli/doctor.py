@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from ..config import Settings
+    from ..monitoring.health import Check
     from ..postgres.connect import Database
-    from ..store.monitoring import Monitoring
     from ..store.workers import Worker
 
 MOST_DRIFT = timedelta(seconds=5)
@@ -124,23 +124,32 @@ def _clock(conn: "psycopg.Connection[Any]") -> Finding:
     return Finding("clock", Verdict.WELL, f"it is within {seconds} of the database's")
 
 
-def _ask(settings: "Settings", database: "Database") -> tuple[list["Worker"], "Monitoring"]:
-    """Who works, and when alerts were evaluated."""
+def _ask(settings: "Settings", database: "Database") -> tuple[list["Worker"], "Check"]:
+    """Who works, and whether alerts are evaluated."""
     import asyncio
 
+    from ..monitoring.health import judge_monitoring
     from ..store.monitoring import read_monitoring
+    from ..store.samples import last_sampled
     from ..store.workers import list_workers
 
-    async def ask() -> tuple[list["Worker"], "Monitoring"]:
+    async def ask() -> tuple[list["Worker"], "Check"]:
         async with await database.connect_async() as conn:
             workers = await list_workers(conn, stalled_after=settings.worker.stalled_after)
-            return workers, await read_monitoring(conn)
+            began = [each.started_at for each in workers if each.lives and each.started_at]
+            check = judge_monitoring(
+                await read_monitoring(conn),
+                datetime.now(UTC),
+                sampled=await last_sampled(conn),
+                working_since=min(began, default=None),
+            )
+            return workers, check
 
     return asyncio.run(ask())
 
 
-def _workers(workers: list["Worker"], monitoring: "Monitoring") -> Iterator[Finding]:
-    from ..monitoring.health import Status, judge_monitoring
+def _workers(workers: list["Worker"], check: "Check") -> Iterator[Finding]:
+    from ..monitoring.health import Status
 
     alive = [worker for worker in workers if worker.lives]
     lost = [worker for worker in workers if worker.status == "lost"]
@@ -157,13 +166,12 @@ def _workers(workers: list["Worker"], monitoring: "Monitoring") -> Iterator[Find
     if unserved := _unserved(alive):
         told = f"no worker takes jobs of {', '.join(unserved)}"
         yield Finding("queues", Verdict.MEND, told, "add them to WORKER_QUEUES of one worker at least")
-    check = judge_monitoring(monitoring, datetime.now(UTC))
     well = check.status is Status.HEALTHY
     yield Finding(
         "monitoring",
         Verdict.WELL if well else Verdict.MEND,
         check.reason,
-        "" if well else "let a worker take jobs of the queue monitoring",
+        "" if well else "let a worker take jobs of the queue monitoring, and look at the failures of its tasks",
     )
 
 

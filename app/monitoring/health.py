@@ -14,14 +14,15 @@ from psycopg import AsyncConnection
 
 from ..postgres.migrate import read_steps
 from ..store.alerts import OpenAlert, list_open
-from ..store.health import count_workers, schema_version
+from ..store.health import count_workers, schema_version, working_since
 from ..store.monitoring import Monitoring, read_monitoring
+from ..store.samples import last_sampled
 
 ANSWER_SECONDS = 3.0
 """Who asks for health wants an answer while nothing else answers."""
 
 STALE = timedelta(minutes=5)
-"""How long alerts may go without being evaluated, where they ever were."""
+"""How long alerts may go without being evaluated, or minutes without being sampled."""
 
 MENTIONED = 5
 """Alerts that a reason names."""
@@ -80,6 +81,15 @@ async def examine(connect: Connect, *, stalled_after: timedelta) -> Health:
         return Health((Check("database", Status.UNHEALTHY, f"the database does not answer ({_line(error)})"),))
 
 
+async def is_ready(connect: Connect) -> bool:
+    """Whether requests can be served: the database answers, and its schema is not behind. Never raises for that."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), connect() as conn:
+            return judge_schema(await schema_version(conn), _newest()).status is Status.HEALTHY
+    except (psycopg.Error, TimeoutError):
+        return False
+
+
 async def look(conn: AsyncConnection[Any], *, stalled_after: timedelta) -> Health:
     """As `examine`, on a connection that answers.
 
@@ -94,7 +104,13 @@ async def look(conn: AsyncConnection[Any], *, stalled_after: timedelta) -> Healt
         return Health((answers, schema, workers))
     monitoring = await read_monitoring(conn)
     told = judge_alerts(await list_open(conn, severity="critical", most=MENTIONED))
-    return Health((answers, schema, workers, told, judge_monitoring(monitoring, datetime.now(UTC))), monitoring)
+    watched = judge_monitoring(
+        monitoring,
+        datetime.now(UTC),
+        sampled=await last_sampled(conn),
+        working_since=await working_since(conn, stalled_after=stalled_after),
+    )
+    return Health((answers, schema, workers, told, watched), monitoring)
 
 
 def judge_schema(found: int, needed: int) -> Check:
@@ -124,18 +140,33 @@ def judge_alerts(critical: Sequence[OpenAlert]) -> Check:
     return Check("alerts", Status.DEGRADED, f"critical: {causes}")
 
 
-def judge_monitoring(monitoring: Monitoring, now: datetime) -> Check:
-    """A maintenance window is well; alerts that nobody evaluates are not."""
+def judge_monitoring(
+    monitoring: Monitoring, now: datetime, *, sampled: datetime | None = None, working_since: datetime | None = None
+) -> Check:
+    """A maintenance window is well; alerts that nobody evaluates, or judges by old numbers, are not.
+
+    Args:
+        monitoring: When alerts were evaluated last.
+        now: The time of asking.
+        sampled: The minute that was sampled last.
+        working_since: Since when there has been a worker that could have; None: there is none.
+    """
     if monitoring.is_stopped(now) and monitoring.stopped_until is not None:
-        until = f"{monitoring.stopped_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        reason = f"monitoring is stopped until {until} by {monitoring.stopped_by}: {monitoring.stopped_because}"
-        return Check("monitoring", Status.HEALTHY, reason)
-    resumed = max(filter(None, (monitoring.evaluated_at, monitoring.stopped_until)), default=None)
-    if resumed is not None and now - resumed > STALE:
-        since = f"{resumed.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        reason = f"alerts have not been evaluated since {since}: no worker takes jobs of the queue monitoring"
-        return Check("monitoring", Status.DEGRADED, reason)
-    return Check("monitoring", Status.HEALTHY, "alerts are evaluated" if resumed else "no alert was evaluated yet")
+        reason = f"monitoring is stopped until {_at(monitoring.stopped_until)} by {monitoring.stopped_by}"
+        return Check("monitoring", Status.HEALTHY, f"{reason}: {monitoring.stopped_because}")
+    seen = {"alerts have not been evaluated": monitoring.evaluated_at, "nothing has been sampled": sampled}
+    for what, last in seen.items():
+        # Whoever never did has had time since there is somebody to do it; whoever did, since then or the last window.
+        since = max(filter(None, (last or working_since, monitoring.resumed_at(now))), default=None)
+        if since is not None and now - since > STALE:
+            reason = f"{what} since {_at(since)}: see whether a worker takes jobs of the queue monitoring"
+            return Check("monitoring", Status.DEGRADED, reason)
+    well = "alerts are evaluated" if monitoring.evaluated_at else "no alert was evaluated yet"
+    return Check("monitoring", Status.HEALTHY, well)
+
+
+def _at(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @cache

@@ -1,6 +1,6 @@
 """What the database itself can tell about health."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -19,6 +19,12 @@ async def schema_version(conn: AsyncConnection[Any]) -> int:
     cursor = await conn.execute(SQL["read_schema_version"])
     row = await cursor.fetchone()
     return int(row[0] or 0) if row else 0
+
+
+async def working_since(conn: AsyncConnection[Any], *, stalled_after: timedelta) -> datetime | None:
+    """Since when the oldest of the workers that live, and have said so, has worked; None: there is none."""
+    row = await (await conn.execute(SQL["read_working_since"], {"stalled_after": stalled_after})).fetchone()
+    return row[0] if row else None
 
 
 async def count_workers(conn: AsyncConnection[Any], *, stalled_after: timedelta) -> tuple[int, int]:

@@ -9,3 +9,10 @@ SELECT max(number) FROM afresh.migration;
 SELECT coalesce(max(workers) FILTER (WHERE state = 'alive'), 0) AS alive,
        coalesce(max(workers) FILTER (WHERE state = 'silent'), 0) AS silent
 FROM afresh.count_workers(%(stalled_after)s::interval);
+
+-- name: read_working_since
+-- When the oldest of the workers that live began to work.
+SELECT min(a.started_at)
+FROM procrastinate_workers w
+JOIN afresh.worker a ON a.worker_id = w.id
+WHERE w.last_heartbeat >= now() - %(stalled_after)s::interval;

@@ -60,6 +60,33 @@ async def test_schema_behind(client: httpx.AsyncClient, conn: AsyncConnection):
     assert "afresh migrate" in response.json()["reasons"][0]
 
 
+async def test_not_ready_while_the_schema_is_behind(client: httpx.AsyncClient, conn: AsyncConnection):
+    """Where the schema is behind, or there is none, requests cannot be served, and the process lives all the same."""
+    assert (await client.get("/monitoring/ready")).status_code == 200
+    await conn.execute("DELETE FROM afresh.migration WHERE number > 7")
+    ready = await client.get("/monitoring/ready")
+    assert (ready.status_code, ready.json()) == (503, {"status": "unavailable"})
+    await conn.execute("ALTER TABLE afresh.migration RENAME TO gone")
+    assert (await client.get("/monitoring/ready")).status_code == 503
+    assert (await client.get("/monitoring/live")).status_code == 200
+
+
+async def test_nobody_evaluates_alerts(client: httpx.AsyncClient, conn: AsyncConnection):
+    """A worker that has lived for long without ever evaluating alerts is a reason, as alerts that went stale are."""
+    await conn.execute("INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (7)")
+    await conn.execute(
+        "INSERT INTO afresh.worker "
+        "VALUES (7, 'w', 'host', 1, '0', '{email}', 10, 0, false, 1, 1, 1, 1, now() - interval '6 minutes', now())"
+    )
+    report = (await client.get("/monitoring/health")).json()
+    assert report["status"] == "degraded"
+    assert report["reasons"][0].startswith("alerts have not been evaluated since")
+    await conn.execute("UPDATE afresh.monitoring SET evaluated_at = now()")
+    assert (await client.get("/monitoring/health")).json()["reasons"][0].startswith("nothing has been sampled since")
+    await conn.execute("INSERT INTO afresh.service_sample VALUES (60, date_trunc('minute', now()), 0, 0, 1)")
+    assert (await client.get("/monitoring/health")).json()["status"] == "healthy"
+
+
 async def test_no_database(anyio_backend: str):  # noqa: ARG001 - it makes the test async
     """Without a database it is unhealthy, and says so within a moment."""
     from psycopg_pool import AsyncConnectionPool

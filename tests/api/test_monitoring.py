@@ -200,3 +200,6 @@ def test_alerts_that_nobody_evaluates():
     assert judge_monitoring(Monitoring(evaluated_at=late), NOON).status is Status.DEGRADED
     assert judge_monitoring(open_window, NOON).status is Status.HEALTHY
     assert judge_monitoring(open_window, NOON + 2 * A_MINUTE).status is Status.HEALTHY
+    assert judge_monitoring(open_window, NOON + A_MINUTE + STALE + A_MINUTE).status is Status.DEGRADED
+    assert judge_monitoring(Monitoring(), NOON, working_since=NOON - STALE).status is Status.HEALTHY
+    assert judge_monitoring(Monitoring(), NOON, working_since=late).status is Status.DEGRADED

@@ -82,6 +82,17 @@ def test_queues_that_nobody_serves(database_url: str):
     assert "no worker takes jobs of monitoring" in found(done, "queues")
 
 
+def test_alerts_that_nobody_evaluates(database_url: str):
+    """Alerts that have not been evaluated for a while have to be mended, with what to do."""
+    live_worker(database_url)
+    with psycopg.connect(database_url) as conn:
+        conn.execute("UPDATE afresh.monitoring SET evaluated_at = now() - interval '6 minutes'")
+    done = doctor(database_url)
+    assert found(done, "monitoring").startswith("mend")
+    assert "have not been evaluated since" in " ".join(done.stdout.split())
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize(("urls", "verdict"), [("", "look"), ("nonsense://x", "mend")])
 def test_alerts_that_reach_nobody(database_url: str, urls: str, verdict: str):
     """That alerts are sent nowhere is worth a look; an address that nobody understands has to be mended."""
