@@ -17,6 +17,9 @@ WIDE, HIGH = 100.0, 30.0
 PAD = 1.5
 """Room for half a line at the top and at the bottom."""
 
+THINNEST = 0.4
+"""How wide a stretch is drawn at least, however short it was."""
+
 MOST_ROWS = 25
 """Of the table that stands for a chart; of a longer series so many points are told."""
 
@@ -44,11 +47,20 @@ class Shade(NamedTuple):
     name: str
 
 
+class Stretch(NamedTuple):
+    """A part of a timeline: where it begins and ends as shares of the whole, its class, and what it was."""
+
+    start: float
+    end: float
+    kind: str
+    text: str
+
+
 def sparkline(values: Numbers, *, label: str, tone: Tone = "busy") -> Markup:
     """Draw how a number went, in the height of a line of text. `label` says what it is, and over what time."""
     svg = _drawing(f"spark {tone}", f"{label}: {_summary(values)}")
     _curve(svg, values, _scale(values), area=True)
-    return _markup(svg)
+    return as_markup(svg)
 
 
 def bars(values: Numbers, *, labels: Sequence[str], label: str, tone: Tone = "busy", unit: str = "") -> Markup:
@@ -61,12 +73,12 @@ def bars(values: Numbers, *, labels: Sequence[str], label: str, tone: Tone = "bu
     for index, (value, name) in enumerate(zip(values, labels, strict=True)):
         top = place(value)
         bar = SubElement(
-            svg, "rect", {"x": _n(step * (index + 0.1)), "width": _n(step * 0.8)} | _between(top, ground, value)
+            svg, "rect", {"x": number(step * (index + 0.1)), "width": number(step * 0.8)} | _between(top, ground, value)
         )
-        _text(bar, "title", f"{name}: {said(value, unit)}")
+        text_in(bar, "title", f"{name}: {said(value, unit)}")
     _ticks(plot, labels[:1] if len(labels) < 2 else (labels[0], labels[-1]))  # noqa: PLR2004 - the first and the last.
     _table(figure, label, labels, {unit or "value": values}, unit)
-    return _markup(figure)
+    return as_markup(figure)
 
 
 def lines(  # noqa: PLR0913 - each is a part of the drawing.
@@ -93,22 +105,48 @@ def lines(  # noqa: PLR0913 - each is a part of the drawing.
     told = "; ".join(f"{name}: {_summary(values, unit)}" for name, values in series.items())
     svg = _into(plot, _drawing("lines", f"{label}. {told or 'No data yet'}"))
     for shade in shades:
-        drawn = {"x": _n(WIDE * shade.start), "y": "0", "height": _n(HIGH), "class": "shade"}
-        _text(
-            SubElement(svg, "rect", drawn | {"width": _n(WIDE * max(shade.end - shade.start, 0))}), "title", shade.name
+        drawn = {"x": number(WIDE * shade.start), "y": "0", "height": number(HIGH), "class": "shade"}
+        text_in(
+            SubElement(svg, "rect", drawn | {"width": number(WIDE * max(shade.end - shade.start, 0))}),
+            "title",
+            shade.name,
         )
     place = _scale(every)
     for level in levels:
-        at = _n(place(level.value))
-        drawn = {"x1": "0", "x2": _n(WIDE), "y1": at, "y2": at, "class": "level", "vector-effect": "non-scaling-stroke"}
-        _text(SubElement(svg, "line", drawn), "title", f"{level.name}: {said(level.value, unit)}")
+        at = number(place(level.value))
+        drawn = {
+            "x1": "0",
+            "x2": number(WIDE),
+            "y1": at,
+            "y2": at,
+            "class": "level",
+            "vector-effect": "non-scaling-stroke",
+        }
+        text_in(SubElement(svg, "line", drawn), "title", f"{level.name}: {said(level.value, unit)}")
     for index, values in enumerate(series.values()):
         _curve(svg, values, place, kind=f"s{index}")
     _ticks(plot, across)
     _legend(figure, series, levels, shades)
     longest = max((len(values) for values in series.values()), default=0)
     _table(figure, label, _spread(across, longest), series, unit)
-    return _markup(figure)
+    return as_markup(figure)
+
+
+def timeline(stretches: Sequence[Stretch], *, label: str, across: Sequence[str]) -> Markup:
+    """Draw what followed what, to scale; `across` are words along the axis, evenly spread."""
+    figure = Element("figure", {"class": "chart"})
+    text_in(figure, "figcaption", label)
+    plot = SubElement(figure, "div", {"class": "plot"})
+    svg = _into(plot, _drawing("strip", f"{label}: a list of it follows"))
+    for stretch in stretches:
+        wide = max(WIDE * (stretch.end - stretch.start), THINNEST)
+        at = {"x": number(min(WIDE * stretch.start, WIDE - wide)), "width": number(wide), "class": stretch.kind}
+        text_in(SubElement(svg, "rect", at | {"y": "0", "height": number(HIGH)}), "title", stretch.text)
+    _ticks(plot, across)
+    told = SubElement(SubElement(figure, "div", {"class": "unseen"}), "ol")
+    for stretch in stretches:
+        text_in(told, "li", stretch.text)
+    return as_markup(figure)
 
 
 def said(value: float, unit: str = "") -> str:
@@ -125,9 +163,19 @@ def said(value: float, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
-def svg_text(text: str) -> str:
-    """Text without the characters that XML cannot hold."""
-    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+def text_in(parent: Element, tag: str, text: str, **attributes: str) -> None:
+    """Add an element that holds a text."""
+    SubElement(parent, tag, attributes).text = _readable(text)
+
+
+def number(value: float) -> str:
+    """A coordinate, as short as it is exact enough."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def as_markup(element: Element) -> Markup:
+    """A drawing as it stands in a page."""
+    return Markup(tostring(element, encoding="unicode", short_empty_elements=False))  # noqa: S704 - made by a serialiser.
 
 
 def _summary(values: Numbers, unit: str = "") -> str:
@@ -161,10 +209,10 @@ def _curve(
     if len(heights) == 1:
         heights *= 2
     step = WIDE / (len(heights) - 1)
-    points = " L".join(f"{_n(index * step)} {_n(height)}" for index, height in enumerate(heights))
+    points = " L".join(f"{number(index * step)} {number(height)}" for index, height in enumerate(heights))
     if area:
-        ground = _n(place(0.0))
-        SubElement(svg, "path", {"class": "area", "d": f"M0 {ground} L{points} L{_n(WIDE)} {ground} Z"})
+        ground = number(place(0.0))
+        SubElement(svg, "path", {"class": "area", "d": f"M0 {ground} L{points} L{number(WIDE)} {ground} Z"})
     SubElement(
         svg, "path", {"class": f"line {kind}".rstrip(), "d": f"M{points}", "vector-effect": "non-scaling-stroke"}
     )
@@ -175,7 +223,7 @@ def _between(top: float, ground: float, value: float) -> dict[str, str]:
     height = abs(ground - top)
     if value and height < PAD / 2:
         height = PAD / 2
-    return {"y": _n(min(ground - height, ground) if value >= 0 else ground), "height": _n(height)}
+    return {"y": number(min(ground - height, ground) if value >= 0 else ground), "height": number(height)}
 
 
 def _drawing(kind: str, title: str) -> Element:
@@ -183,24 +231,24 @@ def _drawing(kind: str, title: str) -> Element:
         "svg",
         {"class": kind, "role": "img", "viewBox": f"0 0 {WIDE:g} {HIGH:g}", "preserveAspectRatio": "none"},
     )
-    _text(svg, "title", title)
+    text_in(svg, "title", title)
     return svg
 
 
 def _figure(label: str, values: Sequence[float], unit: str) -> tuple[Element, Element]:
     figure = Element("figure", {"class": "chart"})
-    _text(figure, "figcaption", label)
+    text_in(figure, "figcaption", label)
     plot = SubElement(figure, "div", {"class": "plot"})
     scale = SubElement(plot, "div", {"class": "scale", "aria-hidden": "true"})
-    _text(scale, "span", said(max([*values, 0.0]), unit))
-    _text(scale, "span", said(min([*values, 0.0]), unit))
+    text_in(scale, "span", said(max([*values, 0.0]), unit))
+    text_in(scale, "span", said(min([*values, 0.0]), unit))
     return figure, plot
 
 
 def _ticks(plot: Element, words: Sequence[str]) -> None:
     ticks = SubElement(plot, "div", {"class": "ticks", "aria-hidden": "true"})
     for word in words:
-        _text(ticks, "span", word)
+        text_in(ticks, "span", word)
 
 
 def _legend(figure: Element, series: Iterable[str], levels: Sequence[Level], shades: Sequence[Shade]) -> None:
@@ -218,22 +266,22 @@ def _legend(figure: Element, series: Iterable[str], levels: Sequence[Level], sha
         else:
             line_class = kind if kind == "level" else f"line {kind}"
             SubElement(key, "line", {"class": line_class, "x1": "0", "x2": "24", "y1": "5", "y2": "5"})
-        _text(item, "span", name)
+        text_in(item, "span", name)
 
 
 def _table(figure: Element, label: str, names: Sequence[str], series: Mapping[str, Numbers], unit: str) -> None:
     """What the chart shows, for those who do not see it."""
     table = SubElement(SubElement(figure, "div", {"class": "unseen"}), "table")
-    _text(table, "caption", label)
+    text_in(table, "caption", label)
     head = SubElement(SubElement(table, "thead"), "tr")
     for name in ("", *series):
-        _text(head, "th", name, scope="col")
+        text_in(head, "th", name, scope="col")
     body = SubElement(table, "tbody")
     for index in _chosen(len(names)):
         row = SubElement(body, "tr")
-        _text(row, "th", names[index], scope="row")
+        text_in(row, "th", names[index], scope="row")
         for values in series.values():
-            _text(row, "td", said(values[index], unit) if index < len(values) else "")
+            text_in(row, "td", said(values[index], unit) if index < len(values) else "")
 
 
 def _chosen(count: int) -> list[int]:
@@ -257,13 +305,6 @@ def _into(parent: Element, child: Element) -> Element:
     return child
 
 
-def _text(parent: Element, tag: str, text: str, **attributes: str) -> None:
-    SubElement(parent, tag, attributes).text = svg_text(text)
-
-
-def _n(number: float) -> str:
-    return f"{number:.2f}".rstrip("0").rstrip(".")
-
-
-def _markup(element: Element) -> Markup:
-    return Markup(tostring(element, encoding="unicode", short_empty_elements=False))  # noqa: S704 - made by a serialiser.
+def _readable(text: str) -> str:
+    """Text without the characters that XML cannot hold."""
+    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -14,7 +14,11 @@ from ..redact import redact
 HERE = Path(__file__).parent
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
-NAV = (("Overview", "/dashboard", "o"), ("Jobs", "/dashboard/jobs", "j"))
+NAV = (
+    ("Overview", "/dashboard", "o"),
+    ("Jobs", "/dashboard/jobs", "j"),
+    ("Dependencies", "/dashboard/dependencies", "e"),
+)
 """The pages there are: name, address, and the letter that leads there after ``g``."""
 
 

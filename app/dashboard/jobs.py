@@ -20,14 +20,14 @@ ADDRESS = "/dashboard/jobs"
 router = APIRouter(prefix="/dashboard")
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Postgres keeps no NUL in a text; a form sends a field that was left empty as an empty text."""
     if "\0" in text:
         raise ValueError("holds a NUL character")
     return text
 
 
-Word = Annotated[str, Query(max_length=LONGEST_TEXT), AfterValidator(_storable)]
+Word = Annotated[str, Query(max_length=LONGEST_TEXT), AfterValidator(storable)]
 
 
 @router.get("/jobs")

@@ -5,11 +5,11 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..web.auth import VIEWER
-from . import job, jobs, overview
+from . import dependencies, job, jobs, overview
 from .frame import HERE
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
-for page in (overview, jobs, job):
+for page in (overview, jobs, job, dependencies):
     router.include_router(page.router)
 
 

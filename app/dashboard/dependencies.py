@@ -1,0 +1,154 @@
+"""The pages of dependencies: which are called and which are not, why, and what waits for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import HTMLResponse
+from markupsafe import Markup
+from psycopg import AsyncConnection
+from pydantic import AfterValidator
+
+from ..queue.app import Afresh
+from ..retry.breaker.states import Breaker, State
+from ..retry.budget import CAPACITY, FLOOR_PER_SECOND
+from ..store import breakers
+from ..store.breakers import Dependency, PastTransition
+from ..web.errors import UnknownDependency
+from ..web.reading import Queue, ReadingConnection
+from .charts import Stretch, timeline
+from .frame import length, render
+from .jobs import LONGEST_TEXT, Word, storable
+from .machine import MEANING, drawn, spoken, ways_from
+
+router = APIRouter(prefix="/dashboard")
+
+COUNTED = 10_000
+"""Waiting jobs of one lane that are counted one by one; beyond, there are at least so many."""
+
+TOLD = 50
+"""Transitions that are told of one breaker."""
+
+SHOWN = 200
+"""Dependencies on the page, those that are not well first."""
+
+DAY = timedelta(hours=24)
+
+Name = Annotated[str, Path(min_length=1, max_length=LONGEST_TEXT), AfterValidator(storable)]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a breaker counts: calls of its window, and how near it is to opening, as a share of its threshold."""
+
+    successes: int
+    failures: int
+    pressure: float
+
+
+@router.get("/dependencies")
+async def show_dependencies(
+    request: Request, conn: ReadingConnection, queue: Queue, *, text: Word = ""
+) -> HTMLResponse:
+    """Every dependency that a task names or that ever failed, those that are not well first."""
+    own = queue.own_dependencies()
+    every = await breakers.list_dependencies(conn, names=own[1])
+    found = sorted((each for each in every if text.lower() in each.breaker.name.lower()), key=_urgency)
+    unwell = [each.breaker.name for each in found[:SHOWN] if each.breaker.state is not State.CLOSED]
+    waiting = await breakers.count_waiting(conn, unwell, queues=None, own=own, most=COUNTED) if unwell else {}
+    return render(
+        request,
+        "dependencies.html",
+        "Dependencies",
+        dependencies=found[:SHOWN],
+        left=len(found) - SHOWN,
+        known=len(every),
+        text=text,
+        waiting=waiting,
+        counted=COUNTED,
+        tasks={each.breaker.name: len(_tasks_of(queue, each.breaker.name)) for each in found[:SHOWN]},
+        spoken=spoken,
+    )
+
+
+@router.get("/dependencies/{name:path}")
+async def show_dependency(request: Request, name: Name, conn: ReadingConnection, queue: Queue) -> HTMLResponse:
+    """One dependency: the state of its breaker, what led there, and what waits for it."""
+    found = await find_dependency(conn, queue, name)
+    breaker = found.breaker
+    history = await breakers.list_transitions(conn, name, limit=TOLD)
+    now = datetime.now(UTC)
+    return render(
+        request,
+        "dependency.html",
+        "Dependencies",
+        dependency=found,
+        breaker=breaker,
+        meaning=MEANING[breaker.state],
+        machine=drawn(breaker.state, State(history[0].before) if history else None),
+        ways=ways_from(breaker.state),
+        counts=_counts(breaker),
+        rules=queue.dependencies.rules_of(name),
+        history=history,
+        day=_day(breaker, history, now) if history else None,
+        waiting=await breakers.count_held(conn, name, own=queue.own_dependencies(), most=COUNTED),
+        counted=COUNTED,
+        told=TOLD,
+        tasks=_tasks_of(queue, name),
+        budget={"per_call": queue.settings.retry.budget, "capacity": CAPACITY, "floor": FLOOR_PER_SECOND},
+        spoken=spoken,
+    )
+
+
+async def find_dependency(conn: AsyncConnection[Any], queue: Afresh, name: str) -> Dependency:
+    """The dependency of that name.
+
+    Raises:
+        UnknownDependency: No task names it, and it never failed.
+    """
+    found = await breakers.list_dependencies(conn, names=queue.own_dependencies()[1], name=name)
+    if not found:
+        raise UnknownDependency(name)
+    return found[0]
+
+
+def _urgency(each: Dependency) -> tuple[bool, bool, str]:
+    breaker = each.breaker
+    return (breaker.state is State.CLOSED, not breaker.suspect, breaker.name)
+
+
+def _tasks_of(queue: Afresh, name: str) -> list[str]:
+    return sorted({task for task, on in zip(*queue.own_dependencies(), strict=True) if on == name})
+
+
+def _counts(breaker: Breaker) -> Counts | None:
+    """Of a breaker that is suspect; None: it counts nothing now."""
+    if not breaker.suspect:
+        return None
+    slots = breaker.slots
+    return Counts(
+        sum(each.successes for each in slots),
+        sum(each.failures for each in slots),
+        min(1.0, sum(each.pressure for each in slots)),
+    )
+
+
+def _day(breaker: Breaker, history: Sequence[PastTransition], now: datetime) -> Markup:
+    """The states of the last day, to scale; `history` is newest first, and what is older than it is not known."""
+    begin = now - DAY
+    marks = [(each.at, State(each.after)) for each in reversed(history)]
+    if len(history) < TOLD:
+        marks.insert(0, (begin, State(history[-1].before)))
+    stretches = []
+    for (since, state), until in zip(marks, [*(at for at, _ in marks[1:]), now], strict=True):
+        if until <= begin:
+            continue
+        start = max(since, begin)
+        text = f"{spoken(state)} for {length((until - start).total_seconds())}, from {start:%H:%M:%S} UTC"
+        stretches.append(Stretch((start - begin) / DAY, (until - begin) / DAY, state.value, text))
+    return timeline(stretches, label=f"The last 24 hours of {breaker.name}", across=_HOURS)
+
+
+_HOURS = ("24 h ago", "18 h ago", "12 h ago", "6 h ago", "now")

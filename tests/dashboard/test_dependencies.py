@@ -1,0 +1,159 @@
+"""The pages of dependencies."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.queue.app import Afresh
+from app.retry.breaker.counting import Counted, Report
+from app.retry.breaker.rules import Rules, Trip
+from app.retry.failure import FailureType
+from app.store import breakers
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+RULES = Rules(trips={FailureType.TRANSIENT_NETWORK: Trip(failures=2, break_seconds=600)})
+
+
+async def fail(conn: AsyncConnection, name: str, jobs: int) -> None:
+    """Have so many jobs fail at a dependency, a second apart."""
+    now = datetime.now(UTC)
+    second = int(now.timestamp()) - jobs
+    failures = tuple(Counted(second + job, job, FailureType.TRANSIENT_NETWORK) for job in range(jobs))
+    said = Report(generation=0, at=now, failures=failures, last_failure_at=now)
+    await breakers.report(conn, name, said, RULES, Random(1))
+
+
+async def page_of(client: httpx.AsyncClient, name: str) -> str:
+    """The page of a dependency."""
+    answer = await client.get(f"/dashboard/dependencies/{name}")
+    assert answer.status_code == 200
+    return answer.text
+
+
+async def test_list(served: Served):
+    """Every dependency that a task names is listed, and leads to its page."""
+    page = (await served[1].get("/dashboard/dependencies")).text
+    for name in ("joke-api", "llm", "mail-server"):
+        assert f'<a href="/dashboard/dependencies/{name}">{name}</a>' in page
+
+
+async def test_unwell_first(served: Served, conn: AsyncConnection):
+    """What is not called comes first, with its state, its cause and what waits for it."""
+    _, client = served
+    await breakers.isolate(conn, "mail-server", actor="ada", reason="mail goes out twice")
+    await client.post("/tasks/send-email", json={"args": {"to": "a@example.com", "subject": "x", "body": "y"}})
+    page = (await client.get("/dashboard/dependencies")).text
+    assert page.index("mail-server") < page.index("joke-api")
+    assert "mail goes out twice" in page
+    assert '<span class="state isolated">isolated</span>' in page
+
+
+async def test_search(served: Served):
+    """The list can be narrowed to a part of a name."""
+    page = (await served[1].get("/dashboard/dependencies", params={"text": "JOKE"})).text
+    assert ">joke-api</a>" in page
+    assert ">llm</a>" not in page
+    assert "No dependency is named so" in (await served[1].get("/dashboard/dependencies?text=nothing")).text
+
+
+async def test_open(served: Served, conn: AsyncConnection):
+    """The page of one that is open says why, since when, when it is probed, and what can follow."""
+    await fail(conn, "joke-api", 3)
+    page = await page_of(served[1], "joke-api")
+    assert "3 of 3 calls failed, the last with TRANSIENT_NETWORK" in page
+    for words in (
+        "Since",
+        "Next probe",
+        "Break ends",
+        "half-open: the break is over",
+        "It is open, coming from closed",
+    ):
+        assert words in page
+
+
+async def test_suspect(served: Served, conn: AsyncConnection):
+    """Failures that are counted are told before they open it."""
+    await fail(conn, "joke-api", 1)
+    assert "Suspect: 1 of 1 calls failed that count now, 50% of what opens it." in await page_of(served[1], "joke-api")
+
+
+async def test_ramp(served: Served, conn: AsyncConnection):
+    """While its jobs are let out, the page tells the rate."""
+    await breakers.isolate(conn, "joke-api", actor="ada", reason="maintenance")
+    await breakers.reset(conn, "joke-api", actor="ada", reason="it is back")
+    assert "1.0 jobs a second" in await page_of(served[1], "joke-api")
+
+
+async def test_history(served: Served, conn: AsyncConnection):
+    """What happened to it is listed, the newest first, and drawn for the last day."""
+    await breakers.isolate(conn, "joke-api", actor="ada", reason="maintenance")
+    await breakers.reset(conn, "joke-api", actor="ada", reason="it is back")
+    page = await page_of(served[1], "joke-api")
+    history = page[page.index("What happened to it") :]
+    assert history.index("ada: it is back") < history.index("ada: maintenance")
+    assert "<li>closed for" in page
+    assert "<li>isolated for" in page
+    assert "<li>ramping for" in page
+
+
+async def test_day_before_a_long_history(served: Served, conn: AsyncConnection):
+    """Of a history that is longer than the page, the day is drawn as far as it is known."""
+    for _ in range(26):
+        await breakers.isolate(conn, "joke-api", actor="ada", reason="again")
+        await breakers.reset(conn, "joke-api", actor="ada", reason="it is back")
+    page = await page_of(served[1], "joke-api")
+    assert "The latest 50." in page
+    assert "<li>closed for" not in page
+
+
+async def test_an_old_transition_fills_the_day(served: Served, conn: AsyncConnection):
+    """What began before the day is drawn from its beginning."""
+    await breakers.isolate(conn, "joke-api", actor="ada", reason="maintenance")
+    await conn.execute("UPDATE afresh.breaker_event SET at = %s", [datetime.now(UTC) - timedelta(days=3)])
+    page = await page_of(served[1], "joke-api")
+    assert "<li>isolated for 24 h" in page
+    assert "<li>closed for" not in page
+
+
+async def test_held_jobs(served: Served, conn: AsyncConnection):
+    """The jobs that wait for it are counted by task."""
+    _, client = served
+    await breakers.isolate(conn, "joke-api", actor="ada", reason="maintenance")
+    for _ in range(3):
+        await client.post("/tasks/fetch-joke")
+    page = await page_of(client, "joke-api")
+    waiting = page[page.index("Jobs that wait for it") : page.index("What happened to it")]
+    assert "task=app.tasks.jokes.fetch_and_cache_joke&amp;state=ready" in waiting
+    assert '<td class="n">3</td>' in waiting
+
+
+async def test_nothing_waits(served: Served):
+    """Where nothing waits and nothing ever happened, the page says so."""
+    page = await page_of(served[1], "joke-api")
+    assert "Jobs that could run" in page
+    assert "None now." in page
+    assert "its breaker has always been closed" in page
+
+
+async def test_name_with_slashes(served: Served, conn: AsyncConnection):
+    """A dependency may be named like an address."""
+    name = "https://api.example.com/v1?x=<b>"
+    await breakers.isolate(conn, name, actor="ada", reason="maintenance")
+    listed = (await served[1].get("/dashboard/dependencies")).text
+    link = "/dashboard/dependencies/https%3A//api.example.com/v1%3Fx%3D%3Cb%3E"
+    assert f'href="{link}"' in listed
+    page = (await served[1].get(link)).text
+    assert "<b>" not in page
+    assert "https://api.example.com/v1?x=&lt;b&gt;" in page
+    assert "No task of this server names it" in page
+
+
+async def test_unknown(served: Served):
+    """A name that nothing relies on has no page, and none that Postgres cannot hold."""
+    assert (await served[1].get("/dashboard/dependencies/nobody")).status_code == 404
+    assert (await served[1].get("/dashboard/dependencies/no%00body")).status_code == 422
