@@ -63,6 +63,19 @@ def sparkline(values: Numbers, *, label: str, tone: Tone = "busy") -> Markup:
     return as_markup(svg)
 
 
+def stack(parts: Sequence[tuple[str, float, Tone]], *, of: float, label: str) -> Markup:
+    """Draw what a number is made of, in the height of a line of text: a bar, as long as its share of `of`."""
+    told = ", ".join(f"{said(value)} {name}" for name, value, _ in parts)
+    svg = _drawing("stack", f"{label}: {told or 'none'}")
+    start = 0.0
+    for name, value, tone in parts:
+        width = WIDE * value / of if of else 0.0
+        bar = SubElement(svg, "rect", {"class": tone, "x": _n(start), "width": _n(width), "height": _n(HIGH)})
+        _text(bar, "title", f"{said(value)} {name}")
+        start += width
+    return _markup(svg)
+
+
 def bars(values: Numbers, *, labels: Sequence[str], label: str, tone: Tone = "busy", unit: str = "") -> Markup:
     """Draw a bar for each value, with the largest value and the first and the last of `labels` beside them."""
     figure, plot = _figure(label, values, unit)

@@ -17,6 +17,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 NAV = (
     ("Overview", "/dashboard", "o"),
     ("Jobs", "/dashboard/jobs", "j"),
+    ("Dead letters", "/dashboard/dead-letters", "d"),
     ("Dependencies", "/dashboard/dependencies", "e"),
 )
 """The pages there are: name, address, and the letter that leads there after ``g``."""
@@ -51,6 +52,11 @@ def length(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004 - two digits read best.
 
 
+def capitalize_first(text: str) -> str:
+    """A sentence's first letter in upper case, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def as_json(value: Any) -> str:
     """Arguments as people read them, without secrets."""
     return orjson.dumps(redact(value), option=orjson.OPT_INDENT_2).decode()
@@ -63,4 +69,4 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"ago": ago, "length": length, "as_json": as_json}
+_templates.filters |= {"ago": ago, "length": length, "as_json": as_json, "capitalize_first": capitalize_first}

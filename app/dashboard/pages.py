@@ -5,11 +5,11 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..web.auth import VIEWER
-from . import dependencies, job, jobs, overview
+from . import dependencies, job, jobs, letter, letters, overview
 from .frame import HERE
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
-for page in (overview, jobs, job, dependencies):
+for page in (overview, jobs, job, dependencies, letters, letter):
     router.include_router(page.router)
 
 

@@ -22,6 +22,8 @@ PAGES = {
     "job": "/dashboard/jobs/1",
     "dependencies": "/dashboard/dependencies",
     "dependency": "/dashboard/dependencies/joke-api",
+    "letters": "/dashboard/dead-letters",
+    "letter": "/dashboard/dead-letters/1",
 }
 
 

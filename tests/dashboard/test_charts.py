@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app.dashboard.charts import MOST_ROWS, Level, Shade, bars, lines, said, sparkline
+from app.dashboard.charts import MOST_ROWS, Level, Shade, bars, lines, said, sparkline, stack
 
 numbers = st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**63))
 
@@ -108,6 +108,19 @@ def test_bars_tell_their_values():
     chart = bars([3, 1200], labels=["10:00", "11:00"], label="Failures", unit="jobs")
     assert texts(chart, "title")[1:] == ["10:00: 3 jobs", "11:00: 1,200 jobs"]
     assert texts(chart, "td") == ["3 jobs", "1,200 jobs"]
+
+
+def test_a_stack_says_its_parts():
+    """A stack is as long as its share of the whole, each part begins where the one before ends, and words say so."""
+    chart = stack([("pending", 30, "bad"), ("resolved", 10, "good")], of=80, label="UNKNOWN")
+    bars_of = [(float(bar.attrib["x"]), float(bar.attrib["width"])) for bar in read(chart).iter("rect")]
+    assert bars_of == [(0, 37.5), (37.5, 12.5)]
+    assert texts(chart, "title") == ["UNKNOWN: 30 pending, 10 resolved", "30 pending", "10 resolved"]
+
+
+def test_a_stack_of_nothing():
+    """Nothing is drawn as nothing, and said."""
+    assert texts(stack([], of=0, label="UNKNOWN"), "title") == ["UNKNOWN: none"]
 
 
 def test_small_bars_are_seen():
