@@ -70,10 +70,11 @@ def stack(parts: Sequence[tuple[str, float, Tone]], *, of: float, label: str) ->
     start = 0.0
     for name, value, tone in parts:
         width = WIDE * value / of if of else 0.0
-        bar = SubElement(svg, "rect", {"class": tone, "x": _n(start), "width": _n(width), "height": _n(HIGH)})
-        _text(bar, "title", f"{said(value)} {name}")
+        place = {"x": number(start), "width": number(width), "height": number(HIGH)}
+        bar = SubElement(svg, "rect", {"class": tone} | place)
+        text_in(bar, "title", f"{said(value)} {name}")
         start += width
-    return _markup(svg)
+    return as_markup(svg)
 
 
 def bars(values: Numbers, *, labels: Sequence[str], label: str, tone: Tone = "busy", unit: str = "") -> Markup:
