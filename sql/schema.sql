@@ -2950,6 +2950,16 @@ COMMENT ON COLUMN afresh.service_sample.repeats IS 'Submissions that an Idempote
 
 COMMENT ON COLUMN afresh.service_sample.dead_letters IS 'Those pending at the end.';
 
+CREATE TABLE afresh.sign_in (
+    token_hash bytea NOT NULL,
+    holder text NOT NULL,
+    signed_in_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT sign_in_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
+COMMENT ON COLUMN afresh.sign_in.holder IS 'The prefix of the key; of ADMIN_API_KEY, which has none, its hash by the token, which another value does not have.';
+
 CREATE TABLE afresh.task_sample (
     seconds integer NOT NULL,
     task_name text NOT NULL,
@@ -3109,6 +3119,9 @@ ALTER TABLE ONLY afresh.scaling
 ALTER TABLE ONLY afresh.service_sample
     ADD CONSTRAINT service_sample_pkey PRIMARY KEY (seconds, at);
 
+ALTER TABLE ONLY afresh.sign_in
+    ADD CONSTRAINT sign_in_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY afresh.task_dependency
     ADD CONSTRAINT task_dependency_pkey PRIMARY KEY (task_name);
 
@@ -3203,6 +3216,8 @@ CREATE INDEX mail_recipient_said_at_idx ON afresh.mail_recipient USING btree (sa
 CREATE INDEX progress_at_idx ON afresh.progress USING btree (at);
 
 CREATE INDEX queue_sample_at_idx ON afresh.queue_sample USING btree (seconds, at);
+
+CREATE INDEX sign_in_expires_at ON afresh.sign_in USING btree (expires_at);
 
 CREATE INDEX task_dependency_dependency_idx ON afresh.task_dependency USING btree (dependency);
 

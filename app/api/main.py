@@ -19,7 +19,7 @@ from ..queue.connector import AfreshConnector
 from ..queue.garbage import collect_less_often
 from ..store.keys import any_key
 from ..web import problem
-from ..web.auth import VIEWER, SignIn
+from ..web.auth import VIEWER, Door, SignIn
 from ..web.bind import OpenBind, bind_host, refuse_open_bind
 from ..web.head import HeadAsGet
 from ..web.headers import SecurityHeaders
@@ -122,19 +122,20 @@ def create_app(queue: Afresh) -> FastAPI:
         scaling.router,
         audit.router,
         documentation.router,
-        pages.router,
     ):
         app.include_router(router)
     documentation.mount_assets(app)
-    pages.mount_assets(app)
+    pages.mount_pages(app)
     app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False, dependencies=[VIEWER])
     problem.install(app)
     # The one added last looks at a request first.
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, larger={BATCH_SUFFIX: MAX_BATCH_BYTES})
     keyring = Keyring(queue.connection, queue.settings.api.admin_key)
-    app.add_middleware(SignIn, keyring=keyring, metrics_token=queue.settings.metrics.token)
+    app.state.door = Door(keyring, metrics_token=queue.settings.metrics.token)
+    app.add_middleware(SignIn, door=app.state.door)
     app.add_middleware(OriginGuard, allowed_hosts=queue.settings.api.allowed_hosts)
+    pages.show_problems(app)
     app.add_middleware(SecurityHeaders)
     return app
 

@@ -3,13 +3,18 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
-from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
 
 from ..redact import redact
+from ..store.keys import Role
+from ..store.sign_ins import new_token
+from ..web.cookies import PAGES, SAID, SIGN_IN, VISITOR, attributes, cookie, form_token
+from ..web.keyring import Caller
 
 HERE = Path(__file__).parent
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -24,11 +29,34 @@ NAV = (
 
 
 def render(request: Request, template: str, here: str, **values: Any) -> HTMLResponse:
-    """Return a page. `here` is the name in `NAV` that it stands under."""
+    """Return a page. `here` is the name in `NAV` that it stands under.
+
+    Besides `values`, a template knows the person who looks at it, what that person may do, the token of its forms, and
+    what the last action came to, which is said once.
+    """
+    person: Caller | None = getattr(request.state, "caller", None)
+    sign_in, visitor = cookie(request.headers, SIGN_IN), cookie(request.headers, VISITOR)
+    bound_to = sign_in or visitor or new_token()
+    said = cookie(request.headers, SAID)
     text = _templates.get_template(template).render(
-        nav=NAV, here=here, now=datetime.now(UTC), host=request.headers["host"], **values
+        nav=NAV if person else (),
+        here=here,
+        now=datetime.now(UTC),
+        host=request.headers.get("host", ""),
+        person=person,
+        signed_in=person is not None and sign_in is not None,
+        may_operate=person is not None and person.role >= Role.OPERATOR,
+        may_administer=person is not None and person.role >= Role.ADMIN,
+        form_token=form_token(bound_to),
+        said=unquote(said) if said else None,
+        **values,
     )
-    return HTMLResponse(text)
+    page = HTMLResponse(text)
+    if bound_to not in (sign_in, visitor):
+        page.set_cookie(VISITOR, bound_to, **attributes(request.url.scheme, path=PAGES))
+    if said:
+        page.delete_cookie(SAID, **attributes(request.url.scheme, path=PAGES))
+    return page
 
 
 def ago(moment: datetime | None, now: datetime) -> str:

@@ -1,22 +1,31 @@
-"""The page of one job: the ladder of its attempts, each with why what followed did."""
+"""The page of one job: the ladder of its attempts, each with why what followed did; and what can be done to it."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
-from ..queue.control import UnknownJob
+from ..queue import control
+from ..queue.control import Move, UnknownJob
 from ..store.jobs import find_job, list_attempts
+from ..web.errors import InvalidInput
 from ..web.reading import Queue, ReadingConnection
+from .forms import OperatorsForm, done
 from .frame import render
+
+LOWEST, HIGHEST = 1, 10
+"""The priorities that people give."""
+
+LONGEST_QUEUE = 255
 
 router = APIRouter(prefix="/dashboard")
 
+JobId = Annotated[int, Path(ge=1, lt=2**63)]
+
 
 @router.get("/jobs/{job_id}")
-async def show_job(
-    request: Request, job_id: Annotated[int, Path(ge=1, lt=2**63)], conn: ReadingConnection, queue: Queue
-) -> HTMLResponse:
+async def show_job(request: Request, job_id: JobId, conn: ReadingConnection, queue: Queue) -> HTMLResponse:
     """Everything that is known of one job."""
     job = await find_job(conn, job_id)
     if job is None:
@@ -24,3 +33,47 @@ async def show_job(
     attempts = (await list_attempts(conn, [job_id]))[job_id]
     dependency = job["dependency"] or queue.dependency_of(job["task_name"])
     return render(request, "job.html", "Jobs", job=job, attempts=attempts, dependency=dependency)
+
+
+@router.post("/jobs/{job_id}/cancel")
+async def cancel_job(request: Request, job_id: JobId, form: OperatorsForm, queue: Queue) -> Response:
+    """End it if it waits; if it runs, ask it to stop."""
+    reason = form.needed("reason")
+    async with queue.connection() as conn:
+        job = await control.cancel(conn, job_id, actor=form.caller.name, reason=reason)
+    word = f"Job {job_id} will not run." if job.status == "todo" else f"Job {job_id} runs, and is asked to stop."
+    return done(request, address_of_job(job_id), word)
+
+
+@router.post("/jobs/{job_id}/retry")
+async def retry_job(request: Request, job_id: JobId, form: OperatorsForm, queue: Queue) -> Response:
+    """Run it now if it waits for its time; a fresh one in its place if it ended badly."""
+    reason = form.needed("reason")
+    async with queue.connection() as conn:
+        runs = await control.retry(conn, job_id, catalog=queue.catalog, actor=form.caller.name, reason=reason)
+    if runs == job_id:
+        return done(request, address_of_job(job_id), f"Job {job_id} runs as soon as there is room.")
+    return done(request, address_of_job(runs), f"Job {runs} runs in the place of job {job_id}.")
+
+
+@router.post("/jobs/{job_id}/reschedule")
+async def reschedule_job(request: Request, job_id: JobId, form: OperatorsForm, queue: Queue) -> Response:
+    """Change when a waiting job runs, its priority, or its queue. What is left empty stays."""
+    run_in, run_at = form.duration("run_in"), form.moment("run_at")
+    if run_in and run_at:
+        raise InvalidInput("run_at", "only one of this and run_in")
+    move = Move(
+        run_at=datetime.now(UTC) + run_in if run_in else run_at,
+        priority=form.integer("priority", least=LOWEST, most=HIGHEST),
+        queue=form.text("queue", most=LONGEST_QUEUE),
+    )
+    if move == Move():
+        raise InvalidInput("run_in", "one of this, run_at, priority and queue")
+    async with queue.connection() as conn:
+        await control.reschedule(conn, job_id, move, actor=form.caller.name, reason=form.text("reason"))
+    return done(request, address_of_job(job_id), f"Job {job_id} is moved.")
+
+
+def address_of_job(job_id: int) -> str:
+    """Where its page is."""
+    return f"/dashboard/jobs/{job_id}"

@@ -1,18 +1,26 @@
-"""Pages for people, rendered here, one module each. They read, and change nothing."""
+"""Pages for people, rendered here, one module each. What they change, they change as the API does."""
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..web.auth import VIEWER
-from . import dependencies, job, jobs, letter, letters, overview
+from . import dependencies, job, jobs, letter, letters, overview, sign_in
 from .frame import HERE
+from .problems import ProblemPages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
-for page in (overview, jobs, job, dependencies, letters, letter):
+for page in (overview, jobs, job, dependencies, letters, letter, sign_in):
     router.include_router(page.router)
 
 
-def mount_assets(app: FastAPI) -> None:
-    """Serve the pages' own files; nothing comes from another host."""
+def mount_pages(app: FastAPI) -> None:
+    """Serve the pages and their own files; nothing comes from another host."""
+    app.include_router(router)
+    app.include_router(sign_in.entrance, include_in_schema=False)
     app.mount("/dashboard/static", StaticFiles(directory=HERE / "static"))
+
+
+def show_problems(app: FastAPI) -> None:
+    """Show a person who looks at a page what went wrong as a page, whoever refused it."""
+    app.add_middleware(ProblemPages)

@@ -48,6 +48,13 @@ class RoleNeeded(RequestRefused):
         self.role = role
 
 
+class FormRefused(RequestRefused):
+    """A form does not come from a page that we made for this browser, or that page is too old."""
+
+    def __init__(self) -> None:
+        super().__init__("this form is not, or no longer, yours: load the page anew, and try again")
+
+
 class TooManyWrongKeys(RequestRefused):
     """Wrong keys came from this address, one after the other.
 

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from ..store import sign_ins
 from ..store.keys import ApiKey, Role, hash_of, list_keys, new_hash_key, prefix_of, touch_key
 
 FRESH_SECONDS = 1.0
@@ -85,6 +86,39 @@ class Keyring:
         await self._touch(found.prefix)
         return Caller(found.name, found.role)
 
+    async def sign_in(self, key: str, caller: Caller) -> str:
+        """Return a token that stands for the key of `caller`, for `sign_ins.LASTS`.
+
+        Raises:
+            psycopg.OperationalError: The database does not answer.
+        """
+        token = sign_ins.new_token()
+        holder = _mark(key, token) if self._is_admin_key(key) else prefix_of(key)
+        async with self.connect() as conn:
+            await sign_ins.open_sign_in(conn, token, holder, actor=caller.name)
+        return token
+
+    async def signed_in(self, token: str) -> Caller | None:
+        """Who has signed in with this token; None: nobody, it is over, or the key is not in force any more.
+
+        Raises:
+            psycopg.OperationalError: The database does not answer.
+        """
+        async with self.connect() as conn:
+            holder = await sign_ins.find_sign_in(conn, token)
+        if holder is None:
+            return None
+        if self.admin_key is not None and hmac.compare_digest(holder, _mark(self.admin_key, token)):
+            return Caller(BOOTSTRAP_NAME, Role.ADMIN)
+        await self._refresh()
+        found = self._keys.get(holder)
+        return None if found is None else Caller(found.name, found.role)
+
+    async def sign_out(self, token: str, caller: Caller) -> None:
+        """Let nobody pass with this token any more."""
+        async with self.connect() as conn:
+            await sign_ins.close_sign_in(conn, token, actor=caller.name)
+
     def _is_admin_key(self, key: str) -> bool:
         """Hashes are compared, with a key that ends with the process: lengths differ in nothing that can be timed."""
         if self.admin_key is None:
@@ -124,3 +158,8 @@ class Keyring:
                 await touch_key(conn, prefix)
         except (psycopg.OperationalError, TimeoutError) as error:
             _log.warning("The use of a key could not be noted: %s", error)
+
+
+def _mark(admin_key: str, token: str) -> str:
+    """What stands for ADMIN_API_KEY beside a token: with another value of it, the sign-in is over."""
+    return hash_of(admin_key, token.encode("utf-8", "surrogatepass")[:64]).hex()

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .cookies import FORM_TYPE, is_page
 from .errors import ForeignHost, ForeignOrigin, NotJson, RemoteAddress, RequestRefused
 from .problem import response_to
 
@@ -52,7 +53,7 @@ class OriginGuard:
         host = check_host(headers, self._hosts)
         if scope.get("method") not in SAFE_METHODS:
             check_origin(headers, host)
-            check_media_type(headers)
+            check_media_type(headers, form=is_page(scope["path"]))
 
 
 def check_address(server: tuple[str, int | None] | None) -> None:
@@ -96,15 +97,17 @@ def check_origin(headers: Headers, host: SplitResult) -> None:
             raise ForeignOrigin(f"the Origin {origin[:200]} is not {host.netloc}")
 
 
-def check_media_type(headers: Headers) -> None:
+def check_media_type(headers: Headers, *, form: bool) -> None:
     """Let a body pass only as JSON: what a page can send to another site without asking is of other types.
+
+    The forms of our own pages are such; they carry a token, which is checked where they are read.
 
     Raises:
         NotJson: There is a body, of another type or of none.
     """
     has_body = headers.get("content-length", "0").strip() != "0" or "transfer-encoding" in headers
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if has_body and media_type != "application/json":
+    if has_body and media_type != "application/json" and not (form and media_type == FORM_TYPE):
         raise NotJson(f"the Content-Type is {media_type[:200] or 'missing'}; send application/json")
 
 

@@ -29,6 +29,7 @@ from .errors import (
     BodyTooLarge,
     ForeignHost,
     ForeignOrigin,
+    FormRefused,
     InvalidInput,
     InvalidItems,
     JobGone,
@@ -235,6 +236,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     ),
     ForeignHost: Kind("foreign-host", 400, "This is not a host name of this server"),
     ForeignOrigin: Kind("foreign-origin", 403, "A request from another site cannot change anything here"),
+    FormRefused: Kind("form-refused", 403, "The form is not valid any more"),
     RemoteAddress: Kind("remote-address", 403, "Only this machine is served"),
     ClientDisconnect: Kind("disconnected", 400, "The body did not arrive whole"),
     psycopg.errors.QueryCanceled: Kind(
@@ -262,10 +264,7 @@ async def _handle(_: Request, error: Exception) -> JSONResponse:
 
 def response_to(error: Exception) -> JSONResponse:
     """Return what the caller gets to read about `error`."""
-    if isinstance(error, HTTPException) and not isinstance(error, BodyTooLarge):
-        kind = _plain(error)
-    else:
-        kind = next((TABLE[base] for base in type(error).__mro__ if base in TABLE), _INTERNAL)
+    kind = _kind_of(error)
     content = {
         "type": f"urn:afresh:{kind.type}",
         "title": kind.title,
@@ -275,6 +274,17 @@ def response_to(error: Exception) -> JSONResponse:
     }
     headers = kind.headers(error) if callable(kind.headers) else kind.headers
     return JSONResponse(content, kind.status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def status_of(error: Exception) -> int:
+    """The status of what the caller gets to read about `error`."""
+    return _kind_of(error).status
+
+
+def _kind_of(error: Exception) -> Kind:
+    if isinstance(error, HTTPException) and not isinstance(error, BodyTooLarge):
+        return _plain(error)
+    return next((TABLE[base] for base in type(error).__mro__ if base in TABLE), _INTERNAL)
 
 
 def _plain(error: HTTPException) -> Kind:

@@ -101,7 +101,15 @@ def test_foreign_origins(host: str, given: list[tuple[str, str]]):
 )
 def test_json_bodies(given: list[tuple[str, str]]):
     """A body is JSON, or there is none."""
-    check_media_type(headers(*given))
+    check_media_type(headers(*given), form=False)
+
+
+def test_forms():
+    """A form is taken on the pages, where it carries a token, and nowhere else."""
+    given = headers(("content-length", "2"), ("content-type", "application/x-www-form-urlencoded"))
+    check_media_type(given, form=True)
+    with pytest.raises(NotJson):
+        check_media_type(given, form=False)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +125,7 @@ def test_json_bodies(given: list[tuple[str, str]]):
 def test_other_bodies(given: list[tuple[str, str]]):
     """What a page can send to another site without asking is refused."""
     with pytest.raises(NotJson):
-        check_media_type(headers(*given))
+        check_media_type(headers(*given), form=True)
 
 
 @pytest.mark.parametrize("server", [None, ("/run/afresh.sock", None), ("127.0.0.1", 8000), ("::1", 8000)])

@@ -20,12 +20,12 @@ function tellTimes(root = document) {
   }
 }
 
-// A region is left alone while somebody's hand is in it: a focus, a selection, or a pointer on it.
+// A region is left alone while somebody's hand is in it: a focus, a selection, a pointer on it, or a form unfolded.
 function isTouched(region) {
   const selection = getSelection();
   return (region.contains(document.activeElement) && document.activeElement !== document.body)
     || (!selection.isCollapsed && region.contains(selection.anchorNode))
-    || region.matches(".rows:hover, :has(.rows:hover)");
+    || region.matches(".rows:hover, :has(.rows:hover), :has(details.action[open])");
 }
 
 function replace(region, fresh) {
@@ -42,6 +42,7 @@ async function refresh() {
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) throw new Error(`answer ${answer.status}`);
+    if (answer.redirected) throw new Error("signed out");
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const region of regions) {
       const fresh = page.getElementById(region.id);
