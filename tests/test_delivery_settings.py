@@ -86,6 +86,17 @@ def test_sender():
         mail(sender="Shop")
 
 
+def test_who_gets_the_report(monkeypatch: pytest.MonkeyPatch):
+    """REPORT_MAIL_TO has several addresses, with or without a name; one that is none stops the start."""
+    found = mail(report_to="boss@example.com, Ops <ops@example.com>,").report_to
+    assert [(each.name, each.address) for each in found] == [("", "boss@example.com"), ("Ops", "ops@example.com")]
+    assert mail(report_to="").report_to == ()
+    for wrong in ("boss@example.com,ops", ",".join(["boss@example.com"] * 101)):
+        monkeypatch.setenv("REPORT_MAIL_TO", wrong)
+        with pytest.raises(SettingsError, match="REPORT_MAIL_TO"):
+            read_settings()
+
+
 def test_hosts():
     """Hosts are names, patterns below a domain, addresses, or a star for all."""
     typed = "API.example.com, *.partner.test,10.0.0.1,[::1],*"

@@ -50,7 +50,7 @@ def doctor() -> None:
     from ..config import load_settings
 
     settings = load_settings()
-    findings = [*_settings(settings), *_database(settings), *_machine(settings), *_alerts(settings)]
+    findings = [*_settings(settings), *_database(settings), *_machine(settings), *_alerts(settings), *_mail(settings)]
     _show(findings)
     if any(each.verdict is Verdict.MEND for each in findings):
         raise typer.Exit(1)
@@ -218,6 +218,20 @@ def _alerts(settings: "Settings") -> Iterator[Finding]:
         else:
             told = f"Apprise does not understand {channel_of(url)} of ALERT_URLS"
             yield Finding("alerts", Verdict.MEND, told, "compare it with Apprise's list of services")
+
+
+def _mail(settings: "Settings") -> Iterator[Finding]:
+    mail = settings.mail
+    if not mail.report_to:
+        return
+    needed = {"SMTP_URL": mail.server, "MAIL_FROM": mail.sender}
+    missing = " and ".join(name for name, value in needed.items() if value is None)
+    if missing:
+        told = "the report of each day cannot be mailed"
+        yield Finding("report", Verdict.MEND, told, f"set {missing}, or unset REPORT_MAIL_TO")
+    else:
+        to = ", ".join(each.address for each in mail.report_to)
+        yield Finding("report", Verdict.WELL, f"that of each day is mailed to {to}")
 
 
 def _show(findings: list[Finding]) -> None:

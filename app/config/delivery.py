@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import BeforeValidator, InstanceOf, StringConstraints
+from pydantic import BeforeValidator, Field, InstanceOf, StringConstraints
 
 from . import values
 from .environment import Group, setting
@@ -21,6 +21,9 @@ Encryption = Literal["always", "offered", "never"]
 """When STARTTLS is used."""
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  The mark of a secret in Standard Webhooks, and none itself.
+
+MOST_READERS = 100
+"""Of one mail: as many recipients as every mail server has to take at once."""
 
 _SHORTEST_SECRET, _LONGEST_SECRET = 24, 64  # Bytes, by Standard Webhooks.
 _PORTS = {"smtps": 465, "smtp": 25}
@@ -78,6 +81,12 @@ def _mailbox(value: object) -> object:
     return read_mailbox(value) if isinstance(value, str) else value
 
 
+def _mailboxes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(read_mailbox(item) for item in value.split(",") if item.strip())
+
+
 def _hosts(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -130,6 +139,12 @@ Sender = Annotated[
     BeforeValidator(_mailbox),
     values.Expects("a mail address such as shop@example.com or Shop <shop@example.com>"),
 ]
+Readers = Annotated[
+    tuple[InstanceOf[Mailbox], ...],
+    BeforeValidator(_mailboxes),
+    Field(max_length=MOST_READERS),
+    values.Expects(f"at most {MOST_READERS} mail addresses separated by commas, such as boss@example.com"),
+]
 Hosts = Annotated[
     tuple[str, ...],
     BeforeValidator(_hosts),
@@ -162,6 +177,7 @@ class MailSettings(Group):
         secret=True,
     )
     sender: Sender | None = setting("MAIL_FROM", None, "Whose mail it is where a job does not say.")
+    report_to: Readers = setting("REPORT_MAIL_TO", "", "Who gets the report of each day by mail. Unset: nobody.")
     timeout: values.PositiveDuration = setting(
         "SMTP_TIMEOUT", "30s", "How long the mail server may take for each of its answers."
     )

@@ -7,6 +7,7 @@ from ..queue.task import connection, current_job, task
 from ..store.adaptation import refresh_samples
 from ..store.retry_report import report_day
 from ..telemetry import RetriesReported, emit
+from .report.mailing import mail_report
 from .report.page import render_page
 from .report.table import write_table
 
@@ -43,18 +44,21 @@ async def refresh_retry_statistics(timestamp: int) -> dict[str, int]:
     periodic="10 0 * * *",
 )
 async def report_retries(timestamp: int) -> dict[str, Any]:
-    """Say what became of the retries of yesterday, in the log and as its result.
+    """Say what became of the retries of yesterday, in the log and as its result; mail it to REPORT_MAIL_TO.
+
+    However often the report of a day is made, one mail is sent of it.
 
     Args:
         timestamp: Of the tick: the report is that of the day before, in UTC.
 
     Returns:
-        A `RetryReport`, as its ``from_json`` takes it; with it the same as `html` and as `csv`.
+        A `RetryReport`, as its ``from_json`` takes it; with it the same as `html` and as `csv`, and the job that mails
+        it.
     """
     day = datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1)
-    cost = current_job().app.settings.off_peak.cost_per_hour
+    settings = current_job().app.settings
     async with connection() as conn:
-        report = await report_day(conn, day, peak_cost_per_hour=cost)
+        report = await report_day(conn, day, peak_cost_per_hour=settings.off_peak.cost_per_hour)
     emit(
         RetriesReported(
             day=day,
@@ -65,5 +69,8 @@ async def report_retries(timestamp: int) -> dict[str, Any]:
             dead_letters=report.letters.died,
         )
     )
-    page = render_page(report, made_at=datetime.now(UTC))
-    return report.as_json() | {"html": page, "csv": write_table(report)}
+    page, table = render_page(report, made_at=datetime.now(UTC)), write_table(report)
+    mailed_by = None
+    if to := [str(each.header) for each in settings.mail.report_to]:
+        mailed_by = await mail_report(to, report, page=page, table=table, sent_by="report_retries", key=f"{day}")
+    return report.as_json() | {"html": page, "csv": table, "mailed_by": mailed_by}

@@ -1,7 +1,5 @@
 """The report of what jobs, retries and dependencies did, made when somebody asks for it, and mailed."""
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -9,16 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, validate_call
 
 from ..config import Settings
-from ..queue.submit import Submission, submit_once
 from ..queue.task import connection, current_job, task
 from ..retry.failure import FailureType
 from ..retry.markers import Permanent
-from ..store.idempotency import Claim
-from ..store.retry_report import RetryReport, report_days
-from .email import send_email
+from ..store.retry_report import report_days
 from .mail.message import Recipients
 from .origin import origin
-from .report.page import days_of, render_page, share
+from .report.mailing import mail_report
+from .report.page import render_page
 from .report.table import write_table
 
 LONGEST = 366
@@ -31,9 +27,6 @@ Period = Literal["day", "week", "month"]
 Format = Literal["html", "csv", "both"]
 First = Annotated[date | None, Field(alias="from", description="The first day, in UTC; in place of period.")]
 Last = Annotated[date | None, Field(description="The last day; yesterday if it is not said.")]
-
-REMEMBERED = timedelta(days=30)
-"""How long it is known that a report's mail is on its way, so that a try again sends no second one."""
 
 
 def check(args: Mapping[str, Any], settings: Settings) -> dict[str, str]:
@@ -79,7 +72,10 @@ async def generate_report(
         report = await report_days(conn, first, last, peak_cost_per_hour=cost)
     page, table = render_page(report, made_at=now), write_table(report)
     written = {name: text for name, text in (("html", page), ("csv", table)) if format in {name, "both"}}
-    mailed_by = None if mail_to is None else await _mail(mail_to, report, page, table)
+    mailed_by = None
+    if mail_to is not None:
+        name = (await origin()).name
+        mailed_by = await mail_report(mail_to, report, page=page, table=table, sent_by="generate_report", key=name)
     return {
         "from": first.isoformat(),
         "to": last.isoformat(),
@@ -100,54 +96,3 @@ def _fault(first: date, last: date) -> str | None:
         return f"{first} is after {last}"
     days = (last - first).days + 1
     return f"{days:,} days; at most {LONGEST} are reported" if days > LONGEST else None
-
-
-async def _mail(to: list[str], report: RetryReport, page: str, table: str) -> int | None:
-    """Have the report mailed, once for all attempts of this job; return the job that does it."""
-    name = (await origin()).name
-    stem = f"report-{report.day}" + (f"-to-{report.last_day}" if report.last_day != report.day else "")
-    mail = Submission(
-        task_name=send_email.name,
-        args={
-            "to": to,
-            "subject": f"Jobs and retries, {days_of(report)}",
-            "text": summary(report),
-            "html": page,
-            "attachments": [
-                _file(f"{stem}.html", page, "text/html"),
-                _file(f"{stem}.csv", table, "text/csv"),
-            ],
-        },
-        queue=send_email.queue,
-        priority=3,
-        task_type="email",
-    )
-    claim = Claim(
-        actor="generate_report",
-        route="mail",
-        key=name,
-        body_hash=hashlib.sha256(name.encode()).digest(),
-        ttl=REMEMBERED,
-    )
-    async with connection() as conn:
-        made = await submit_once(conn, mail, claim)
-    return made if isinstance(made, int) else made.job_id
-
-
-def _file(name: str, content: str, content_type: str) -> dict[str, str]:
-    return {"name": name, "content": base64.b64encode(content.encode()).decode(), "content_type": content_type}
-
-
-def summary(report: RetryReport) -> str:
-    """The report in a few lines, for whoever reads no HTML."""
-    jobs, whole = report.jobs, report.whole
-    return (
-        f"Jobs and retries, {days_of(report)} (UTC)\n\n"
-        f"Jobs that ended      {jobs.ended:,}, of which {share(jobs.succeeded, jobs.ended)} succeeded\n"
-        f"Retries              {whole.retries:,}; of those that ended, "
-        f"{share(whole.retries_succeeded, whole.retries_ended)} ended well\n"
-        f"Failure groups       {report.groups:,}, {report.new_groups:,} of them new\n"
-        f"Dead letters         {report.letters.died:,}; {report.letters.pending:,} wait for somebody now\n"
-        f"Dependencies in trouble  {', '.join(each.name for each in report.dependencies) or 'none'}\n\n"
-        "Everything is in the two files that come with this mail.\n"
-    )

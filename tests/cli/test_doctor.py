@@ -107,3 +107,17 @@ def test_a_wrong_setting(database_url: str):
     done = doctor(database_url, ALERT_ERROR_PERCENT="many")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "ALERT_ERROR_PERCENT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict", "told"),
+    [
+        ({}, "mend", "set SMTP_URL and MAIL_FROM"),
+        ({"SMTP_URL": "smtp://127.0.0.1", "MAIL_FROM": "shop@example.com"}, "well", "boss@example.com"),
+    ],
+)
+def test_a_report_that_reaches_nobody(database_url: str, settings: dict[str, str], verdict: str, told: str):
+    """That the daily report is to be mailed, and no mail can be sent, has to be mended."""
+    done = doctor(database_url, REPORT_MAIL_TO="Boss <boss@example.com>", **settings)
+    assert found(done, "report").startswith(verdict)
+    assert told in found(done, "report")
