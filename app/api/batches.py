@@ -171,7 +171,8 @@ async def _hand_in(
     actor, task_name = terms.caller.name, wanted[0].task_name
     try:
         _check_deadlines(wanted, terms.now)
-        with terms.outbound.spending(actor, queue.catalog.resolve(task_name), len(wanted)) as spent:
+        info, args = queue.catalog.resolve(task_name), [each.args for each in wanted]
+        with terms.outbound.spending(actor, info, args) as spent:
             async with queue.backpressure.room(ready), queue.connection() as conn:
                 made = await submit_batch(
                     conn, wanted, task_name=task_name, actor=actor, on_conflict=on_conflict, claim=claim

@@ -187,7 +187,7 @@ async def hand_in(queue: Afresh, wanted: Submission, claim: Claim | None, terms:
         _check_deadline(wanted, terms.now)
         ready = {} if _is_later(wanted, terms.now) else {wanted.queue: 1}
         info = queue.catalog.resolve(wanted.task_name)
-        with terms.outbound.spending(terms.caller.name, info) as spent:
+        with terms.outbound.spending(terms.caller.name, info, [wanted.args]) as spent:
             async with queue.backpressure.room(ready), queue.connection() as conn:
                 if claim:
                     made = await submit_once(conn, wanted, claim)

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from ..config import Settings
 from ..retry.policy import ByType, Fixed, Tier
-from .task import DEFAULT_PRIORITY, options_of
+from .task import DEFAULT_PRIORITY, Outbound, options_of
 
 AnyTask = Task[Any, Any, Any]
 
@@ -56,7 +56,7 @@ class TaskInfo:
         slug: The short name in addresses; None where two plain tasks would share it.
         description: Its docstring.
         http: Whether it may be deferred over HTTP.
-        outbound: Whether the number of its jobs that a key hands in is limited.
+        outbound: Whether the number of its jobs that a key hands in is limited; ask `reaches_out`.
         is_async: Whether it can be stopped from outside while it runs.
         max_retries: As its own strategy says, or MAX_RETRIES where that bounds the policy of each failure's type; None:
             unlimited, or up to that policy.
@@ -75,10 +75,14 @@ class TaskInfo:
     timeout: timedelta | None
     task_type: str | None
     http: bool
-    outbound: bool
+    outbound: Outbound
     is_async: bool
     max_retries: int | None
     arguments: dict[str, Any]
+
+    def reaches_out(self, args: Mapping[str, Any]) -> bool:
+        """Whether a job with these arguments counts against what a key may hand in."""
+        return self.outbound(args) if callable(self.outbound) else self.outbound
 
 
 class Catalog:

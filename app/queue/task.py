@@ -55,6 +55,10 @@ Check = Callable[[Mapping[str, Any], Settings], Mapping[str, str]]
 """What is wrong with arguments beyond what their types say, by argument."""
 
 
+Outbound = bool | Callable[[Mapping[str, Any]], bool]
+"""Whether a job reaches out to people or to other hosts; or how its arguments tell."""
+
+
 class SlugTaken(Exception):  # noqa: N818  Reads as what happened, as Procrastinate's own TaskAlreadyRegistered does.
     """Two tasks want the same slug."""
 
@@ -75,7 +79,8 @@ class TaskOptions:
         cost: ``deferrable``: may wait outside peak hours.
         http: May be deferred over HTTP; None: by where it is defined.
         replay_on_recovery: Its dead letters of an outage are replayed when its dependency has recovered.
-        outbound: Its jobs reach out to people or to other hosts: how many of them a key hands in is limited.
+        outbound: Its jobs reach out to people or to other hosts, all of them or those with such arguments: how many of
+            them a key hands in is limited.
         decides_by_type: No ``retry=`` was given, so the policy of the failure's type decides.
     """
 
@@ -90,7 +95,7 @@ class TaskOptions:
     cost: Cost = "normal"
     http: bool | None = None
     replay_on_recovery: bool = False
-    outbound: bool = False
+    outbound: Outbound = False
     decides_by_type: bool = True
 
 
@@ -166,7 +171,7 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     cost: Cost = "normal",
     http: bool | None = None,
     replay_on_recovery: bool = False,
-    outbound: bool = False,
+    outbound: Outbound = False,
     periodic: str | Periodic | None = None,
     retry: RetryValue | None = None,
     name: str | None = None,
@@ -188,7 +193,8 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
         cost: ``deferrable`` if it may wait for a cheaper hour.
         http: Whether it may be deferred over HTTP.
         replay_on_recovery: Whether dead letters that an outage of its dependency left are replayed when that is over.
-        outbound: Whether it reaches out, so that a key may hand in OUTBOUND_RATE_LIMIT of its jobs in a minute.
+        outbound: Whether it reaches out, so that a key may hand in OUTBOUND_RATE_LIMIT of its jobs in a minute; or a
+            function that tells it of a job's arguments.
         periodic: A cron line in UTC, or a `Periodic` that a setting can switch off.
         retry: None: the policy of each failure's type decides. An `ExponentialBackoff` or a preset: that policy.
             Procrastinate's own values and strategies alone decide. ``False`` or 0: one attempt.

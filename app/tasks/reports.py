@@ -37,13 +37,17 @@ def check(args: Mapping[str, Any], settings: Settings) -> dict[str, str]:
     return {"from": fault} if fault else {}
 
 
+def _is_mailed(args: Mapping[str, Any]) -> bool:
+    return args.get("mail_to") is not None
+
+
 @task(
     name="app.tasks.reports.generate_report",
     queue="reports",
     priority=5,
     task_type="report",
     http=True,
-    outbound=True,
+    outbound=_is_mailed,
     check=check,
     timeout=timedelta(minutes=5),
 )

@@ -2,10 +2,10 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -45,14 +45,15 @@ class OutboundLimit:
     _buckets: OrderedDict[tuple[str, str], tuple[float, float]] = field(default_factory=OrderedDict)
 
     @contextmanager
-    def spending(self, key: str, info: TaskInfo, jobs: int = 1) -> Iterator[Spending]:
-        """Let a key hand in so many jobs of a task. What is refused inside, or not made, does not count.
+    def spending(self, key: str, info: TaskInfo, args: Iterable[Mapping[str, Any]]) -> Iterator[Spending]:
+        """Let a key hand in jobs of a task with these arguments. What is refused inside, or not made, does not count.
 
         Raises:
             TooManyJobs: It has to wait first.
         """
         spent = Spending()
-        if not (self.limit and info.outbound):
+        jobs = sum(map(info.reaches_out, args)) if self.limit else 0
+        if not jobs:
             yield spent
             return
         self._take(key, info, jobs)

@@ -118,3 +118,16 @@ async def test_limit(database_url: str):
         assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
         assert (await client.post("/tasks/http-request", json={"args": CALL})).status_code == 202
         assert (await client.post("/tasks/fetch-joke")).status_code == 202
+
+
+async def test_reports_that_are_mailed(database_url: str):
+    """Of reports, only those that are mailed count against the limit; the others reach nobody."""
+    settings = settings_for(database_url, submission=SubmissionSettings(outbound_limit=1))
+    mailed = {"args": {"mail_to": ["boss@example.com"]}}
+    async with serving(settings) as (_, client):
+        assert (await client.post("/tasks/generate-report", json=mailed)).status_code == 202
+        assert (await client.post("/tasks/generate-report", json=mailed)).status_code == 429
+        assert (await client.post("/tasks/generate-report", json={})).status_code == 202
+        both = {"jobs": [{}, mailed]}
+        assert (await client.post("/tasks/generate-report/batch", json=both)).status_code == 429
+        assert (await client.post("/tasks/generate-report/batch", json={"jobs": [{}, {}]})).status_code == 202

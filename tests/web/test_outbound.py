@@ -8,6 +8,7 @@ from app.queue.catalog import TaskInfo
 from app.tasks.email import send_email
 from app.tasks.http_request import http_request
 from app.tasks.jokes import fetch_and_cache_joke
+from app.tasks.reports import generate_report
 from app.web.errors import TooManyJobs
 from app.web.outbound import MOST_BUCKETS, OutboundLimit
 
@@ -39,7 +40,7 @@ def limit(clock: Clock) -> OutboundLimit:
 
 def spend(limit: OutboundLimit, jobs: int = 1, *, key: str = "shop", info: TaskInfo = MAIL) -> None:
     """Hand jobs in."""
-    with limit.spending(key, info, jobs):
+    with limit.spending(key, info, [{}] * jobs):
         pass
 
 
@@ -76,9 +77,9 @@ def test_many_at_once(limit: OutboundLimit, clock: Clock):
 
 def test_what_is_refused_does_not_count(limit: OutboundLimit):
     """Jobs that were not made, because something refused them or they were there already, do not count."""
-    with pytest.raises(LookupError), limit.spending("shop", MAIL, 6):
+    with pytest.raises(LookupError), limit.spending("shop", MAIL, [{}] * 6):
         raise LookupError
-    with limit.spending("shop", MAIL, 6) as spent:
+    with limit.spending("shop", MAIL, [{}] * 6) as spent:
         spent.made = False
     spend(limit, 6)
 
@@ -87,6 +88,18 @@ def test_other_tasks(limit: OutboundLimit):
     """Tasks that do not reach out are not limited, and 0 limits nothing."""
     spend(limit, 1_000, info=CATALOG.resolve(fetch_and_cache_joke.name))
     spend(OutboundLimit(0), 1_000)
+
+
+def test_by_its_arguments(limit: OutboundLimit):
+    """Of a task that reaches out with some arguments alone, the jobs with these count."""
+    report = CATALOG.resolve(generate_report.name)
+    mailed = {"mail_to": ["boss@example.com"]}
+    with limit.spending("shop", report, [{}, {"mail_to": None}, mailed] * 6):
+        pass
+    with limit.spending("shop", report, [{}]):
+        pass
+    with pytest.raises(TooManyJobs), limit.spending("shop", report, [mailed]):
+        pass
 
 
 def test_memory(limit: OutboundLimit):
