@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue.app import Afresh
-from ..queue.letters import Replayed, UnknownLetter, abandon_letter, replay_letter
+from ..queue.letters import Replayed, UnknownLetter, abandon_letter
 from ..redact import Masked
 from ..retry.failure import FailureType
 from ..retry.taxonomy import TAXONOMY
@@ -17,6 +17,7 @@ from ..store.dead_letters import list_letters as page_of_letters
 from ..store.idempotency import Claim
 from ..store.jobs import find_job, list_attempts
 from ..store.paging import Row
+from ..web.again import replay_letter
 from ..web.auth import VIEWER, Operator
 from ..web.errors import InvalidInput, JobGone
 from ..web.fields import Cause, LetterStatus, State, Time
@@ -32,6 +33,7 @@ from ..web.letters import (
     what_helps,
 )
 from ..web.limits import StrictRoute
+from ..web.outbound import Outbound
 from ..web.paging import BIGGEST_ID, PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
@@ -170,12 +172,13 @@ async def show_letter(letter_id: LetterId, conn: ReadingConnection) -> Letter:
 
 
 @router.post(
-    "/{letter_id}/replay", status_code=202, summary="Bring a dead letter back", responses=REFUSALS | responses(410)
+    "/{letter_id}/replay", status_code=202, summary="Bring a dead letter back", responses=REFUSALS | responses(410, 429)
 )
 async def replay(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a request brings.
     letter_id: LetterId,
     caller: Operator,
     queue: Queue,
+    outbound: Outbound,
     response: Response,
     body: Annotated[ReplayBody, Body()] = ReplayBody(),  # noqa: B008 - frozen in effect: nothing assigns to it.
     idempotency_key: IdempotencyKey = None,
@@ -192,9 +195,10 @@ async def replay(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a reque
         try:
             made = await replay_letter(
                 conn,
+                queue,
+                outbound,
                 letter_id,
                 body.changes(datetime.now(UTC)),
-                catalog=queue.catalog,
                 actor=caller.name,
                 reason=body.reason,
                 claim=_claim(queue, caller.name, idempotency_key, route, body),

@@ -8,15 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..queue import control
 from ..queue.app import Afresh
+from ..web import again
 from ..web.auth import Operator
 from ..web.fields import LOCATION, Duration, JobId, Moment, Priority, QueueName, Text
 from ..web.limits import StrictRoute
+from ..web.outbound import Outbound
 from ..web.problem import responses
 from ..web.reading import Queue
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], route_class=StrictRoute)
 
 REFUSALS = responses(400, 403, 404, 409, 413, 415, 422, 503)
+RETRIED = REFUSALS | responses(429) | {202: {"headers": LOCATION}}
 
 
 class Reason(BaseModel):
@@ -82,17 +85,21 @@ async def cancel_job(
     return JobAction(job_id=job_id, effect="abort_requested", detail=_asked(queue, job_id, job.task_name))
 
 
-@router.post("/retry", status_code=202, summary="Run a job again", responses=REFUSALS | {202: {"headers": LOCATION}})
-async def retry_job(
+@router.post("/retry", status_code=202, summary="Run a job again", responses=RETRIED)
+async def retry_job(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a request brings.
     job_id: JobId,
     caller: Operator,
     response: Response,
     queue: Queue,
+    outbound: Outbound,
     body: Annotated[Reason, Body()] = Reason(),  # noqa: B008 - as above.
 ) -> JobAction:
-    """Run a scheduled or retrying job now, its attempts kept; or a fresh job in the place of one that ended badly."""
+    """Run a scheduled or retrying job now, its attempts kept; or a fresh job in the place of one that ended badly.
+
+    A fresh job of a task that reaches out counts like one that is handed in.
+    """
     async with queue.connection() as conn:
-        runs = await control.retry(conn, job_id, catalog=queue.catalog, actor=caller.name, reason=body.reason)
+        runs = await again.retry_job(conn, queue, outbound, job_id, actor=caller.name, reason=body.reason)
     response.headers["Location"] = f"/jobs/{runs}"
     if runs == job_id:
         return JobAction(job_id=job_id, effect="runs_now", detail=f"Job {job_id} runs as soon as there is room.")

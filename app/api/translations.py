@@ -11,14 +11,14 @@ from ..store.jobs import Row, find_job
 from ..tasks.translation import MODES, NAME, Language, Mode, Source
 from ..web.auth import VIEWER, Operator
 from ..web.errors import JobGone, NoResult
-from ..web.fields import LOCATION, JobId, State, Text, Time
+from ..web.fields import JobId, State, Text, Time
 from ..web.limits import StrictRoute
 from ..web.outbound import Outbound
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .batches import BatchBody, BatchSubmitted, defer_batch
 from .idempotency import KEY_HELP, MADE, IdempotencyKey
-from .job_actions import REFUSALS, JobAction, Reason, cancel_job, retry_job
+from .job_actions import REFUSALS, RETRIED, JobAction, Reason, cancel_job, retry_job
 from .jobs import LastFailure, shape
 from .submissions import SubmitBody
 from .tasks import defer_task
@@ -202,19 +202,20 @@ async def show_translation_result(job_id: JobId, conn: ReadingConnection) -> Tra
     "/{job_id}/retry",
     status_code=202,
     summary="Run a translation again",
-    responses=REFUSALS | {202: {"headers": LOCATION}},
+    responses=RETRIED,
 )
-async def retry_translation(
+async def retry_translation(  # noqa: PLR0913, PLR0917 - as above.
     job_id: JobId,
     caller: Operator,
     response: Response,
     queue: Queue,
+    outbound: Outbound,
     body: Annotated[Reason, Body()] = Reason(),  # noqa: B008 - frozen in effect: nothing assigns to it.
 ) -> JobAction:
     """Run it now, or another in its place; steps that are done are not done again."""
     async with queue.connection() as conn:
         await _existing(conn, job_id)
-    action = await retry_job(job_id, caller, response, queue, body)
+    action = await retry_job(job_id, caller, response, queue, outbound, body)
     response.headers["Location"] = f"/translations/{action.job_id}"
     return action
 

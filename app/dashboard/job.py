@@ -9,7 +9,9 @@ from fastapi.responses import HTMLResponse, Response
 from ..queue import control
 from ..queue.control import Move, UnknownJob
 from ..store.jobs import find_job, list_attempts
+from ..web import again
 from ..web.errors import InvalidInput
+from ..web.outbound import Outbound
 from ..web.reading import Queue, ReadingConnection
 from .forms import OperatorsForm, done
 from .frame import render
@@ -46,11 +48,11 @@ async def cancel_job(request: Request, job_id: JobId, form: OperatorsForm, queue
 
 
 @router.post("/jobs/{job_id}/retry")
-async def retry_job(request: Request, job_id: JobId, form: OperatorsForm, queue: Queue) -> Response:
+async def retry_job(request: Request, job_id: JobId, form: OperatorsForm, queue: Queue, outbound: Outbound) -> Response:
     """Run it now if it waits for its time; a fresh one in its place if it ended badly."""
     reason = form.needed("reason")
     async with queue.connection() as conn:
-        runs = await control.retry(conn, job_id, catalog=queue.catalog, actor=form.caller.name, reason=reason)
+        runs = await again.retry_job(conn, queue, outbound, job_id, actor=form.caller.name, reason=reason)
     if runs == job_id:
         return done(request, address_of_job(job_id), f"Job {job_id} runs as soon as there is room.")
     return done(request, address_of_job(runs), f"Job {runs} runs in the place of job {job_id}.")

@@ -21,7 +21,8 @@ SQL = load("control")
 CLEARED_AT_ONCE = 100_000
 """Jobs that one clearing cancels at most."""
 
-_ENDED_BADLY = frozenset({"failed", "cancelled", "aborted"})
+ENDED_BADLY = frozenset({"failed", "cancelled", "aborted"})
+"""States of a job in whose place a fresh one may run."""
 
 
 class UnknownJob(LookupError):  # noqa: N818  Reads as what happened, as all of these do.
@@ -120,7 +121,7 @@ async def retry(
         if job.state in {"scheduled", "retrying"}:
             await _move(conn, job_id, Move(), at_once=True)
             runs = job_id
-        elif job.state in _ENDED_BADLY:
+        elif job.state in ENDED_BADLY:
             runs, details = await _replay(conn, job_id, catalog)
         else:
             raise WrongState(f"job {job_id} is {job.state}: there is nothing to retry", job.state)

@@ -45,15 +45,17 @@ class OutboundLimit:
     _buckets: OrderedDict[tuple[str, str], tuple[float, float]] = field(default_factory=OrderedDict)
 
     @contextmanager
-    def spending(self, key: str, info: TaskInfo, args: Iterable[Mapping[str, Any]]) -> Iterator[Spending]:
+    def spending(self, key: str, info: TaskInfo | None, args: Iterable[Mapping[str, Any]]) -> Iterator[Spending]:
         """Let a key hand in jobs of a task with these arguments. What is refused inside, or not made, does not count.
+
+        Of a task that is not known here (None) no job is made.
 
         Raises:
             TooManyJobs: It has to wait first.
         """
         spent = Spending()
-        jobs = sum(map(info.reaches_out, args)) if self.limit else 0
-        if not jobs:
+        jobs = sum(map(info.reaches_out, args)) if self.limit and info else 0
+        if not jobs or info is None:
             yield spent
             return
         self._take(key, info, jobs)
