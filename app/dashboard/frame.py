@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 
 from ..redact import redact
+from ..retry.failure import Remediation
 from ..store.keys import Role
 from ..store.sign_ins import new_token
 from ..web.cookies import PAGES, SAID, SIGN_IN, VISITOR, attributes, cookie, form_token
@@ -23,9 +24,21 @@ NAV = (
     ("Overview", "/dashboard", "o"),
     ("Jobs", "/dashboard/jobs", "j"),
     ("Dead letters", "/dashboard/dead-letters", "d"),
+    ("Failures", "/dashboard/failures", "f"),
     ("Dependencies", "/dashboard/dependencies", "e"),
 )
 """The pages there are: name, address, and the letter that leads there after ``g``."""
+
+REMEDIES: dict[str, str] = {
+    Remediation.AUTO_RETRY: "it is tried again by itself",
+    Remediation.MANUAL_RETRY: "replay it",
+    Remediation.FIX_DATA: "correct the data",
+    Remediation.FIX_CONFIG: "correct the configuration",
+    Remediation.CHECK_EXTERNAL: "look after the other service",
+    Remediation.SCALE_RESOURCES: "give it more resources",
+    Remediation.ALERT_TEAM: "tell the team",
+    Remediation.INVESTIGATE: "look into it",
+}
 
 
 def render(request: Request, template: str, here: str, **values: Any) -> HTMLResponse:
@@ -85,6 +98,11 @@ def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def remedy(name: str) -> str:
+    """What helps, in words."""
+    return REMEDIES.get(name, name.replace("_", " ").lower())
+
+
 def as_json(value: Any) -> str:
     """Arguments as people read them, without secrets."""
     return orjson.dumps(redact(value), option=orjson.OPT_INDENT_2).decode()
@@ -97,4 +115,10 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"ago": ago, "length": length, "as_json": as_json, "capitalize_first": capitalize_first}
+_templates.filters |= {
+    "ago": ago,
+    "length": length,
+    "as_json": as_json,
+    "capitalize_first": capitalize_first,
+    "remedy": remedy,
+}

@@ -5,12 +5,12 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..web.auth import VIEWER
-from . import dependencies, job, jobs, letter, letters, overview, sign_in
+from . import dependencies, failures, group, job, jobs, letter, letters, overview, sign_in
 from .frame import HERE
 from .problems import ProblemPages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
-for page in (overview, jobs, job, dependencies, letters, letter, sign_in):
+for page in (overview, jobs, job, dependencies, letters, letter, sign_in, failures, group):
     router.include_router(page.router)
 
 

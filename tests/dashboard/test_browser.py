@@ -24,6 +24,7 @@ PAGES = {
     "dependency": "/dashboard/dependencies/joke-api",
     "letters": "/dashboard/dead-letters",
     "letter": "/dashboard/dead-letters/1",
+    "failures": "/dashboard/failures",
 }
 
 
