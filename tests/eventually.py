@@ -13,14 +13,14 @@ _POLL_SECONDS = 0.02
 
 
 @overload
-async def eventually(predicate: Callable[[], Awaitable[T]], within: float = 10.0) -> T: ...
+async def eventually(predicate: Callable[[], Awaitable[T]], within: float = 30.0) -> T: ...
 
 
 @overload
-async def eventually(predicate: Callable[[], T], within: float = 10.0) -> T: ...
+async def eventually(predicate: Callable[[], T], within: float = 30.0) -> T: ...
 
 
-async def eventually(predicate: Callable[[], Any], within: float = 10.0) -> Any:
+async def eventually(predicate: Callable[[], Any], within: float = 30.0) -> Any:
     """Call the predicate, async or not, until it answers something true, and return that.
 
     Raises:
@@ -36,7 +36,7 @@ async def eventually(predicate: Callable[[], Any], within: float = 10.0) -> Any:
         await anyio.sleep(_POLL_SECONDS)
 
 
-def eventually_sync(predicate: Callable[[], T], within: float = 10.0) -> T:
+def eventually_sync(predicate: Callable[[], T], within: float = 30.0) -> T:
     """As `eventually`, for tests without a loop.
 
     Raises:
