@@ -17,16 +17,12 @@ from ..web.fields import JobId
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
+from ..web.streams import MEDIA_TYPE, RETRY_MILLISECONDS, UNBUFFERED
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute, dependencies=[VIEWER])
 
 HEARTBEAT_SECONDS = 15.0
 """After so long without news a comment is sent: proxies cut what is silent, and who has gone is noticed."""
-
-RETRY_MILLISECONDS = 2_000
-"""How long a browser waits before it connects again."""
-
-MEDIA_TYPE = "text/event-stream"
 
 _DESCRIPTION = """`state`: the job came into a state; `attempt`: a run ended without success; `progress`: as its task
 reports it; `end`: the job is over, and the stream too. The data of each is JSON."""
@@ -79,10 +75,7 @@ async def follow_job(job_id: JobId, queue: Queue, last_event_id: LastEventId = N
         raise UnknownJob(job_id)
     if page.final and not page.updates:
         return Response(status_code=204)
-    # Proxies that gather an answer before they pass it on would hold the news back.
-    return StreamingResponse(
-        _stream(queue.hub, job_id, since), media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"}
-    )
+    return StreamingResponse(_stream(queue.hub, job_id, since), media_type=MEDIA_TYPE, headers=UNBUFFERED)
 
 
 async def _stream(hub: Hub, job_id: int, since: Cursor) -> AsyncIterator[bytes]:

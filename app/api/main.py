@@ -72,11 +72,15 @@ DESCRIPTION = """Background jobs on Postgres that know why they failed, when to 
 def create_app(queue: Afresh) -> FastAPI:
     """Return the HTTP server in front of `queue`, which it opens and closes."""
 
+    def end_streams() -> None:
+        queue.hub.close()
+        app.state.liveliness.close()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with queue.open_async():
             collect_less_often()
-            with told_of_shutdown(queue.hub.close), app.state.metrics[0].listening():
+            with told_of_shutdown(end_streams), app.state.metrics[0].listening():
                 yield
 
     queue.perform_import_paths()
@@ -125,7 +129,7 @@ def create_app(queue: Afresh) -> FastAPI:
     ):
         app.include_router(router)
     documentation.mount_assets(app)
-    pages.mount_pages(app)
+    pages.mount_pages(app, queue)
     app.add_api_route("/", lambda: RedirectResponse("/dashboard"), include_in_schema=False, dependencies=[VIEWER])
     problem.install(app)
     # The one added last looks at a request first.

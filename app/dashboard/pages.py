@@ -4,18 +4,21 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from ..queue.app import Afresh
 from ..web.auth import VIEWER
-from . import dependencies, failures, group, job, jobs, letter, letters, overview, sign_in
+from . import dependencies, failures, group, job, jobs, letter, letters, live, overview, sign_in
 from .frame import HERE
+from .live import Liveliness
 from .problems import ProblemPages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
-for page in (overview, jobs, job, dependencies, letters, letter, sign_in, failures, group):
+for page in (overview, jobs, job, dependencies, letters, letter, sign_in, failures, group, live):
     router.include_router(page.router)
 
 
-def mount_pages(app: FastAPI) -> None:
+def mount_pages(app: FastAPI, queue: Afresh) -> None:
     """Serve the pages and their own files; nothing comes from another host."""
+    app.state.liveliness = Liveliness(queue)
     app.include_router(router)
     app.include_router(sign_in.entrance, include_in_schema=False)
     app.mount("/dashboard/static", StaticFiles(directory=HERE / "static"))

@@ -1,6 +1,7 @@
 // What a page can do beyond being read: times that go on, live regions, the theme, the keyboard, copying.
 const SECOND = 1000;
-const EVERY = 5 * SECOND;
+const SELDOM = 15 * SECOND;
+const OFTEN = 2 * SECOND;
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"]];
 
 function span(seconds) {
@@ -36,9 +37,13 @@ function replace(region, fresh) {
 }
 
 let live = true;
+let due = 0;
+let last = 0;
 async function refresh() {
   const regions = [...document.querySelectorAll("[data-live]")];
-  if (!live || document.hidden || regions.length === 0 || regions.every(isTouched)) return;
+  if (!live || document.hidden || regions.length === 0) return;
+  last = Date.now();
+  if (regions.every(isTouched)) return soon(); // Nothing moves under the hand; it is looked at when that is gone.
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) throw new Error(`answer ${answer.status}`);
@@ -55,6 +60,34 @@ async function refresh() {
   }
 }
 
+// However much happens, the page is fetched no more often than every other second.
+function soon() {
+  due ||= setTimeout(() => {
+    due = 0;
+    refresh();
+  }, Math.max(0, last + OFTEN - Date.now()));
+}
+
+// The server says when there is something new: of one job, where the page is about one, until it is over; else of
+// anything. A page that nobody sees has no stream: a browser has six connections to a server, for all of its tabs.
+let stream;
+function follow(address = document.querySelector("[data-follow]")?.dataset.follow ?? "/dashboard/changes") {
+  stream?.close();
+  stream = undefined;
+  if (!live || document.hidden || !document.querySelector("[data-live]")) return;
+  const mine = new EventSource(address);
+  stream = mine;
+  mine.onopen = soon;
+  for (const kind of ["message", "state", "attempt", "progress"]) mine.addEventListener(kind, soon);
+  mine.addEventListener("end", () => {
+    soon();
+    follow("/dashboard/changes");
+  });
+  mine.onerror = () => {
+    if (stream === mine && !document.hidden) show("Out of touch");
+  };
+}
+
 const button = document.getElementById("live");
 function show(word) {
   button.querySelector(".word").textContent = live ? word : "Paused";
@@ -63,6 +96,7 @@ function show(word) {
 function pause() {
   live = !live;
   show("Live");
+  follow();
 }
 
 function prepare(root) {
@@ -132,4 +166,12 @@ button.hidden = !document.querySelector("[data-live]");
 changeTheme(document.documentElement.dataset.theme ?? "system");
 prepare(document);
 setInterval(tellTimes, SECOND, document);
-setInterval(refresh, EVERY);
+setInterval(() => {
+  if (!stream || stream.readyState === EventSource.CLOSED) {
+    soon();
+    follow();
+  }
+}, SELDOM);
+document.addEventListener("visibilitychange", () => follow());
+addEventListener("pagehide", () => stream?.close());
+follow();
