@@ -79,7 +79,7 @@ _BATCHES = """
     WHERE batch_id IS NOT NULL GROUP BY batch_id
 """
 
-# Thirty tasks and twenty queues, by the minute for two days and by the hour for ninety.
+# Thirty tasks and twenty queues, by the minute for two days, and by the hour and the day for ninety.
 _SAMPLES = (
     """
     INSERT INTO afresh.task_sample
@@ -98,6 +98,12 @@ _SAMPLES = (
     INSERT INTO afresh.service_sample
     SELECT w.seconds, date_trunc('minute', now()) - n * w.seconds * interval '1 second', 1, 3, 50
     FROM (VALUES (60, 2880), (3600, 2160)) AS w (seconds, steps), generate_series(1, w.steps) n
+    """,
+    "SELECT afresh.sum_service(60, '-infinity', 'infinity')",
+    "SELECT afresh.sum_service(3600, '-infinity', 'infinity')",
+    """
+    SELECT afresh.sum_samples(86400, date_trunc('day', now(), 'UTC') - n * interval '1 day')
+    FROM generate_series(0, 90) n
     """,
 )
 

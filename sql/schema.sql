@@ -1874,16 +1874,24 @@ $$;
 
 CREATE FUNCTION afresh.sum_hour(p_hour timestamp with time zone) RETURNS void
     LANGUAGE sql
+    AS $$ SELECT afresh.sum_samples(3600, p_hour) $$;
+
+CREATE FUNCTION afresh.sum_samples(p_seconds integer, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
     AS $$
+DECLARE
+    v_narrower integer := CASE p_seconds WHEN 3600 THEN 60 ELSE 3600 END;
+    v_end timestamptz := p_at + make_interval(secs => p_seconds);
+BEGIN
     INSERT INTO afresh.task_sample AS s
-    SELECT 3600, task_name, p_hour, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
+    SELECT p_seconds, task_name, p_at, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
            sum(snoozed), sum(lost), sum(spent), max(longest),
            ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
            sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
            sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
            sum(durations[15])]::bigint[]
     FROM afresh.task_sample
-    WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
+    WHERE seconds = v_narrower AND at >= p_at AND at < v_end
     GROUP BY task_name
     ORDER BY task_name
     ON CONFLICT (seconds, task_name, at) DO UPDATE
@@ -1892,26 +1900,51 @@ CREATE FUNCTION afresh.sum_hour(p_hour timestamp with time zone) RETURNS void
         spent = excluded.spent, longest = excluded.longest, durations = excluded.durations;
 
     INSERT INTO afresh.queue_sample AS s
-    SELECT 3600, queue_name, p_hour, sum(ready) / minutes, max(ready_most), max(oldest_seconds), sum(running) / minutes
+    SELECT p_seconds, queue_name, p_at, sum(ready) / steps, max(ready_most), max(oldest_seconds), sum(running) / steps
     FROM afresh.queue_sample
-    CROSS JOIN (  -- A queue that came or went within the hour has no row for the minutes without it.
-        SELECT greatest(1, count(*)) AS minutes FROM afresh.service_sample
-        WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
-    ) hour
-    WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
-    GROUP BY queue_name, minutes
+    CROSS JOIN (  -- A queue that came or went within that time has no row for the steps without it.
+        SELECT greatest(1, count(*)) AS steps FROM afresh.service_sample
+        WHERE seconds = v_narrower AND at >= p_at AND at < v_end
+    ) all_of_it
+    WHERE seconds = v_narrower AND at >= p_at AND at < v_end
+    GROUP BY queue_name, steps
     ORDER BY queue_name
     ON CONFLICT (seconds, queue_name, at) DO UPDATE
     SET ready = excluded.ready, ready_most = excluded.ready_most, oldest_seconds = excluded.oldest_seconds,
         running = excluded.running;
 
-    INSERT INTO afresh.service_sample AS s
-    SELECT 3600, p_hour, sum(repeats), (array_agg(dead_letters ORDER BY at DESC))[1], max(workers)
+    INSERT INTO afresh.service_sample AS s (seconds, at, repeats, dead_letters, workers)
+    SELECT p_seconds, p_at, sum(repeats), (array_agg(dead_letters ORDER BY at DESC))[1], max(workers)
     FROM afresh.service_sample
-    WHERE seconds = 60 AND at >= p_hour AND at < p_hour + interval '1 hour'
+    WHERE seconds = v_narrower AND at >= p_at AND at < v_end
     HAVING count(*) > 0
     ON CONFLICT (seconds, at) DO UPDATE
     SET repeats = excluded.repeats, dead_letters = excluded.dead_letters, workers = excluded.workers;
+    PERFORM afresh.sum_service(p_seconds, p_at, v_end);
+END;
+$$;
+
+COMMENT ON FUNCTION afresh.sum_samples(p_seconds integer, p_at timestamp with time zone) IS 'Sum up an hour (3600) from its minutes, or a day (86400) from its hours.';
+
+CREATE FUNCTION afresh.sum_service(p_seconds integer, p_since timestamp with time zone, p_until timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    AS $$
+    UPDATE afresh.service_sample v
+    SET submitted = t.submitted, succeeded = t.succeeded, failed = t.failed, retried = t.retried, buried = t.buried,
+        snoozed = t.snoozed, lost = t.lost, spent = t.spent, longest = t.longest, durations = t.durations
+    FROM (
+        SELECT at, sum(submitted) AS submitted, sum(succeeded) AS succeeded, sum(failed) AS failed,
+               sum(retried) AS retried, sum(buried) AS buried, sum(snoozed) AS snoozed, sum(lost) AS lost,
+               sum(spent) AS spent, max(longest) AS longest,
+               ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
+               sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
+               sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
+               sum(durations[15])]::bigint[] AS durations
+        FROM afresh.task_sample
+        WHERE seconds = p_seconds AND at >= p_since AND at < p_until
+        GROUP BY at
+    ) t
+    WHERE v.seconds = p_seconds AND v.at = t.at
 $$;
 
 CREATE FUNCTION afresh.within_limits(p_ids bigint[], p_limits jsonb, p_tasks text[], p_dependencies text[]) RETURNS bigint[]
@@ -2885,7 +2918,7 @@ CREATE TABLE afresh.queue_sample (
     ready_most bigint NOT NULL,
     oldest_seconds double precision NOT NULL,
     running double precision NOT NULL,
-    CONSTRAINT queue_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600])))
+    CONSTRAINT queue_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600, 86400])))
 );
 
 COMMENT ON COLUMN afresh.queue_sample.ready IS 'Jobs that could run, counted up to a limit; of an hour, the mean.';
@@ -2943,12 +2976,24 @@ CREATE TABLE afresh.service_sample (
     repeats bigint NOT NULL,
     dead_letters bigint NOT NULL,
     workers integer NOT NULL,
-    CONSTRAINT service_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600])))
+    submitted bigint DEFAULT 0 NOT NULL,
+    succeeded bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    retried bigint DEFAULT 0 NOT NULL,
+    buried bigint DEFAULT 0 NOT NULL,
+    snoozed bigint DEFAULT 0 NOT NULL,
+    lost bigint DEFAULT 0 NOT NULL,
+    spent double precision DEFAULT 0 NOT NULL,
+    longest double precision DEFAULT 0 NOT NULL,
+    durations bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    CONSTRAINT service_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600, 86400])))
 );
 
 COMMENT ON COLUMN afresh.service_sample.repeats IS 'Submissions that an Idempotency-Key kept from being made twice.';
 
 COMMENT ON COLUMN afresh.service_sample.dead_letters IS 'Those pending at the end.';
+
+COMMENT ON COLUMN afresh.service_sample.submitted IS 'Of all tasks together; so are the next ones (see afresh.task_sample).';
 
 CREATE TABLE afresh.sign_in (
     token_hash bytea NOT NULL,
@@ -2974,10 +3019,10 @@ CREATE TABLE afresh.task_sample (
     spent double precision NOT NULL,
     longest double precision NOT NULL,
     durations bigint[] NOT NULL,
-    CONSTRAINT task_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600])))
+    CONSTRAINT task_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600, 86400])))
 );
 
-COMMENT ON TABLE afresh.task_sample IS 'What became of the jobs of a task in the minute, or hour, that began at `at`.';
+COMMENT ON TABLE afresh.task_sample IS 'What became of the jobs of a task in the minute, hour or day (UTC) that began at `at`.';
 
 COMMENT ON COLUMN afresh.task_sample.submitted IS 'Jobs made.';
 

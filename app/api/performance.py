@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from ..store import samples
-from ..store.samples import HOUR, MINUTE, QueuePoint, Span
+from ..store.samples import MINUTE, QueuePoint, Span
 from ..web.auth import VIEWER
 from ..web.fields import QueueName, Time
 from ..web.limits import StrictRoute
@@ -21,9 +21,14 @@ router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=Strict
 
 LONGEST = 24 * 90
 MINUTES_FOR_HOURS = 6
-"""Up to so many hours are shown by the minute, where nobody asks otherwise."""
+"""Up to so many hours are shown by the minute, where nobody asks otherwise …"""
+
+HOURS_FOR_HOURS = 24 * 7
+"""… and up to so many by the hour."""
 
 MINUTES_KEPT_HOURS = 48
+
+Step = Literal["minute", "hour", "day"]
 
 
 class PointReport(WorkReport):
@@ -69,11 +74,11 @@ class Performance(BaseModel):
 
     since: Time
     until: Time
-    step_seconds: Literal[60, 3600]
+    step_seconds: int = Field(description="60, 3600 or 86400.", examples=[60])
     total: WorkReport
     points: list[PointReport] = Field(description="Of all tasks, or of the one asked for; idle steps are missing.")
-    tasks: list[TaskReport] = Field(description="Those that ran most first, 500 at most.")
-    queues: list[QueueHistory] = Field(description="20 000 points at most, by queue.")
+    tasks: list[TaskReport] = Field(description="Those that ran most first; beyond 500, the others together.")
+    queues: list[QueueHistory] = Field(description="Of the fullest, as many as have 10 000 points in all.")
     service: list[ServicePointReport]
 
 
@@ -82,28 +87,28 @@ async def show_performance(  # noqa: PLR0913, PLR0917  Each is a parameter of th
     conn: ReadingConnection,
     queue: Queue,
     hours: Annotated[int, Query(ge=1, le=LONGEST)] = 1,
-    step: Annotated[Literal["minute", "hour"] | None, Query(description="Minutes are kept for 48 hours.")] = None,
+    step: Annotated[Step | None, Query(description="Minutes are kept for 48 hours; days are UTC's.")] = None,
     task: Annotated[QueueName | None, Query(description="Slug or full name.")] = None,
     of_queue: Annotated[QueueName | None, Query(alias="queue")] = None,
 ) -> Performance:
-    """Return throughput, failures, retries, durations, depth and age of what waits, by the minute or by the hour."""
-    now = datetime.now(UTC)
-    by_minute = step == "minute" or (step is None and hours <= MINUTES_FOR_HOURS)
-    span = _span(now, min(hours, MINUTES_KEPT_HOURS) if by_minute else hours, MINUTE if by_minute else HOUR)
+    """Return throughput, failures, retries, durations, depth and age of what waits, in steps of one width.
+
+    Up to 6 hours are told by the minute, up to a week by the hour, and more by the day, unless `step` says otherwise.
+    """
+    span = _span(datetime.now(UTC), hours, step or _step(hours))
     info = queue.catalog.find(task) if task else None
     name = info.name if info else task
     points = await samples.read_points(conn, span, task_name=name)
-    tasks = await samples.read_tasks(conn, span)
+    tasks = await samples.read_tasks(conn, span, task_name=name)
     return Performance(
         since=span.since,
         until=span.until,
-        step_seconds=MINUTE if by_minute else HOUR,
+        step_seconds=span.seconds,
         total=report_of(samples.added(points), (span.until - span.since).total_seconds()),
         points=[PointReport(at=each.at, **fields_of(each, span.seconds)) for each in points],
         tasks=[
             TaskReport(task_name=each.task_name, **fields_of(each, (span.until - span.since).total_seconds()))
             for each in tasks
-            if name in {None, each.task_name}
         ],
         queues=_histories(await samples.read_queues(conn, span, queue=of_queue)),
         service=[
@@ -113,12 +118,20 @@ async def show_performance(  # noqa: PLR0913, PLR0917  Each is a parameter of th
     )
 
 
-def _span(now: datetime, hours: int, seconds: int) -> Span:
-    """So many hours up to now; by the hour, the present one is the last of them."""
-    if seconds == HOUR:
+def _step(hours: int) -> Step:
+    if hours <= MINUTES_FOR_HOURS:
+        return "minute"
+    return "hour" if hours <= HOURS_FOR_HOURS else "day"
+
+
+def _span(now: datetime, hours: int, step: Step) -> Span:
+    """So many hours up to now; by the hour or day, the present one is the last of them."""
+    if step == "day":
+        return samples.days_until(now, -(-hours // 24))
+    if step == "hour":
         return samples.hours_until(now, hours)
     minute = now.replace(second=0, microsecond=0)
-    return Span(minute - timedelta(hours=hours), minute, MINUTE)
+    return Span(minute - timedelta(hours=min(hours, MINUTES_KEPT_HOURS)), minute, MINUTE)
 
 
 def _histories(points: Sequence[QueuePoint]) -> list[QueueHistory]:

@@ -31,8 +31,7 @@ async def sample(app: Afresh, conn: AsyncConnection[Any], *, now: datetime, resu
     workers = await list_workers(conn, stalled_after=app.settings.worker.stalled_after)
     for minute in taken:
         await samples.sample_service(conn, minute, workers=sum(worker.lives for worker in workers))
-    for hour in sorted({minute.replace(minute=0) for minute in taken}):
-        await samples.sum_hour(conn, hour)
+    await samples.sum_up(conn, taken)
     return len(taken)
 
 

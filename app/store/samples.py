@@ -1,8 +1,11 @@
-"""Samples of how the service did: by the minute for two days, by the hour for as long as they are kept."""
+"""Samples of how the service did: by the minute for two days, by the hour and by the day for as long as they are kept.
 
-from collections.abc import Iterable, Sequence
+What all tasks did together is kept beside what each did, so that no answer adds up more than a few hundred steps.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -13,11 +16,13 @@ from ..postgres.sqlfiles import load
 
 SQL = load("samples")
 
-MINUTE, HOUR = 60, 3600
-"""The two widths of a sample, in seconds."""
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+"""The widths of a sample, in seconds. Days are UTC's."""
 
 MINUTES_KEPT = timedelta(hours=48)
 """How long samples by the minute are kept."""
+
+A_WEEK = timedelta(days=7)
 
 EVENTS_LOOKED_AT = 60_000
 """Of a minute; where there are more, a share of the jobs stands for all."""
@@ -34,8 +39,10 @@ OTHER = "other"
 Relying = tuple[Sequence[str], Sequence[str]]
 """Tasks, and the dependency of each."""
 
-MOST_QUEUE_POINTS = 20_000
+MOST_QUEUE_POINTS = 10_000
 MOST_TASKS = 500
+"""Tasks that a minute tells by name, the busiest."""
+
 FORGOTTEN_AT_ONCE = 5_000
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -123,18 +130,25 @@ class ServicePoint(NamedTuple):
     workers: int
 
 
-class TaskHour(NamedTuple):
-    """How one task did in one hour."""
+class TaskPast(NamedTuple):
+    """How one task did in the hours of some time in which it ran.
+
+    Attributes:
+        hours: So many of them.
+        attempts, failed: In all.
+        squares: The sum of each hour's failures squared by its attempts.
+    """
 
     task_name: str
-    at: datetime
+    hours: int
     attempts: int
     failed: int
+    squares: float
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time, in steps of `MINUTE` or `HOUR`: from `since` up to but not including `until`."""
+    """A time, in steps of `MINUTE`, `HOUR` or `DAY`: from `since` up to but not including `until`."""
 
     since: datetime
     until: datetime
@@ -149,30 +163,54 @@ class Span:
         width = timedelta(seconds=self.seconds)
         return [self.since + number * width for number in range((self.until - self.since) // width)]
 
+    def parts(self) -> Iterator["Span"]:
+        """The same time in the widest steps that fit, which are far fewer: narrow ones at its ends, wide between."""
+        wider = {MINUTE: HOUR, HOUR: DAY}.get(self.seconds)
+        if wider is None:
+            yield self
+            return
+        since = _beginning(self.since - timedelta.resolution, wider) + timedelta(seconds=wider)
+        until = _beginning(self.until, wider)
+        if since >= until:
+            yield self
+            return
+        yield Span(self.since, since, self.seconds)
+        yield from Span(since, until, wider).parts()
+        yield Span(until, self.until, self.seconds)
+
 
 def hours_until(now: datetime, hours: int) -> Span:
     """So many hours in steps of one, the present one included."""
-    end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    end = _beginning(now, HOUR) + timedelta(hours=1)
     return Span(end - timedelta(hours=hours), end, HOUR)
+
+
+def days_until(now: datetime, days: int) -> Span:
+    """So many days in steps of one, the present one included."""
+    end = _beginning(now, DAY) + timedelta(days=1)
+    return Span(end - timedelta(days=days), end, DAY)
+
+
+def _beginning(time: datetime, seconds: int) -> datetime:
+    """When the step began that a time is in."""
+    return datetime.fromtimestamp(time.timestamp() // seconds * seconds, UTC)
 
 
 def added(works: Iterable[Work]) -> Work:
     """All of them together."""
-    total = Work()
-    for each in works:
-        total = Work(
-            submitted=total.submitted + each.submitted,
-            succeeded=total.succeeded + each.succeeded,
-            failed=total.failed + each.failed,
-            retried=total.retried + each.retried,
-            buried=total.buried + each.buried,
-            snoozed=total.snoozed + each.snoozed,
-            lost=total.lost + each.lost,
-            spent=total.spent + each.spent,
-            longest=max(total.longest, each.longest),
-            durations=[sum(pair) for pair in zip_longest(total.durations, each.durations, fillvalue=0)],
-        )
-    return total
+    all_ = list(works)
+    return Work(
+        submitted=sum(each.submitted for each in all_),
+        succeeded=sum(each.succeeded for each in all_),
+        failed=sum(each.failed for each in all_),
+        retried=sum(each.retried for each in all_),
+        buried=sum(each.buried for each in all_),
+        snoozed=sum(each.snoozed for each in all_),
+        lost=sum(each.lost for each in all_),
+        spent=sum(each.spent for each in all_),
+        longest=max((each.longest for each in all_), default=0.0),
+        durations=[sum(classes) for classes in zip_longest(*(each.durations for each in all_), fillvalue=0)],
+    )
 
 
 async def last_sampled(conn: AsyncConnection[Any]) -> datetime | None:
@@ -184,6 +222,7 @@ async def last_sampled(conn: AsyncConnection[Any]) -> datetime | None:
 async def sample_tasks(conn: AsyncConnection[Any], minute: datetime, *, most: int = EVENTS_LOOKED_AT) -> None:
     """Count what became of the jobs of a minute that is over; once more, it comes to the same."""
     await conn.execute(SQL["sample_tasks"], {"minute": minute, "most": most})
+    await conn.execute(SQL["fold_tasks"], {"minute": minute, "most": MOST_TASKS, "other": OTHER})
 
 
 async def sample_queues(
@@ -204,22 +243,26 @@ async def sample_queues(
 
 
 async def sample_service(conn: AsyncConnection[Any], minute: datetime, *, workers: int) -> None:
-    """Count the repeats of a minute, and what there is now."""
+    """Count the repeats of a minute, and what there is now, and add up its tasks, which are sampled."""
     await conn.execute(SQL["sample_service"], {"minute": minute, "workers": workers})
+    await conn.execute(SQL["sum_service"], {"minute": minute})
 
 
-async def sum_hour(conn: AsyncConnection[Any], hour: datetime) -> None:
-    """Sum up an hour from its minutes, as far as they are sampled."""
-    await conn.execute(SQL["sum_hour"], {"hour": hour})
+async def sum_up(conn: AsyncConnection[Any], minutes: Iterable[datetime]) -> None:
+    """Sum up the hours and days with these minutes, as far as they are sampled."""
+    sampled = list(minutes)
+    for seconds in (HOUR, DAY):
+        for at in sorted({_beginning(minute, seconds) for minute in sampled}):
+            await conn.execute(SQL["sum_samples"], {"seconds": seconds, "at": at})
 
 
 async def forget_samples(conn: AsyncConnection[Any], *, hours: timedelta, minutes: timedelta = MINUTES_KEPT) -> int:
-    """Delete minutes that are known by the hour, hours older than `hours`, and repeats that are sampled.
+    """Delete minutes that are known by the hour, hours and days older than `hours`, and repeats that are sampled.
 
     In small steps. Returns how many rows.
     """
     forgotten = 0
-    for seconds, kept in ((MINUTE, minutes), (HOUR, hours)):
+    for seconds, kept in ((MINUTE, minutes), (HOUR, hours), (DAY, hours)):
         for name in ("forget_task_samples", "forget_queue_samples", "forget_service_samples"):
             forgotten += await _forget(conn, name, {"seconds": seconds, "kept": kept})
     return forgotten + await _forget(conn, "forget_repeats", {})
@@ -235,21 +278,40 @@ async def _forget(conn: AsyncConnection[Any], name: str, which: dict[str, Any]) 
 
 async def read_points(conn: AsyncConnection[Any], span: Span, *, task_name: str | None = None) -> list[Point]:
     """How one task, or all together, did; steps in which nothing happened are missing."""
+    query = SQL["read_points" if task_name is None else "read_points_of_task"]
     async with conn.cursor(row_factory=class_row(Point)) as cursor:
-        await cursor.execute(SQL["read_points"], span.parameters() | {"task_name": task_name}, prepare=False)
+        await cursor.execute(query, span.parameters() | {"task_name": task_name}, prepare=False)
         return await cursor.fetchall()
 
 
-async def read_tasks(conn: AsyncConnection[Any], span: Span, *, most: int = MOST_TASKS) -> list[TaskWork]:
-    """How each task did, those that ran most first."""
+async def read_tasks(
+    conn: AsyncConnection[Any], span: Span, *, task_name: str | None = None, most: int = MOST_TASKS + 1
+) -> list[TaskWork]:
+    """How each task, or the one, did, those that ran most first."""
+    parts = list(span.parts())
+    given = {
+        "since": [part.since for part in parts],
+        "until": [part.until for part in parts],
+        "seconds": [part.seconds for part in parts],
+        "task_name": task_name,
+        "most": most,
+    }
     async with conn.cursor(row_factory=class_row(TaskWork)) as cursor:
-        await cursor.execute(SQL["read_tasks"], span.parameters() | {"most": most}, prepare=False)
+        await cursor.execute(SQL["read_tasks"], given, prepare=False)
         return await cursor.fetchall()
 
 
-async def read_queues(conn: AsyncConnection[Any], span: Span, *, queue: str | None = None) -> list[QueuePoint]:
-    """How full the queues, or one of them, were."""
-    given = span.parameters() | {"queue": queue, "most": MOST_QUEUE_POINTS}
+async def read_queues(
+    conn: AsyncConnection[Any], span: Span, *, queue: str | None = None, most: int = MOST_QUEUE_POINTS
+) -> list[QueuePoint]:
+    """How full the queues, or one of them, were: of the fullest, as many as have `most` points in all."""
+    wide = HOUR if span.until - span.since <= A_WEEK else DAY
+    given = span.parameters() | {
+        "queue": queue,
+        "wide": wide,
+        "wide_since": _beginning(span.since, wide),
+        "most": max(1, most // max(1, len(span.steps()))),
+    }
     rows = await (await conn.execute(SQL["read_queues"], given, prepare=False)).fetchall()
     return [QueuePoint(*row) for row in rows]
 
@@ -260,7 +322,10 @@ async def read_service(conn: AsyncConnection[Any], span: Span) -> list[ServicePo
     return [ServicePoint(*row) for row in rows]
 
 
-async def read_hours_of_tasks(conn: AsyncConnection[Any], since: datetime, until: datetime) -> list[TaskHour]:
-    """How often the tasks ran and failed, by the hour; hours without attempts are missing."""
-    rows = await (await conn.execute(SQL["read_hours_of_tasks"], {"since": since, "until": until})).fetchall()
-    return [TaskHour(*row) for row in rows]
+async def read_past_of_tasks(
+    conn: AsyncConnection[Any], tasks: Sequence[str], since: datetime, until: datetime
+) -> dict[str, TaskPast]:
+    """How often these tasks ran and failed in the hours of a time; those that did not run are missing."""
+    given = {"tasks": list(tasks), "since": since, "until": until}
+    rows = await (await conn.execute(SQL["read_past_of_tasks"], given, prepare=False)).fetchall()
+    return {row[0]: TaskPast(*row) for row in rows}

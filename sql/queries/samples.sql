@@ -58,9 +58,40 @@ SELECT 60, %(minute)s,
 ON CONFLICT (seconds, at) DO UPDATE
 SET repeats = excluded.repeats, dead_letters = excluded.dead_letters, workers = excluded.workers;
 
--- name: sum_hour
--- Sum up one hour from its minutes.
-SELECT afresh.sum_hour(%(hour)s);
+-- name: sum_service
+-- Add up the tasks of that minute.
+SELECT afresh.sum_service(60, %(minute)s, %(minute)s::timestamptz + interval '1 minute');
+
+-- name: fold_tasks
+-- Tell the tasks of one minute beyond the busiest ones together.
+WITH ranked AS (
+    SELECT task_name, row_number() OVER (ORDER BY succeeded + failed DESC, submitted DESC, task_name) AS place
+    FROM afresh.task_sample
+    WHERE seconds = 60 AND at = %(minute)s AND task_name <> %(other)s::text
+),
+small AS (
+    DELETE FROM afresh.task_sample t
+    USING ranked r
+    WHERE t.seconds = 60 AND t.at = %(minute)s AND t.task_name = r.task_name AND r.place > %(most)s
+    RETURNING t.*
+)
+INSERT INTO afresh.task_sample
+SELECT 60, %(other)s::text, %(minute)s, sum(submitted), sum(succeeded), sum(failed), sum(retried), sum(buried),
+       sum(snoozed), sum(lost), sum(spent), max(longest),
+       ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
+       sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
+       sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
+       sum(durations[15])]::bigint[]
+FROM small
+HAVING count(*) > 0
+ON CONFLICT (seconds, task_name, at) DO UPDATE
+SET submitted = excluded.submitted, succeeded = excluded.succeeded, failed = excluded.failed,
+    retried = excluded.retried, buried = excluded.buried, snoozed = excluded.snoozed, lost = excluded.lost,
+    spent = excluded.spent, longest = excluded.longest, durations = excluded.durations;
+
+-- name: sum_samples
+-- Sum up an hour from its minutes, or a day from its hours.
+SELECT afresh.sum_samples(%(seconds)s, %(at)s);
 
 -- name: forget_task_samples
 -- Samples of tasks of one width, beyond their time.
@@ -87,22 +118,21 @@ DELETE FROM afresh.idempotency_repeat WHERE id IN (
 );
 
 -- name: read_points
--- How one task, or all of them together, did: a row for each step in which anything happened.
-SELECT at, sum(submitted)::bigint AS submitted, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
-       sum(retried)::bigint AS retried, sum(buried)::bigint AS buried, sum(snoozed)::bigint AS snoozed,
-       sum(lost)::bigint AS lost, sum(spent) AS spent, max(longest) AS longest,
-       ARRAY[sum(durations[1]), sum(durations[2]), sum(durations[3]), sum(durations[4]), sum(durations[5]),
-       sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
-       sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
-       sum(durations[15])]::bigint[] AS durations
+-- How all tasks together did: a row for each step in which anything happened.
+SELECT at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
+FROM afresh.service_sample
+WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s AND cardinality(durations) > 0
+ORDER BY at;
+
+-- name: read_points_of_task
+-- The same of one task.
+SELECT at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
 FROM afresh.task_sample
-WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
-  AND (%(task_name)s::text IS NULL OR task_name = %(task_name)s::text)
-GROUP BY at
+WHERE seconds = %(seconds)s AND task_name = %(task_name)s AND at >= %(since)s AND at < %(until)s
 ORDER BY at;
 
 -- name: read_tasks
--- How each task did, those that ran most first.
+-- How each task did in a time that is given in parts, each in steps of one width; those that ran most first.
 SELECT task_name, sum(submitted)::bigint AS submitted, sum(succeeded)::bigint AS succeeded,
        sum(failed)::bigint AS failed, sum(retried)::bigint AS retried, sum(buried)::bigint AS buried,
        sum(snoozed)::bigint AS snoozed, sum(lost)::bigint AS lost, sum(spent) AS spent, max(longest) AS longest,
@@ -110,20 +140,35 @@ SELECT task_name, sum(submitted)::bigint AS submitted, sum(succeeded)::bigint AS
        sum(durations[6]), sum(durations[7]), sum(durations[8]), sum(durations[9]), sum(durations[10]),
        sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
        sum(durations[15])]::bigint[] AS durations
-FROM afresh.task_sample
-WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
+FROM unnest(%(seconds)s::integer[], %(since)s::timestamptz[], %(until)s::timestamptz[]) AS part (seconds, since, until)
+CROSS JOIN LATERAL (  -- Part by part, by the index.
+    SELECT t.* FROM afresh.task_sample t
+    WHERE t.seconds = part.seconds AND t.at >= part.since AND t.at < part.until
+      AND (%(task_name)s::text IS NULL OR t.task_name = %(task_name)s::text)
+    OFFSET 0
+) s
 GROUP BY task_name
 ORDER BY sum(succeeded) + sum(failed) DESC, task_name
 LIMIT %(most)s;
 
 -- name: read_queues
--- How full the queues were.
-SELECT at, queue_name, ready, ready_most, oldest_seconds, running
-FROM afresh.queue_sample
-WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
-  AND (%(queue)s::text IS NULL OR queue_name = %(queue)s::text)
-ORDER BY queue_name, at
-LIMIT %(most)s;
+-- How full the queues were: those that were fullest, by steps that are wide enough for few rows.
+WITH fullest AS (
+    SELECT queue_name
+    FROM afresh.queue_sample
+    WHERE seconds = %(wide)s AND at >= %(wide_since)s AND at < %(until)s
+      AND (%(queue)s::text IS NULL OR queue_name = %(queue)s::text)
+    GROUP BY queue_name
+    ORDER BY max(ready_most) DESC, max(running) DESC, queue_name
+    LIMIT %(most)s
+)
+SELECT s.at, s.queue_name, s.ready, s.ready_most, s.oldest_seconds, s.running
+FROM fullest f
+CROSS JOIN LATERAL (
+    SELECT q.* FROM afresh.queue_sample q
+    WHERE q.seconds = %(seconds)s AND q.queue_name = f.queue_name AND q.at >= %(since)s AND q.at < %(until)s
+) s
+ORDER BY s.queue_name, s.at;
 
 -- name: read_service
 -- Repeats, dead letters and workers.
@@ -132,9 +177,11 @@ FROM afresh.service_sample
 WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
 ORDER BY at;
 
--- name: read_hours_of_tasks
--- Attempts and failures of each task by the hour.
-SELECT task_name, at, succeeded + failed AS attempts, failed
+-- name: read_past_of_tasks
+-- Attempts and failures of some tasks by the hour, added up to what says how much the hours differed.
+SELECT task_name, count(*) AS hours, sum(succeeded + failed)::bigint AS attempts, sum(failed)::bigint AS failed,
+       sum(failed::double precision ^ 2 / (succeeded + failed)) AS squares
 FROM afresh.task_sample
-WHERE seconds = 3600 AND at >= %(since)s AND at < %(until)s AND succeeded + failed > 0
-ORDER BY task_name, at;
+WHERE seconds = 3600 AND task_name = ANY (%(tasks)s::text[]) AND at >= %(since)s AND at < %(until)s
+  AND succeeded + failed > 0
+GROUP BY task_name;

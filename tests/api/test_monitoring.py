@@ -64,9 +64,9 @@ async def test_performance_of_one(queue: Afresh, client: httpx.AsyncClient, conn
     assert [each["queue"] for each in told["queues"]] == ["sums"]
 
 
-@pytest.mark.parametrize(("hours", "step"), [(1, 60), (6, 60), (7, 3600), (2160, 3600)])
+@pytest.mark.parametrize(("hours", "step"), [(1, 60), (6, 60), (7, 3600), (168, 3600), (169, 86_400), (2160, 86_400)])
 async def test_steps(client: httpx.AsyncClient, hours: int, step: int):
-    """Few hours are shown by the minute, many by the hour."""
+    """Few hours are shown by the minute, a week by the hour, and more by the day."""
     assert (await get(client, "performance", hours=hours))["step_seconds"] == step
 
 

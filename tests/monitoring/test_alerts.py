@@ -255,13 +255,13 @@ async def test_growth(watchman: Watchman, client: httpx.AsyncClient, queue: Afre
 
 
 async def test_milestones(watchman: Watchman, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook):
-    """What retries have saved is told at each power of ten, once."""
+    """What retries have saved is told at each power of ten, once, within the hour."""
     await conn.execute(
         "INSERT INTO afresh.failure_hour SELECT date_trunc('hour', now()), 't', 'UNKNOWN', 'q', 150, 150, 150, "
         "0, 120, 120, 0, 0, '1 s', now()"
     )
     for _ in range(3):
-        await watchman.look()
+        await watchman.look(minutes=60)
     await watchman.deliver()
     found = (await alerts(client, rule="milestone"))["milestone"]
     assert (found["severity"], found["state"], found["value"]) == ("info", "resolved", 100)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.monitoring.alerts.growth import CHANCE, NARROWEST, Hour, compare, dispersion, tail
+from app.monitoring.alerts.growth import CHANCE, NARROWEST, Hour, Past, compare, dispersion, tail
 
 LEAST = 20
 WEEK = 7 * 24
@@ -70,7 +70,7 @@ def by_hours(minutes: list[tuple[int, int]]) -> list[Hour]:
 def looks(task: Task, rng: random.Random, *, hours: int, times: float = 1.0) -> list[bool]:
     """A look in each minute of so many hours after a week: whether it would be told."""
     week = minutes_of(task, rng, WEEK)
-    before, recent = by_hours(week[:-60]), deque(week[-60:], maxlen=60)
+    before, recent = Past.of(by_hours(week[:-60])), deque(week[-60:], maxlen=60)
     told = []
     for attempts, failed in minutes_of(task, rng, hours, times):
         recent.append((attempts, failed))
@@ -123,14 +123,14 @@ def test_half_as_much_again_is_not_double():
 
 def test_too_little_to_compare():
     """Below the least attempts of the hour, or of the week, nothing is compared."""
-    assert compare(Hour(19, 19), [Hour(100, 0)] * 10, least=20) is None
-    assert compare(Hour(100, 50), [Hour(9, 0)] * 11, least=20) is None
-    assert compare(Hour(100, 50), [], least=20) is None
+    assert compare(Hour(19, 19), Past.of([Hour(100, 0)] * 10), least=20) is None
+    assert compare(Hour(100, 50), Past.of([Hour(9, 0)] * 11), least=20) is None
+    assert compare(Hour(100, 50), Past.of([]), least=20) is None
 
 
 def test_the_first_failures():
     """A task that never failed is not told for one failure among many, and is told for many."""
-    clean = [Hour(100, 0)] * WEEK
+    clean = Past.of([Hour(100, 0)] * WEEK)
     one, many = compare(Hour(100, 1), clean, least=20), compare(Hour(100, 8), clean, least=20)
     assert one is not None
     assert not one.is_certain
@@ -141,8 +141,8 @@ def test_the_first_failures():
 
 def test_bursts_raise_the_bar():
     """Hours that differ more than chance would have it make the same number less certain."""
-    even = [Hour(100, 10)] * WEEK
-    uneven = [Hour(100, 0), Hour(100, 20)] * (WEEK // 2)
+    even = Past.of([Hour(100, 10)] * WEEK)
+    uneven = Past.of([Hour(100, 0), Hour(100, 20)] * (WEEK // 2))
     assert dispersion(even) == NARROWEST
     assert dispersion(uneven) > 5
     calm, wild = compare(Hour(100, 27), even, least=20), compare(Hour(100, 27), uneven, least=20)

@@ -69,11 +69,11 @@ def test_settings_change_both():
     defaults = default_settings()
     changed = replace(
         defaults,
-        alert=AlertSettings(error_percent=33, success_percent=0),
+        alert=AlertSettings(error_percent=13, success_percent=0),
         submission=SubmissionSettings(max_queue_size=500),
     )
     text = render_defaults(changed)
-    assert "> 33" in text
+    assert "> 13" in text
     assert "AfreshSuccessRate" not in text
     assert "success-rate" not in {rule.name for rule in rules(changed)}
     assert "(max by (queue) (afresh_queue_ready_jobs)) > 499" in text

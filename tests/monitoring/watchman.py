@@ -16,17 +16,24 @@ from ..application import run_waiting_jobs
 A_MINUTE = timedelta(minutes=1)
 
 
+def half_past_now() -> datetime:
+    """The middle of the present minute."""
+    return datetime.now(UTC).replace(second=30, microsecond=0)
+
+
 class Watchman:
     """Evaluates minute by minute."""
 
     def __init__(self, queue: Afresh, conn: AsyncConnection) -> None:
         self.queue = queue
         self.conn = conn
-        self.now = datetime.now(UTC).replace(second=30, microsecond=0) + A_MINUTE
+        self.now = half_past_now() + A_MINUTE
 
     async def look(self, *, minutes: int = 1) -> dict[str, Any]:
-        """Sample and evaluate so many minutes later."""
+        """Sample and evaluate so many minutes later, and later than the minute in which something happened before."""
         self.now += minutes * A_MINUTE
+        if minutes:
+            self.now = max(self.now, half_past_now() + A_MINUTE)
         resumed = (await read_monitoring(self.conn)).resumed_at(self.now)
         await sample(self.queue, self.conn, now=self.now, resumed=resumed)
         return await evaluate(self.queue, self.conn, now=self.now)

@@ -56,7 +56,8 @@ async def evaluate(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) ->
         await _store(conn, judgement)
         told = [(each.rule, each.subject, each.value, each.detail) for each in readings if not each.keeps]
         await alerts.update_alerts(conn, told)
-        await _tell_milestones(app, conn, now)
+        if monitoring.evaluated_at is None or monitoring.evaluated_at < _hour(now):
+            await _tell_milestones(app, conn, now)  # They add up a month, and are news for longer than an hour.
         sent = await _send(app, conn, now)
         await note_evaluation(conn, now)
     return _told(judgement, sent)
@@ -111,7 +112,7 @@ def _event(transition: Transition, opened_at: datetime) -> dict[str, Any]:
 
 
 async def _tell_milestones(app: Afresh, conn: AsyncConnection[Any], now: datetime) -> None:
-    since = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - MILESTONES_FROM
+    since = _hour(now) - MILESTONES_FROM
     put_off = await sum_put_off(conn, since)
     totals = {
         "retries_ended_well": float(await sum_retries_ended_well(conn, since)),
@@ -120,6 +121,10 @@ async def _tell_milestones(app: Afresh, conn: AsyncConnection[Any], now: datetim
     for found in milestones(totals, await alerts.list_milestones(conn)):
         if await alerts.keep_milestone(conn, found.name, found.reached, now):
             await _tell_milestone(conn, found, now)
+
+
+def _hour(now: datetime) -> datetime:
+    return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 async def _tell_milestone(conn: AsyncConnection[Any], found: Milestone, now: datetime) -> None:

@@ -8,7 +8,7 @@ each task, so the bar is high.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 LEAST_FAILURES = 5
@@ -40,6 +40,38 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """The hours of the past week in which a task ran.
+
+    Attributes:
+        hours: So many of them.
+        attempts, failed: In all.
+        squares: The sum of each hour's failures squared by its attempts: with the others it tells how they differed.
+    """
+
+    hours: int
+    attempts: int
+    failed: int
+    squares: float
+
+    @property
+    def rate(self) -> float:
+        """With half a failure more than were seen: without any, the first one is not infinitely many times as much."""
+        return (self.failed + 0.5) / (self.attempts + 1)
+
+    @classmethod
+    def of(cls, hours: Iterable[Hour]) -> "Past":
+        """That of some hours, in any order."""
+        ran = [hour for hour in hours if hour.attempts > 0]
+        return cls(
+            len(ran),
+            sum(hour.attempts for hour in ran),
+            sum(hour.failed for hour in ran),
+            sum(hour.failed**2 / hour.attempts for hour in ran),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Growth:
     """How a task's failure rate compares with its own.
 
@@ -57,29 +89,29 @@ class Growth:
     is_certain: bool
 
 
-def compare(now: Hour, before: Iterable[Hour], *, least: int) -> Growth | None:
+def is_enough(now: Hour, *, least: int) -> bool:
+    """Whether an hour has enough of failures to be worth a look at the past."""
+    return now.attempts >= least and now.failed >= LEAST_FAILURES
+
+
+def compare(now: Hour, before: Past, *, least: int) -> Growth | None:
     """Compare the last hour with the hours of the past week; None: there is too little to compare.
 
     Args:
         now: The last sixty minutes.
-        before: The hours before them, in any order.
+        before: The hours before them.
         least: Attempts that the last hour must have.
     """
-    hours = [hour for hour in before if hour.attempts > 0]
-    attempts, failed = sum(hour.attempts for hour in hours), sum(hour.failed for hour in hours)
-    if now.attempts < least or attempts < LEAST_BEFORE:
+    if now.attempts < least or before.attempts < LEAST_BEFORE:
         return None
-    # Half a failure more than were seen: a week without any does not make the first one infinitely many times as much.
-    usual = (failed + 0.5) / (attempts + 1)
-    rate = now.failed / now.attempts
-    widened = dispersion(hours) * (1 + now.attempts / attempts)
-    chance = tail(now.failed, usual * now.attempts, widened)
+    widened = dispersion(before) * (1 + now.attempts / before.attempts)
+    chance, rate = tail(now.failed, before.rate * now.attempts, widened), now.failed / now.attempts
     return Growth(
         rate=rate,
-        usual=usual,
-        ratio=rate / usual,
+        usual=before.rate,
+        ratio=rate / before.rate,
         chance=chance,
-        is_certain=now.failed >= LEAST_FAILURES and chance <= CHANCE,
+        is_certain=is_enough(now, least=least) and chance <= CHANCE,
     )
 
 
@@ -108,11 +140,11 @@ def tail(count: int, mean: float, widened: float) -> float:
     return min(1.0, total)
 
 
-def dispersion(hours: Sequence[Hour]) -> float:
+def dispersion(past: Past) -> float:
     """How many times more the hours differ than chance alone would have it; at least `NARROWEST`."""
-    attempts, failed = sum(hour.attempts for hour in hours), sum(hour.failed for hour in hours)
-    rate = (failed + 0.5) / (attempts + 1)
-    if len(hours) < LEAST_HOURS:
+    if past.hours < LEAST_HOURS:
         return NARROWEST
-    excess = sum((hour.failed - rate * hour.attempts) ** 2 / (hour.attempts * rate * (1 - rate)) for hour in hours)
-    return max(NARROWEST, excess / (len(hours) - 1))
+    # The sum over all hours of (failed - rate * attempts)² / attempts, by what chance alone makes of each of them.
+    rate = past.rate
+    excess = (past.squares - 2 * rate * past.failed + rate**2 * past.attempts) / (rate * (1 - rate))
+    return max(NARROWEST, excess / (past.hours - 1))

@@ -14,10 +14,10 @@ from ...store import alerts, samples
 from ...store.adaptation import count_ready
 from ...store.dead_letters import sum_letters
 from ...store.queues import COUNTED_EXACTLY, list_queues
-from ...store.samples import MINUTE, Span, TaskHour, TaskWork
+from ...store.samples import MINUTE, Span, TaskPast, TaskWork
 from ...store.workers import Worker, list_workers
 from . import rules
-from .growth import Growth, Hour, compare
+from .growth import Hour, Past, compare, is_enough
 from .rule import Reading
 
 MENTIONED = 3
@@ -193,29 +193,24 @@ def restless(group: alerts.GroupRow, resumed: datetime | None = None) -> Reading
 
 
 async def _growth(app: Afresh, conn: AsyncConnection[Any], minute: datetime, resumed: datetime | None) -> list[Reading]:
-    """The last sixty minutes of each task beside its hours before them."""
-    recent = _since(minute - rules.RECENT, resumed)
+    """The last sixty minutes of each task beside its hours before them, which are read only of tasks that fail."""
+    recent, least = _since(minute - rules.RECENT, resumed), app.settings.alert.least_attempts
     hour = recent.replace(minute=0)
     tasks = await samples.read_tasks(conn, Span(recent, minute, MINUTE))
-    past: dict[str, list[TaskHour]] = defaultdict(list)
-    for each in await samples.read_hours_of_tasks(conn, hour - rules.PAST, hour):
-        past[each.task_name].append(each)
-    least = app.settings.alert.least_attempts
-    return [
-        _grown(task, growth)
-        for task in tasks
-        if (growth := compare(Hour(task.attempts, task.failed), _hours(past[task.task_name]), least=least))
-    ]
+    failing = [task.task_name for task in tasks if is_enough(Hour(task.attempts, task.failed), least=least)]
+    past = await samples.read_past_of_tasks(conn, failing, hour - rules.PAST, hour)
+    return [_grown(task, past.get(task.task_name), least=least) for task in tasks]
 
 
-def _hours(found: Iterable[TaskHour]) -> list[Hour]:
-    return [Hour(each.attempts, each.failed) for each in found]
-
-
-def _grown(task: TaskWork, growth: Growth) -> Reading:
-    """What chance explains is as it always was: 1."""
-    detail = (
-        f"{task.failed:,} of {task.attempts:,} attempts failed within {duration(rules.RECENT.total_seconds())} "
-        f"({100 * growth.rate:.3g} %), in the past week {100 * growth.usual:.3g} %: {growth.ratio:.1f} times as often"
-    )
-    return Reading(rules.FAILURE_GROWTH, task.task_name, growth.ratio if growth.is_certain else 1.0, detail)
+def _grown(task: TaskWork, past: TaskPast | None, *, least: int) -> Reading:
+    """What chance explains, and whoever is new, is as it always was: 1."""
+    within = duration(rules.RECENT.total_seconds())
+    seen = f"{task.failed:,} of {task.attempts:,} attempts failed within {within}"
+    before = Past(0, 0, 0, 0.0) if past is None else Past(past.hours, past.attempts, past.failed, past.squares)
+    growth = compare(Hour(task.attempts, task.failed), before, least=least)
+    if growth is None:
+        return Reading(rules.FAILURE_GROWTH, task.task_name, 1.0, seen, task.attempts)
+    usual = f"in the past week {100 * growth.usual:.3g} %: {growth.ratio:.1f} times as often"
+    value = growth.ratio if growth.is_certain else 1.0
+    detail = f"{seen} ({100 * growth.rate:.3g} %), {usual}"
+    return Reading(rules.FAILURE_GROWTH, task.task_name, value, detail, task.attempts)
