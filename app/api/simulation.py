@@ -1,36 +1,36 @@
 """A simulation over HTTP: small enough to be played while the client waits, one at a time."""
 
-from functools import partial
+from datetime import timedelta
 from math import isinf
-from typing import Annotated, Literal
+from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..retry.backoff import Backoff, Jitter
+from ..retry.policy import RetryPolicy
 from ..retry.simulate.outcome import Outcome
-from ..retry.simulate.run import Comparison, compared
-from ..retry.simulate.scenario import small_scenarios
 from ..web.auth import VIEWER
 from ..web.limits import StrictRoute
 from ..web.problem import responses
+from ..web.simulating import LEAST_JOBS, MOST_JOBS, MOST_RETRIES, TRIED, Asked, ScenarioName, play
 
 router = APIRouter(prefix="/retry", tags=["retry"], route_class=StrictRoute, dependencies=[VIEWER])
 
-MOST_JOBS = 2000
-"""All policies then take a second or two."""
+LONGEST_DELAY_SECONDS = 86_400
 
-ScenarioName = Literal[
-    "full outage",
-    "brownout",
-    "poisoned task",
-    "failover",
-    "healthy",
-    "rate limited",
-    "flapping",
-    "revoked key",
-    "40 % errors",
-]
+
+class TriedPolicy(BaseModel):
+    """A policy to be tried: a schedule and nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_retries: int = Field(strict=True, ge=0, le=MOST_RETRIES, description="After the first attempt.", examples=[5])
+    initial_delay_seconds: float = Field(1.0, ge=0, le=LONGEST_DELAY_SECONDS)
+    backoff: Backoff = Backoff.EXPONENTIAL
+    multiplier: float = Field(2.0, ge=1, le=100)
+    max_delay_seconds: float = Field(300.0, ge=0, le=LONGEST_DELAY_SECONDS)
+    jitter: Jitter = Jitter.PROPORTIONAL
 
 
 class Simulation(BaseModel):
@@ -39,8 +39,9 @@ class Simulation(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"scenario": "full outage"}]})
 
     scenario: ScenarioName = Field("full outage", description="What happens to the dependency.")
-    jobs: int = Field(1000, strict=True, ge=100, le=MOST_JOBS, description="Jobs that wait or come.")
+    jobs: int = Field(1000, strict=True, ge=LEAST_JOBS, le=MOST_JOBS, description="Jobs that wait or come.")
     seed: int = Field(1, strict=True, ge=0, lt=2**31, description="The same seed has the same end.")
+    policy: TriedPolicy | None = Field(None, description=f"One to be tried; it comes last, as `{TRIED}`.")
 
 
 class Played(BaseModel):
@@ -82,13 +83,11 @@ class SimulationResult(BaseModel):
     policies: list[Played] = Field(description="Ours first.")
 
 
-_one_at_a_time = CapacityLimiter(1)
-
-
 @router.post("/simulate", summary="Play an outage through", responses=responses(400, 403, 413, 415, 422))
 async def simulate(body: Annotated[Simulation, Body()]) -> SimulationResult:
     """Say what our policies and plain ones would do to the jobs and to the dependency. Nothing is stored."""
-    played = await to_thread.run_sync(partial(_played, body), limiter=_one_at_a_time)
+    asked = Asked(scenario=body.scenario, jobs=body.jobs, seed=body.seed, tried=_tried(body.policy))
+    played = await play(asked)
     scenario = played.scenario
     ends = [*(each.start for each in scenario.phases[1:]), None]
     return SimulationResult(
@@ -105,9 +104,18 @@ async def simulate(body: Annotated[Simulation, Body()]) -> SimulationResult:
     )
 
 
-def _played(asked: Simulation) -> Comparison:
-    scenarios = [each for each in small_scenarios(asked.jobs) if each.name == asked.scenario]
-    return next(compared(scenarios, seed=asked.seed))
+def _tried(policy: TriedPolicy | None) -> RetryPolicy | None:
+    if policy is None:
+        return None
+    return RetryPolicy(
+        name=TRIED,
+        max_retries=policy.max_retries,
+        backoff=policy.backoff,
+        initial_delay=timedelta(seconds=policy.initial_delay_seconds),
+        multiplier=policy.multiplier,
+        max_delay=timedelta(seconds=policy.max_delay_seconds),
+        jitter=policy.jitter,
+    )
 
 
 def _policy(outcome: Outcome) -> Played:

@@ -103,6 +103,7 @@ def lines(  # noqa: PLR0913 - each is a part of the drawing.
     unit: str = "",
     levels: Sequence[Level] = (),
     shades: Sequence[Shade] = (),
+    top: float = 0.0,
 ) -> Markup:
     """Draw one line for each of `series`, all on one scale from their first point to their last.
 
@@ -113,8 +114,9 @@ def lines(  # noqa: PLR0913 - each is a part of the drawing.
         unit: Of the values.
         levels: Heights that are marked.
         shades: Stretches that are marked.
+        top: How far the scale reaches at least, so that several charts have one.
     """
-    every = [value for values in series.values() for value in values] + [level.value for level in levels]
+    every = [value for values in series.values() for value in values] + [top, *(level.value for level in levels)]
     figure, plot = _figure(label, every, unit)
     told = "; ".join(f"{name}: {_summary(values, unit)}" for name, values in series.items())
     svg = _into(plot, _drawing("lines", f"{label}. {told or 'No data yet'}"))

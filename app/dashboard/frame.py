@@ -26,6 +26,7 @@ NAV = (
     ("Dead letters", "/dashboard/dead-letters", "d"),
     ("Failures", "/dashboard/failures", "f"),
     ("Dependencies", "/dashboard/dependencies", "e"),
+    ("Policies", "/dashboard/policies", "p"),
 )
 """The pages there are: name, address, and the letter that leads there after ``g``."""
 

@@ -6,13 +6,39 @@ from fastapi.staticfiles import StaticFiles
 
 from ..queue.app import Afresh
 from ..web.auth import VIEWER
-from . import dependencies, failures, group, job, jobs, letter, letters, live, overview, sign_in
+from . import (
+    dependencies,
+    failures,
+    group,
+    job,
+    jobs,
+    letter,
+    letters,
+    live,
+    overview,
+    policies,
+    sign_in,
+    simulation,
+)
 from .frame import HERE
 from .live import Liveliness
 from .problems import ProblemPages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
-for page in (overview, jobs, job, dependencies, letters, letter, sign_in, failures, group, live):
+for page in (
+    dependencies,
+    failures,
+    group,
+    job,
+    jobs,
+    letter,
+    letters,
+    live,
+    overview,
+    policies,
+    sign_in,
+    simulation,
+):
     router.include_router(page.router)
 
 

@@ -53,3 +53,16 @@ async def test_what_is_refused(database_url: str, body: dict[str, object], field
         response = await client.post("/retry/simulate", json=body)
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == field
+
+
+async def test_a_policy_of_ones_own(database_url: str):
+    """A policy that is tried is played last, under the same story: one without retries buries what fails at once."""
+    asked = {"scenario": "full outage", "jobs": 200, "policy": {"max_retries": 0}}
+    async with serving(settings_for(database_url)) as (_, client):
+        answer = (await client.post("/retry/simulate", json=asked)).json()
+        refused = await client.post("/retry/simulate", json={**asked, "policy": {"max_retries": 10_000}})
+    yours = answer["policies"][-1]
+    assert yours["policy"] == "yours"
+    assert yours["calls"] == answer["jobs"]
+    assert yours["jobs_dead"] >= 200
+    assert refused.status_code == 422

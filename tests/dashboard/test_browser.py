@@ -25,6 +25,8 @@ PAGES = {
     "letters": "/dashboard/dead-letters",
     "letter": "/dashboard/dead-letters/1",
     "failures": "/dashboard/failures",
+    "policies": "/dashboard/policies",
+    "simulation": "/dashboard/policies/simulation?scenario=full+outage&jobs=100",
 }
 
 
