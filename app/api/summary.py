@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from ..monitoring.alerts.observe import is_clocked
+from ..monitoring.alerts.clocked import is_clocked
 from ..monitoring.health import Status, look
 from ..retry.breaker.states import State
 from ..store import alerts, breakers, samples

@@ -1,4 +1,4 @@
-"""What Prometheus reads of the whole installation, from two statements, remembered for a moment.
+"""What Prometheus reads of the whole installation, from a few statements, remembered for a moment.
 
 However many servers ask, and however often, the database is asked no more than every few seconds.
 """
@@ -17,8 +17,10 @@ from psycopg import AsyncConnection
 
 from ..retry.breaker.states import State
 from ..store.dead_letters import STATUSES
-from ..store.gauges import Gauge, count_restless_groups, read_gauges
-from .alerts.rules import GROUP_NEW, GROUP_QUIET
+from ..store.gauges import MOST, Gauge, count_restless_groups, read_gauges
+from ..store.monitoring import read_monitoring
+from ..store.workers import list_workers
+from .alerts.rules import GROUP_NEW, GROUP_QUIET, LOSS_SHOWN
 from .metrics import Metrics
 
 if TYPE_CHECKING:
@@ -69,15 +71,30 @@ class ClusterGauges(Collector):
             self._metrics.rare.database_up.set(self._found is not None)
 
     async def _read(self, conn: AsyncConnection[Any]) -> list[Gauge]:
-        names, now = self._metrics.names, datetime.now(UTC)
-        groups = await count_restless_groups(conn, new_since=now - GROUP_NEW, quiet_since=now - GROUP_QUIET)
+        names, now, settings = self._metrics.names, datetime.now(UTC), self._app.settings
+        monitoring, queues = await read_monitoring(conn), names.queues()
+        resumed = monitoring.resumed_at(now) or datetime.min.replace(tzinfo=UTC)  # As alerts: nothing from before it.
+        groups = await count_restless_groups(
+            conn, new_since=now - GROUP_NEW, quiet_since=max(now - GROUP_QUIET, resumed)
+        )
+        stalled_after = settings.worker.stalled_after
+        workers = await list_workers(conn, stalled_after=stalled_after, kept=LOSS_SHOWN)
+        lost = sum(worker.was_lost(since=max(now - LOSS_SHOWN, resumed)) for worker in workers)
+        # Each queue is counted up to an equal share, in which what is alerted about must be in reach.
+        least = 1 + max(settings.submission.max_queue_size, settings.alert.queue_size)
         found = await read_gauges(
             conn,
-            queues=names.queues(),
+            queues=queues,
             dependencies=names.dependencies(),
-            stalled_after=self._app.settings.worker.stalled_after,
+            stalled_after=stalled_after,
+            most=max(MOST, least * (len(queues) + 1)),
         )
-        return [*found, *(Gauge("failure_groups", "", status, count) for status, count in groups.items())]
+        return [
+            *found,
+            *(Gauge("failure_groups", "", status, count) for status, count in groups.items()),
+            Gauge("workers", "", "lost", lost),
+            Gauge("stopped", "", "", monitoring.is_stopped(now)),
+        ]
 
     def _is_fresh(self) -> bool:
         return self._read_at is not None and time.monotonic() - self._read_at < FRESH_SECONDS
@@ -103,11 +120,16 @@ class ClusterGauges(Collector):
         )
         yield _family(
             "afresh_workers",
-            "Workers that gave a sign of life, and those that hold jobs and did not.",
+            "Workers that gave a sign of life, those that hold jobs and did not, and those lost a little while ago.",
             ["state"],
-            self._values("workers", [("", "alive"), ("", "silent")]),
+            self._values("workers", [("", "alive"), ("", "silent"), ("", "lost")]),
         )
-
+        yield _family(
+            "afresh_monitoring_stopped",
+            "Whether there is a maintenance window.",
+            [],
+            self._values("stopped", [("", "")]),
+        )
         yield _family(
             "afresh_failure_groups",
             "Failure groups met within the hour that are new, or have come back after they were resolved.",
@@ -125,5 +147,5 @@ class ClusterGauges(Collector):
 def _family(name: str, text: str, labels: Sequence[str], values: dict[tuple[str, str], float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
     for key, value in values.items():
-        family.add_metric([each for each in key if each] if len(labels) == 1 else list(key), value)
+        family.add_metric(list(key) if len(labels) == len(key) else [each for each in key if each], value)
     return family

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from .. import telemetry
 from ..retry.failure import FailureType
-from ..retry.policy import Retry
+from ..retry.policy import DeathCause, Retry
 from ..store.samples import BOUNDS
 from ..telemetry import Attempt
 from .labels import OTHER, UNTYPED, Names
@@ -120,6 +120,8 @@ class Metrics(Collector):
             self._by_labels.setdefault((name, self.names.kind_of(name) or UNTYPED), Tally())
             for counter in (self.rare.rescues, self.rare.ownership_lost):
                 counter.labels(name)
+            for cause in DeathCause:
+                self.rare.buried.labels(name, cause.value)
         for dependency in self.names.dependencies():
             self.names.dependency(dependency)
         unsubscribe = telemetry.subscribe(self.hear)

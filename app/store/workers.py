@@ -58,6 +58,10 @@ class Worker:
         """Whether it has given a sign of life lately."""
         return self.status in {"alive", "overloaded"}
 
+    def was_lost(self, *, since: datetime) -> bool:
+        """Whether it has fallen silent since then, without having said that it stops."""
+        return self.status == "lost" and self.beat_at is not None and self.beat_at >= since
+
     def __str__(self) -> str:
         where = f" on {self.host} (process {self.pid})" if self.host else ""
         return f"{self.name or f'worker-{self.worker_id}'}{where}"

@@ -7,8 +7,9 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.config import MetricsSettings
+from app.config import MetricsSettings, SubmissionSettings
 from app.monitoring import gauges
+from app.monitoring.labels import Names
 from app.queue.app import Afresh
 from app.retrying import retrying
 
@@ -91,6 +92,32 @@ async def test_letters_breakers_and_workers(client: httpx.AsyncClient, queue: Af
     assert told["afresh_breakers", "joke-api", "closed"] == 0
     assert told["afresh_workers", "alive"] == 0
     assert told["afresh_database_up",] == 1
+
+
+async def test_lost_workers(client: httpx.AsyncClient, conn: psycopg.AsyncConnection):
+    """A worker that fell silent a little while ago is told as lost, unless a maintenance window has ended since."""
+    await conn.execute(
+        "INSERT INTO afresh.worker VALUES "
+        "(7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 1, 1, 1, now(), now() - interval '5 minutes')"
+    )
+    assert (await read(client))["afresh_workers", "lost"] == 1
+    await client.post("/monitoring/stop", json={"reason": "moving"})
+    assert (await read(client))["afresh_monitoring_stopped",] == 1
+    await client.post("/monitoring/start", json={"reason": "moved"})
+    told = await read(client)
+    assert (told["afresh_monitoring_stopped",], told["afresh_workers", "lost"]) == (0, 0)
+
+
+async def test_queues_that_are_full(database_url: str, conn: psycopg.AsyncConnection):
+    """However many queues share in what is counted, a queue is counted up to where it is an alert."""
+    settings = settings_for(database_url, submission=SubmissionSettings(max_queue_size=2_500))
+    async with serving(settings) as (queue, client):
+        await conn.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name) "
+            "SELECT name, 't' FROM unnest(%s::text[]) name, generate_series(1, 2600)",
+            [Names(queue).queues()],
+        )
+        assert (await read(client))["afresh_queue_ready_jobs", "api_calls"] > 2_500
 
 
 async def test_healthy_breakers(client: httpx.AsyncClient):

@@ -277,10 +277,14 @@ async def test_nowhere_to_send(database_url: str, conn: AsyncConnection):
     assert row == (0,)
 
 
-async def test_a_full_queue_beyond_what_is_counted_exactly(database_url: str, conn: AsyncConnection):
-    """However large MAX_QUEUE_SIZE is, a queue that has reached it is seen to be full."""
+@pytest.mark.parametrize("severity", ["warning", "critical"])
+async def test_a_full_queue_beyond_what_is_counted_exactly(database_url: str, conn: AsyncConnection, severity: str):
+    """However large ALERT_QUEUE_SIZE or MAX_QUEUE_SIZE is, a queue that has reached it is seen to be full."""
     limit = COUNTED_EXACTLY + 500
-    async with serving(settings_for(database_url, submission=SubmissionSettings(max_queue_size=limit))) as (queue, _):
+    full_at = {"warning": {"alert": AlertSettings(queue_size=limit)}}.get(
+        severity, {"submission": SubmissionSettings(max_queue_size=limit)}
+    )
+    async with serving(settings_for(database_url, **full_at)) as (queue, _):
         await conn.execute(
             "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'q', 't' FROM generate_series(1, %s)",
             [limit + 10],

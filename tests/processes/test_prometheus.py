@@ -268,6 +268,41 @@ def test_dashboard_shows_something(watched: Watched):
         eventually_sync(shown, within=40)
 
 
+EVALUATE = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, args)
+    VALUES ('monitoring', 'app.tasks.monitoring.evaluate_alerts', '{"timestamp": 0}')
+"""
+
+
+def firing(watched: Watched) -> set[str]:
+    """Names of the alerts that fire in Prometheus."""
+    answer = httpx.get(f"{watched.prometheus}/api/v1/alerts", trust_env=False).json()
+    return {each["labels"]["alertname"] for each in answer["data"]["alerts"] if each["state"] == "firing"}
+
+
+def of_the_api(watched: Watched, method: str, path: str, **body: Any) -> Any:
+    """What the API answers to its administrator."""
+    url, key = f"http://{watched.targets['afresh-api']}{path}", {"Authorization": f"Bearer {ADMIN}"}
+    answer = httpx.request(method, url, headers=key, json=body or None, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_rule_fires(watched: Watched):
+    """What opens an alert of ours fires in Prometheus, too, and is silent there during a maintenance window."""
+    watched.eventually('afresh_failure_groups{status="new"}', "status", lambda groups: groups.get("new", 0) > 0)
+    watched.conn.execute(EVALUATE)
+    eventually_sync(lambda: "AfreshFailureGroup" in firing(watched), within=40)
+    eventually_sync(
+        lambda: of_the_api(watched, "GET", "/monitoring/alerts?state=open&rule=failure-group")["items"], within=40
+    )
+    of_the_api(watched, "POST", "/monitoring/stop", duration="1h", reason="a test")
+    eventually_sync(lambda: not firing(watched), within=40)
+    of_the_api(watched, "POST", "/monitoring/start", reason="it is over")
+    watched.wave()
+    eventually_sync(lambda: "AfreshFailureGroup" in firing(watched), within=60)
+
+
 def test_recorded(watched: Watched):
     """What the recording rules work out is there to be asked for."""
     rules = yaml.safe_load((DEPLOY / "prometheus" / "recording.yml").read_text(encoding="utf-8"))

@@ -17,15 +17,12 @@ from ...store.queues import COUNTED_EXACTLY, list_queues
 from ...store.samples import MINUTE, Span, TaskPast, TaskWork
 from ...store.workers import Worker, list_workers
 from . import rules
+from .clocked import is_clocked
 from .growth import Hour, Past, compare, is_enough
 from .rule import Reading
 
 MENTIONED = 3
 """Tasks that a cause names."""
-
-CLOCKED = ("app.tasks.maintenance.", "app.tasks.monitoring.", "app.tasks.analytics.")
-"""Modules with tasks of ours that the clock defers, some each minute: they are nobody's submissions, and their success
-says nothing about anybody's work."""
 
 
 class Window(NamedTuple):
@@ -90,11 +87,6 @@ def _is_before(time: datetime, resumed: datetime | None) -> bool:
     return resumed is not None and time < resumed
 
 
-def is_clocked(task_name: str) -> bool:
-    """Whether a task is one of ours that the clock defers."""
-    return task_name.startswith(CLOCKED)
-
-
 def rates(window: Window) -> Iterator[Reading]:
     """What share of attempts failed, of jobs succeeded, and of submissions were repeats."""
     if window.seconds <= 0:  # Nothing is sampled yet since a maintenance window.
@@ -135,7 +127,8 @@ async def _dead_letters(conn: AsyncConnection[Any]) -> list[Reading]:
 
 async def _queues(app: Afresh, conn: AsyncConnection[Any]) -> list[Reading]:
     own, found = app.own_dependencies(), []
-    most = max(COUNTED_EXACTLY, app.settings.submission.max_queue_size + 1)  # What is critical must be in reach.
+    # What is a warning, and what is critical, must be in reach.
+    most = max(COUNTED_EXACTLY, 1 + max(app.settings.submission.max_queue_size, app.settings.alert.queue_size))
     for depth in await list_queues(conn):
         ready = await count_ready(conn, depth.name, own=own, most=most)
         eta = depth.seconds_to_empty()
@@ -176,7 +169,7 @@ def machines(workers: Iterable[Worker]) -> Iterator[Reading]:
 def losses(workers: Iterable[Worker], now: datetime, resumed: datetime | None = None) -> Iterator[Reading]:
     """Workers that fell silent a little while ago without having said that they stop."""
     for worker in workers:
-        if worker.status != "lost" or worker.beat_at is None or now - worker.beat_at > rules.LOSS_SHOWN:
+        if worker.beat_at is None or not worker.was_lost(since=now - rules.LOSS_SHOWN):
             continue
         holds = f", and still holds {worker.running} jobs" if worker.running else ""
         silent = duration(max(1, round((now - worker.beat_at).total_seconds())))

@@ -3,7 +3,8 @@
 With `--as-set`, by the settings as they are set.
 
 Made of the same data as our own alerts, by the defaults of the settings. What Prometheus cannot say is left out: a
-threshold of its own for the end of an alert, for which it has only a time, and chance, where a failure rate grows.
+threshold of its own for the end of an alert, for which it has only a time, and chance, where a failure rate grows. A
+maintenance window keeps them silent, too.
 """
 
 import json
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ...config import Settings, default_settings, load_settings
-from .queries import span
+from .queries import span, stopped
 from .rule import Level, Rule
 from .rules import rules
 
@@ -51,7 +52,7 @@ def expression(rule: Rule, level: Level) -> str:
     if only:
         parts.append(f"({only})")
     matching = f" and on ({rule.label}) " if rule.label else " and "
-    return matching.join(parts)
+    return f"{matching.join(parts)} unless on () ({stopped(rule.reach)})"
 
 
 def _alert(rule: Rule, level: Level) -> Iterator[str]:

@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 
+from .clocked import all_others
+from .growth import LEAST_BEFORE
+
 FAILED = "background_tasks_failed_total"
 SUCCEEDED = "background_tasks_success_total"
-RETRIED = "background_task_retries_total"
+BURIED = "afresh_jobs_buried_total"
 DEAD_LETTERS = 'afresh_dead_letters{status="pending"}'
 SUBMITTED = "afresh_submissions_total"
 REPEATED = "afresh_idempotent_repeats_total"
@@ -13,8 +16,8 @@ CRITICAL = "afresh_dependency_critical"
 QUEUE_READY = "afresh_queue_ready_jobs"
 MEMORY = "afresh_host_memory_percent"
 DISK = "afresh_host_disk_percent"
-LOST = 'afresh_workers{state="silent"}'
-RESCUES = "afresh_rescues_total"
+LOST = 'afresh_workers{state="lost"}'
+STOPPED = "afresh_monitoring_stopped"
 GROUPS = 'afresh_failure_groups{status=~"new|regression"}'
 
 
@@ -33,26 +36,36 @@ def increase(metric: str, time: str, by: str = "", offset: str = "") -> str:
     return f"sum{grouping} (increase({metric}[{time}]{f' offset {offset}' if offset else ''}))"
 
 
+def work(*metrics: str) -> str:
+    """Counters of tasks that are not the clock's, under any of these names; no two of them have the same labels."""
+    if len(metrics) == 1:
+        return f"{metrics[0]}{{{all_others()}}}"
+    return f'{{__name__=~"{"|".join(metrics)}", {all_others()}}}'
+
+
 def attempts(time: str, by: str = "", offset: str = "") -> str:
-    """Attempts that ran to their end. Where none failed, or none succeeded, that series does not exist yet."""
-    failed, succeeded = increase(FAILED, time, by, offset), increase(SUCCEEDED, time, by, offset)
-    return f"({failed} + {succeeded} or {failed} or {succeeded})"
+    """Attempts that ran to their end."""
+    return increase(work(FAILED, SUCCEEDED), time, by, offset)
+
+
+def failures(time: str, by: str = "", offset: str = "") -> str:
+    """Those of them that failed."""
+    return increase(work(FAILED), time, by, offset)
 
 
 def error_percent(time: str) -> str:
     """Share of attempts that failed."""
-    return f"100 * {increase(FAILED, time)} / {attempts(time)}"
+    return f"100 * {failures(time)} / {attempts(time)}"
 
 
 def success_percent(time: str) -> str:
     """Share of jobs that ended with success: a failure that is retried is no end."""
-    ended = f"({attempts(time)} - ({increase(RETRIED, time)} or vector(0)))"
-    return f"100 * ({increase(SUCCEEDED, time)} or vector(0)) / {ended}"
+    return f"100 * ({increase(work(SUCCEEDED), time)} or vector(0)) / {ended_jobs(time)}"
 
 
 def ended_jobs(time: str) -> str:
-    """Jobs that ended."""
-    return f"{attempts(time)} - ({increase(RETRIED, time)} or vector(0))"
+    """Jobs that succeeded, and those that became dead letters."""
+    return increase(work(SUCCEEDED, BURIED), time)
 
 
 def submissions(time: str) -> str:
@@ -61,7 +74,15 @@ def submissions(time: str) -> str:
 
 
 def growth(recent: str, past: str) -> str:
-    """A task's failure rate, in times of its own."""
-    now = f"({increase(FAILED, recent, 'task_name')} / {attempts(recent, 'task_name')})"
-    before = f"({increase(FAILED, past, 'task_name', recent)} / {attempts(past, 'task_name', recent)})"
-    return f"{now} / {before}"
+    """A task's failure rate, in times of its own; where that is known. As growth.py has it, but for chance."""
+    by = "task_name"
+    before = attempts(past, by, recent)
+    failed = f"({failures(past, by, recent)} or 0 * {before})"
+    now = f"{failures(recent, by)} / {attempts(recent, by)}"
+    return f"({now}) / (({failed} + 0.5) / (({before} >= {LEAST_BEFORE}) + 1))"
+
+
+def stopped(reach: timedelta) -> str:
+    """Whether there is a maintenance window, or was within what a number reaches back to."""
+    seen = f"max_over_time({STOPPED}[{span(reach)}])" if reach else STOPPED
+    return f"max({seen}) == 1"

@@ -53,6 +53,7 @@ class Rule:
         label: The label that is the subject there.
         only: Of a level, a condition more, which the number carries here.
         unit: Of the number, behind it.
+        reach: How far back it looks in Prometheus; what happened in a maintenance window must be beyond.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Rule:
     label: str = ""
     only: Mapping[Severity, str] = field(default_factory=lambda: MappingProxyType({}))
     unit: str = ""
+    reach: timedelta = timedelta(0)
 
     def opens(self, level: Level, value: float) -> bool:
         """Whether a number is so bad."""

@@ -66,6 +66,7 @@ def _rates(settings: Settings) -> Sequence[Rule]:
             quiet=quiet,
             least=least,
             unit="%",
+            reach=alert.window,
         ),
         Rule(
             name=SUCCESS_RATE,
@@ -81,6 +82,7 @@ def _rates(settings: Settings) -> Sequence[Rule]:
             quiet=quiet,
             least=least,
             unit="%",
+            reach=alert.window,
         ),
         Rule(
             name=DUPLICATE_RATE,
@@ -95,6 +97,7 @@ def _rates(settings: Settings) -> Sequence[Rule]:
             quiet=quiet,
             least=least,
             unit="%",
+            reach=alert.window,
         ),
         Rule(
             name=FAILURE_GROWTH,
@@ -106,13 +109,12 @@ def _rates(settings: Settings) -> Sequence[Rule]:
             query=queries.growth(queries.span(RECENT), queries.span(PAST)),
             volume=queries.attempts(queries.span(RECENT), "task_name"),
             label="task_name",
-            only={
-                WARNING: f"{queries.increase(queries.FAILED, queries.span(RECENT), 'task_name')} >= {LEAST_FAILURES}"
-            },
+            only={WARNING: f"{queries.failures(queries.span(RECENT), 'task_name')} >= {LEAST_FAILURES}"},
             after=after,
             quiet=quiet,
             least=least,
             unit="times as often",
+            reach=RECENT,
         ),
     )
 
@@ -181,8 +183,7 @@ def _machines(settings: Settings) -> Sequence[Rule]:
 
 
 def _incidents(settings: Settings) -> Sequence[Rule]:
-    alert, shown = settings.alert, queries.span(LOSS_SHOWN)
-    lost = f"(max({queries.LOST}) or vector(0)) + ({queries.increase(queries.RESCUES, shown)} or vector(0))"
+    alert = settings.alert
     return (
         Rule(
             name=BREAKER_OPEN,
@@ -203,7 +204,7 @@ def _incidents(settings: Settings) -> Sequence[Rule]:
             what_to_do="Look at what ended it: the kernel's out-of-memory killer, a node that is gone, a crash. Its "
             "jobs were taken over by others.",
             levels=(Level(WARNING, 0.0, 0.0),),
-            query=lost,
+            query=f"max({queries.LOST})",
         ),
         Rule(
             name=FAILURE_GROUP,
