@@ -1,13 +1,15 @@
 """The page of jobs: filters are in its address, so that a view can be sent to a colleague."""
 
-from dataclasses import replace
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import AfterValidator
 
+from ..queue.app import Afresh
 from ..store.jobs import STATES, JobFilter, list_jobs
 from ..web.errors import InvalidInput
 from ..web.reading import Queue, ReadingConnection
@@ -30,10 +32,56 @@ def storable(text: str) -> str:
 Word = Annotated[str, Query(max_length=LONGEST_TEXT), AfterValidator(storable)]
 
 
-@router.get("/jobs")
-async def show_jobs(  # noqa: PLR0913 - each is a filter that stands in the address.
-    request: Request,
-    conn: ReadingConnection,
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What jobs are narrowed down to.
+
+    Attributes:
+        given: As the address has it.
+        chosen: The same, as jobs are looked for.
+    """
+
+    NAMES: ClassVar = ("state", "task", "queue", "task_type", "correlation_id", "text")
+
+    given: Mapping[str, str]
+    chosen: JobFilter
+
+    def address(self, **changes: str | int | None) -> str:
+        """The page with these filters, some of them changed; None takes one away."""
+        wanted = {name: value for name, value in {**self.given, **changes}.items() if value is not None}
+        return f"{ADDRESS}?{urlencode(wanted)}" if wanted else ADDRESS
+
+
+def filters_of(queue: Afresh, words: Mapping[str, str]) -> Filters:
+    """The filters that these words mean; an empty one means nothing.
+
+    Raises:
+        InvalidInput: There is no such state, or a word is too long.
+    """
+    given = {name: value for name, value in words.items() if value}
+    if given.get("state", STATES[0]) not in STATES:
+        raise InvalidInput("state", f"one of {', '.join(STATES)}")
+    for name, value in given.items():
+        if len(value) > LONGEST_TEXT:
+            raise InvalidInput(name, f"at most {LONGEST_TEXT} characters")
+    catalog = queue.catalog
+    info = catalog.find(given["task"]) if "task" in given else None
+    task_type = given.get("task_type")
+    return Filters(
+        given,
+        JobFilter(
+            state=given.get("state"),
+            task_name=info.name if info else given.get("task"),
+            queue=given.get("queue"),
+            task_type=task_type,
+            tasks_of_type=[each.name for each in catalog if each.task_type == task_type] if task_type else (),
+            correlation_id=given.get("correlation_id"),
+            text=given.get("text"),
+        ),
+    )
+
+
+async def _filters(  # noqa: PLR0913 - each is a filter that stands in the address.
     queue_of_jobs: Queue,
     *,
     state: Word = "",
@@ -42,36 +90,32 @@ async def show_jobs(  # noqa: PLR0913 - each is a filter that stands in the addr
     task_type: Word = "",
     correlation_id: Word = "",
     text: Word = "",
+) -> Filters:
+    words = (state, task, queue, task_type, correlation_id, text)
+    return filters_of(queue_of_jobs, dict(zip(Filters.NAMES, words, strict=True)))
+
+
+JobFilters = Annotated[Filters, Depends(_filters)]
+
+
+@router.get("/jobs")
+async def show_jobs(
+    request: Request,
+    conn: ReadingConnection,
+    filters: JobFilters,
     before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
 ) -> HTMLResponse:
     """One page of the jobs that fit, newest first."""
-    if state and state not in STATES:
-        raise InvalidInput("state", f"one of {', '.join(STATES)}")
-    given = {
-        "state": state, "task": task, "queue": queue, "task_type": task_type,
-        "correlation_id": correlation_id, "text": text,
-    }  # fmt: skip
-    given = {name: value for name, value in given.items() if value}
-    catalog = queue_of_jobs.catalog
-    info = catalog.find(task) if task else None
-    chosen = JobFilter(
-        state=state or None,
-        task_name=info.name if info else task or None,
-        queue=queue or None,
-        correlation_id=correlation_id or None,
-        text=text or None,
-    )
-    if task_type:
-        of_type = [each.name for each in catalog if each.task_type == task_type]
-        chosen = replace(chosen, task_type=task_type, tasks_of_type=of_type)
-    page = await list_jobs(conn, chosen, limit=PAGE_SIZE, before=before)
-    older = address(given, before=page.next_before) if page.next_before else None
+    page = await list_jobs(conn, filters.chosen, limit=PAGE_SIZE, before=before)
+    older = filters.address(before=page.next_before) if page.next_before else None
     return render(
-        request, "jobs.html", "Jobs", page=page, given=given, states=STATES, address=address, older=older, paged=before
+        request,
+        "jobs.html",
+        "Jobs",
+        page=page,
+        given=filters.given,
+        states=STATES,
+        address=filters.address,
+        older=older,
+        paged=before,
     )
-
-
-def address(given: dict[str, str], **changes: str | int | None) -> str:
-    """The page with these filters, some of them changed; None takes one away."""
-    wanted = {name: value for name, value in {**given, **changes}.items() if value is not None}
-    return f"{ADDRESS}?{urlencode(wanted)}" if wanted else ADDRESS

@@ -15,6 +15,7 @@ from . import (
     letter,
     letters,
     live,
+    many,
     overview,
     policies,
     sign_in,
@@ -29,6 +30,7 @@ for page in (
     dependencies,
     failures,
     group,
+    many,  # Before `job`: its address would be taken for a number.
     job,
     jobs,
     letter,

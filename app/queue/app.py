@@ -45,6 +45,7 @@ TASK_MODULES = tuple(
         "translation",
         "maintenance",
         "dead_letters",
+        "jobs",
         "analytics",
         "monitoring",
         "reports",

@@ -10,7 +10,7 @@ from app.config import SubmissionSettings
 from app.queue.app import Afresh
 
 from ..application import run_waiting_jobs, serving, settings_for
-from ..dashboard.test_sign_in import hidden_of
+from ..dashboard.forms import hidden_of
 
 pytestmark = pytest.mark.anyio
 

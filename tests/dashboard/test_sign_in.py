@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from html.parser import HTMLParser
 
 import httpx
 import pytest
@@ -18,32 +17,12 @@ from app.web.sign_in_limit import BURST
 
 from ..application import serving, settings_for
 from ..eventually import eventually
+from .forms import PERSON, hidden_of
 
 pytestmark = pytest.mark.anyio
 
 Served = tuple[Afresh, httpx.AsyncClient]
-PERSON = {"accept": "text/html"}
 ADMIN_KEY = "a-secret-of-the-environment-0123"
-
-
-class Hidden(HTMLParser):
-    """The hidden fields of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fields: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "input" and given.get("type") == "hidden":
-            self.fields[given["name"] or ""] = given["value"] or ""
-
-
-async def hidden_of(client: httpx.AsyncClient, address: str) -> dict[str, str]:
-    """The hidden fields of the page at an address."""
-    parser = Hidden()
-    parser.feed((await client.get(address, headers=PERSON)).text)
-    return parser.fields
 
 
 async def sign_in(client: httpx.AsyncClient, key: str, to: str = "/dashboard") -> httpx.Response:

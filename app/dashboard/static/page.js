@@ -26,7 +26,7 @@ function isTouched(region) {
   const selection = getSelection();
   return (region.contains(document.activeElement) && document.activeElement !== document.body)
     || (!selection.isCollapsed && region.contains(selection.anchorNode))
-    || region.matches(".rows:hover, :has(.rows:hover), :has(details.action[open])");
+    || region.matches(".rows:hover, :has(.rows:hover), :has(details.action[open]), :has(.tick:checked)");
 }
 
 function replace(region, fresh) {
@@ -101,6 +101,15 @@ function pause() {
 
 function prepare(root) {
   tellTimes(root);
+  const all = root.querySelector("#tick-all");
+  if (all) {
+    all.hidden = false;
+    all.addEventListener("click", () => {
+      const boxes = [...document.querySelectorAll(".tick")];
+      const on = boxes.some((each) => !each.checked);
+      for (const each of boxes) each.checked = on;
+    });
+  }
   for (const copy of root.querySelectorAll("button.copy")) {
     if (!navigator.clipboard) continue;
     copy.hidden = false;
@@ -135,6 +144,12 @@ function step(by) {
   rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
 }
 
+// The row that the hand is on, or none.
+function tick() {
+  const box = document.activeElement.closest(".row")?.querySelector(".tick");
+  if (box) box.checked = !box.checked;
+}
+
 const help = document.getElementById("help");
 const KEYS = {
   "?": () => help.showModal(),
@@ -142,11 +157,12 @@ const KEYS = {
   j: () => step(1),
   k: () => step(-1),
   p: pause,
+  x: tick,
 };
 let going = 0;
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
-  if (event.target.closest("input, textarea, select")) return;
+  if (event.target.closest("input:not(.tick), textarea, select")) return;
   if (Date.now() - going < SECOND) {
     going = 0;
     const link = [...document.querySelectorAll("[data-go]")].find((each) => each.dataset.go === event.key);

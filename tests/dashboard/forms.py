@@ -1,0 +1,33 @@
+"""Doing on a page as a person would: open it, fill its form in, send it."""
+
+from html.parser import HTMLParser
+
+import httpx
+
+PERSON = {"accept": "text/html"}
+"""What a browser asks for."""
+
+
+class Hidden(HTMLParser):
+    """The hidden fields of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "input" and given.get("type") == "hidden":
+            self.fields[given["name"] or ""] = given["value"] or ""
+
+
+async def hidden_of(client: httpx.AsyncClient, address: str) -> dict[str, str]:
+    """The hidden fields of the page at an address."""
+    parser = Hidden()
+    parser.feed((await client.get(address, headers=PERSON)).text)
+    return parser.fields
+
+
+async def send(client: httpx.AsyncClient, page: str, address: str, **fields: str) -> httpx.Response:
+    """Send a form of a page to an address, with these fields filled in."""
+    return await client.post(address, data=await hidden_of(client, page) | fields, headers=PERSON)
