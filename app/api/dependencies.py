@@ -7,12 +7,11 @@ from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue.app import Afresh
-from ..retry.breaker.states import Moved, State
+from ..retry.breaker.states import State
 from ..store import breakers
 from ..store.breakers import Dependency, PastTransition
-from ..telemetry import BreakerMoved, emit
+from ..web import dependencies
 from ..web.auth import VIEWER, Operator
-from ..web.errors import NothingToChange, UnknownDependency
 from ..web.fields import Text, Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
@@ -105,10 +104,7 @@ async def show_dependency(name: Name, conn: ReadingConnection, queue: Queue) -> 
 async def isolate(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let no job that relies on it start, nor any probe, until it is reset. What runs goes on."""
     async with queue.connection() as conn:
-        moved = await breakers.isolate(conn, name, actor=caller.name, reason=body.reason)
-        if moved is None:
-            raise NothingToChange(f"{name} is isolated already")
-        _tell(moved)
+        await dependencies.isolate(conn, name, actor=caller.name, reason=body.reason)
         return await _story(conn, queue, name)
 
 
@@ -118,11 +114,7 @@ async def isolate(name: Name, body: Reason, caller: Operator, queue: Queue) -> D
 async def reset(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let its waiting jobs out, slowly at first."""
     async with queue.connection() as conn:
-        await _find(conn, queue, name)
-        moved = await breakers.reset(conn, name, actor=caller.name, reason=body.reason)
-        if moved is None:
-            raise NothingToChange(f"{name} is not kept from being called")
-        _tell(moved)
+        await dependencies.reset(conn, queue, name, actor=caller.name, reason=body.reason)
         return await _story(conn, queue, name)
 
 
@@ -132,26 +124,12 @@ async def reset(name: Name, body: Reason, caller: Operator, queue: Queue) -> Dep
 async def probe(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let the next probe go at once instead of at its time."""
     async with queue.connection() as conn:
-        await _find(conn, queue, name)
-        if not await breakers.probe_now(conn, name, actor=caller.name, reason=body.reason):
-            raise NothingToChange(f"{name} is neither open nor held, so nothing is probed by the clock")
+        await dependencies.probe(conn, queue, name, actor=caller.name, reason=body.reason)
         return await _story(conn, queue, name)
 
 
-def _tell(moved: Moved) -> None:
-    if moved.transition is not None:
-        emit(BreakerMoved(moved.transition))
-
-
-async def _find(conn: AsyncConnection[Any], queue: Afresh, name: str) -> Dependency:
-    found = await breakers.list_dependencies(conn, names=queue.own_dependencies()[1], name=name)
-    if not found:
-        raise UnknownDependency(name)
-    return found[0]
-
-
 async def _story(conn: AsyncConnection[Any], queue: Afresh, name: str) -> DependencyStory:
-    found = await _find(conn, queue, name)
+    found = await dependencies.find_dependency(conn, queue, name)
     history = await breakers.list_transitions(conn, name, limit=TOLD)
     waiting = await breakers.count_held(conn, name, own=queue.own_dependencies(), most=COUNTED_EXACTLY)
     return DependencyStory(**_fields(found, queue), history=[_transition(each) for each in history], waiting=waiting)
@@ -178,5 +156,5 @@ def _fields(found: Dependency, queue: Afresh) -> dict[str, Any]:
         "failure_type": breaker.failure_type,
         "generation": breaker.generation,
         "held_by": found.held_by,
-        "tasks": sorted({task for task, on in zip(*queue.own_dependencies(), strict=True) if on == breaker.name}),
+        "tasks": dependencies.tasks_relying_on(queue, breaker.name),
     }

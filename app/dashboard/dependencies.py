@@ -1,26 +1,27 @@
-"""The pages of dependencies: which are called and which are not, why, and what waits for each."""
+"""The pages of dependencies: which are called and which are not, why, what waits for each, and what can be done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup
-from psycopg import AsyncConnection
-from pydantic import AfterValidator
 
-from ..queue.app import Afresh
 from ..retry.breaker.states import Breaker, State
 from ..retry.budget import CAPACITY, FLOOR_PER_SECOND
 from ..store import breakers
 from ..store.breakers import Dependency, PastTransition
-from ..web.errors import UnknownDependency
+from ..web import dependencies
+from ..web.dependencies import find_dependency, tasks_relying_on
+from ..web.fields import Text
 from ..web.reading import Queue, ReadingConnection
 from .charts import Stretch, timeline
+from .forms import OperatorsForm, done
 from .frame import length, render
-from .jobs import LONGEST_TEXT, Word, storable
+from .jobs import Word
 from .machine import MEANING, drawn, spoken, ways_from
 
 router = APIRouter(prefix="/dashboard")
@@ -36,7 +37,7 @@ SHOWN = 200
 
 DAY = timedelta(hours=24)
 
-Name = Annotated[str, Path(min_length=1, max_length=LONGEST_TEXT), AfterValidator(storable)]
+Name = Annotated[Text, Path()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ async def show_dependencies(
         text=text,
         waiting=waiting,
         counted=COUNTED,
-        tasks={each.breaker.name: len(_tasks_of(queue, each.breaker.name)) for each in found[:SHOWN]},
+        tasks={each.breaker.name: len(tasks_relying_on(queue, each.breaker.name)) for each in found[:SHOWN]},
         spoken=spoken,
     )
 
@@ -96,31 +97,44 @@ async def show_dependency(request: Request, name: Name, conn: ReadingConnection,
         waiting=await breakers.count_held(conn, name, own=queue.own_dependencies(), most=COUNTED),
         counted=COUNTED,
         told=TOLD,
-        tasks=_tasks_of(queue, name),
+        tasks=tasks_relying_on(queue, name),
         budget={"per_call": queue.settings.retry.budget, "capacity": CAPACITY, "floor": FLOOR_PER_SECOND},
         spoken=spoken,
     )
 
 
-async def find_dependency(conn: AsyncConnection[Any], queue: Afresh, name: str) -> Dependency:
-    """The dependency of that name.
+@router.post("/dependencies/{name:path}/isolate")
+async def isolate(request: Request, name: Name, form: OperatorsForm, queue: Queue) -> Response:
+    """Let no job that relies on it start until it is reset."""
+    async with queue.connection() as conn:
+        await dependencies.isolate(conn, name, actor=form.caller.name, reason=form.needed("reason"))
+    return done(request, address_of_dependency(name), f"{name} is isolated: its jobs wait until it is reset.")
 
-    Raises:
-        UnknownDependency: No task names it, and it never failed.
-    """
-    found = await breakers.list_dependencies(conn, names=queue.own_dependencies()[1], name=name)
-    if not found:
-        raise UnknownDependency(name)
-    return found[0]
+
+@router.post("/dependencies/{name:path}/reset")
+async def reset(request: Request, name: Name, form: OperatorsForm, queue: Queue) -> Response:
+    """Let its waiting jobs out, slowly at first."""
+    async with queue.connection() as conn:
+        await dependencies.reset(conn, queue, name, actor=form.caller.name, reason=form.needed("reason"))
+    return done(request, address_of_dependency(name), f"{name} is called again: its jobs come back little by little.")
+
+
+@router.post("/dependencies/{name:path}/probe")
+async def probe(request: Request, name: Name, form: OperatorsForm, queue: Queue) -> Response:
+    """Let the next probe go at once."""
+    async with queue.connection() as conn:
+        await dependencies.probe(conn, queue, name, actor=form.caller.name, reason=form.needed("reason"))
+    return done(request, address_of_dependency(name), f"The next job that relies on {name} looks whether it is back.")
+
+
+def address_of_dependency(name: str) -> str:
+    """Where its page is."""
+    return f"/dashboard/dependencies/{quote(name)}"
 
 
 def _urgency(each: Dependency) -> tuple[bool, bool, str]:
     breaker = each.breaker
     return (breaker.state is State.CLOSED, not breaker.suspect, breaker.name)
-
-
-def _tasks_of(queue: Afresh, name: str) -> list[str]:
-    return sorted({task for task, on in zip(*queue.own_dependencies(), strict=True) if on == name})
 
 
 def _counts(breaker: Breaker) -> Counts | None:

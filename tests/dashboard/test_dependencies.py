@@ -12,6 +12,12 @@ from app.retry.breaker.counting import Counted, Report
 from app.retry.breaker.rules import Rules, Trip
 from app.retry.failure import FailureType
 from app.store import breakers
+from app.store.audit import AuditFilter, list_audit
+from app.store.keys import Role, create_key
+from app.web.cookies import SIGN_IN
+
+from ..eventually import eventually
+from .forms import PERSON, hidden_of, sign_in
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +39,12 @@ async def page_of(client: httpx.AsyncClient, name: str) -> str:
     answer = await client.get(f"/dashboard/dependencies/{name}")
     assert answer.status_code == 200
     return answer.text
+
+
+async def act(client: httpx.AsyncClient, name: str, verb: str, *, reason: str = "because") -> httpx.Response:
+    """Send a form of a page, as a person would."""
+    fields = await hidden_of(client, "/dashboard/dependencies/joke-api")
+    return await client.post(f"/dashboard/dependencies/{name}/{verb}", data=fields | {"reason": reason}, headers=PERSON)
 
 
 async def test_list(served: Served):
@@ -157,3 +169,48 @@ async def test_unknown(served: Served):
     """A name that nothing relies on has no page, and none that Postgres cannot hold."""
     assert (await served[1].get("/dashboard/dependencies/nobody")).status_code == 404
     assert (await served[1].get("/dashboard/dependencies/no%00body")).status_code == 422
+
+
+async def test_actions(served: Served, conn: AsyncConnection):
+    """A form isolates, probes and resets, each for a reason, and the page says what it came to."""
+    _, client = served
+    for verb, word in (("isolate", "is isolated"), ("reset", "is called again")):
+        answer = await act(client, "joke-api", verb)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/dependencies/joke-api")
+        assert f"joke-api {word}" in await page_of(client, "joke-api")
+    await fail(conn, "llm", 3)
+    assert (await act(client, "llm", "probe")).status_code == 303
+    rows = (await list_audit(conn, AuditFilter(), limit=10)).items
+    assert [each["action"] for each in rows] == ["dependency.probe", "dependency.reset", "dependency.isolate"]
+    assert {each["reason"] for each in rows} == {"because"}
+
+
+async def test_what_cannot_be_done(served: Served):
+    """What is done already, is not to be done now, or has no reason is refused; so is a name that nobody knows."""
+    _, client = served
+    assert (await act(client, "joke-api", "reset")).status_code == 409
+    assert (await act(client, "joke-api", "probe")).status_code == 409
+    assert (await act(client, "joke-api", "isolate", reason=" ")).status_code == 422
+    assert (await act(client, "joke-api", "isolate")).status_code == 303
+    assert (await act(client, "joke-api", "isolate")).status_code == 409
+    assert (await act(client, "nobody", "reset")).status_code == 404
+
+
+async def test_buttons(served: Served, conn: AsyncConnection):
+    """There are buttons for what can be done now, and none for who may only look."""
+    _, client = served
+    assert 'action="/dashboard/dependencies/joke-api/isolate"' in await page_of(client, "joke-api")
+    assert 'action="/dashboard/dependencies/joke-api/reset"' not in await page_of(client, "joke-api")
+    await act(client, "joke-api", "isolate")
+    assert 'action="/dashboard/dependencies/joke-api/isolate"' not in await page_of(client, "joke-api")
+    assert 'action="/dashboard/dependencies/joke-api/reset"' in await page_of(client, "joke-api")
+    key = await create_key(conn, "looks", Role.VIEWER, actor="test")
+
+    async def entered() -> bool:  # Keys are read once a second.
+        return SIGN_IN in (await sign_in(client, key)).cookies
+
+    assert await eventually(entered, within=10)
+    page = await page_of(client, "joke-api")
+    assert "joke-api" in page
+    assert "/dashboard/dependencies/joke-api/reset" not in page
+    assert (await act(client, "joke-api", "reset")).status_code == 403
