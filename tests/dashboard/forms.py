@@ -31,3 +31,9 @@ async def hidden_of(client: httpx.AsyncClient, address: str) -> dict[str, str]:
 async def send(client: httpx.AsyncClient, page: str, address: str, **fields: str) -> httpx.Response:
     """Send a form of a page to an address, with these fields filled in."""
     return await client.post(address, data=await hidden_of(client, page) | fields, headers=PERSON)
+
+
+async def sign_in(client: httpx.AsyncClient, key: str, to: str = "/dashboard") -> httpx.Response:
+    """Do as a person would: open the page, send its form."""
+    fields = await hidden_of(client, "/dashboard/sign-in")
+    return await client.post("/dashboard/sign-in", data=fields | {"key": key, "to": to}, headers=PERSON)

@@ -17,18 +17,12 @@ from app.web.sign_in_limit import BURST
 
 from ..application import serving, settings_for
 from ..eventually import eventually
-from .forms import PERSON, hidden_of
+from .forms import PERSON, hidden_of, sign_in
 
 pytestmark = pytest.mark.anyio
 
 Served = tuple[Afresh, httpx.AsyncClient]
 ADMIN_KEY = "a-secret-of-the-environment-0123"
-
-
-async def sign_in(client: httpx.AsyncClient, key: str, to: str = "/dashboard") -> httpx.Response:
-    """Do as a person would: open the page, send its form."""
-    fields = await hidden_of(client, "/dashboard/sign-in")
-    return await client.post("/dashboard/sign-in", data=fields | {"key": key, "to": to}, headers=PERSON)
 
 
 @pytest.fixture
