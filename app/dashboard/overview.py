@@ -1,24 +1,40 @@
-"""The front page: what is wrong, first; then how the work goes."""
+"""The front page: what is wrong, first; then how the work goes, and what trying again is worth."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
+from psycopg import AsyncConnection
 
 from ..monitoring.health import look
+from ..queue.app import Afresh
 from ..retry.breaker.states import State
+from ..retry.offpeak import saved
 from ..store import breakers, samples
+from ..store.adaptation import sum_put_off, sum_retries_ended_well
 from ..store.groups import GroupFilter, list_groups
-from ..store.queues import list_queues
+from ..store.queues import find_next_due, list_queues
 from ..store.workers import list_workers
+from ..web.groups import dependencies_of
 from ..web.reading import Queue, ReadingConnection
 from .charts import Tone, sparkline
-from .frame import render
+from .frame import remedy, render
+from .incidents import Incident, join
 
 MOST_GROUPS = 5
 
-RECENT = timedelta(hours=24)
+MOST_GUARDS = 20
+"""Breakers whose waiting jobs are counted."""
+
+COUNTED = 10_000
+"""Waiting jobs of a dependency that are counted."""
+
+HOURS = 24
+"""What the page looks back on."""
+
+RECENT = timedelta(hours=HOURS)
 """A group that has not failed for longer is no incident."""
 
 SPARKS: dict[str, Tone] = {"succeeded": "good", "failed": "bad", "retried": "warn", "buried": "bad"}
@@ -29,34 +45,49 @@ router = APIRouter(prefix="/dashboard")
 
 @router.get("")
 async def show_overview(request: Request, conn: ReadingConnection, queue: Queue) -> HTMLResponse:
-    """Health, groups that fail, breakers that are not closed, the last day, queues and workers."""
+    """Incidents, health, the last day, what retries were worth, queues and what comes next."""
     now = datetime.now(UTC)
     stalled_after = queue.settings.worker.stalled_after
     health = await look(conn, stalled_after=stalled_after)
-    groups = [
-        group
-        for status in ("regression", "open")
-        for group in (
-            await list_groups(
-                conn, GroupFilter(status=status, seen_from=now - RECENT), order="count", limit=MOST_GROUPS
-            )
-        ).items
-    ]
-    day = samples.hours_until(now, 24)
+    day = samples.hours_until(now, HOURS)
     points = await samples.read_points(conn, day)
-    dependencies = await breakers.list_dependencies(conn, names=queue.own_dependencies()[1])
+    put_off = await sum_put_off(conn, now - RECENT)
     return render(
         request,
         "overview.html",
         "Overview",
         health=health,
-        groups=groups[:MOST_GROUPS],
-        guards=[each for each in dependencies if each.breaker.state is not State.CLOSED],
+        incidents=await _incidents(conn, queue, now),
         day=samples.added(points),
         sparks={name: _spark(points, day, name, tone) for name, tone in SPARKS.items()},
+        retries_ended_well=await sum_retries_ended_well(conn, now - RECENT),
+        saved=saved(put_off.spent, queue.settings.off_peak.cost_per_hour),
+        put_off=put_off.runs,
         queues=await list_queues(conn),
+        next_due=await find_next_due(conn),
+        remedy=remedy,
         workers=[each for each in await list_workers(conn, stalled_after=stalled_after) if each.lives],
     )
+
+
+async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -> list[Incident]:
+    recent = now - RECENT
+    groups = [
+        group
+        for status in ("regression", "open")
+        for group in (
+            await list_groups(conn, GroupFilter(status=status, seen_from=recent), order="count", limit=MOST_GROUPS)
+        ).items
+    ][:MOST_GROUPS]
+    own = queue.own_dependencies()
+    known = await breakers.list_dependencies(conn, names=own[1])
+    guards = [each for each in known if each.breaker.state is not State.CLOSED]
+    held = {
+        each.breaker.name: await breakers.count_held(conn, each.breaker.name, own=own, most=COUNTED)
+        for each in guards[:MOST_GUARDS]
+    }
+    catalog = queue.catalog
+    return join(groups, guards, relied_on=lambda group: dependencies_of(group, catalog), held=held)
 
 
 def _spark(points: list[samples.Point], day: samples.Span, name: str, tone: Tone) -> Markup:

@@ -65,3 +65,9 @@ async def list_queues(
     async with conn.cursor(row_factory=class_row(QueueDepth)) as cursor:
         await cursor.execute(SQL["list_queues"], given, prepare=False)
         return await cursor.fetchall()
+
+
+async def find_next_due(conn: AsyncConnection[Any]) -> datetime | None:
+    """When the next job that waits for its time falls due, or a limit lets one start; None: none waits."""
+    row = await (await conn.execute(SQL["show_next_due"])).fetchone()
+    return None if row is None else row[0]

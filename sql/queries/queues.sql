@@ -69,3 +69,8 @@ CROSS JOIN LATERAL (
 LEFT JOIN running ON running.queue_name = k.name
 WHERE %(name)s::text IS NULL OR k.name = %(name)s::text
 ORDER BY k.name;
+
+-- name: show_next_due
+-- When the next job falls due, of all queues; a job may wait for 'infinity', which no calendar of a client has.
+SELECT CASE WHEN isfinite(d.at) AND d.at < now() + interval '200 years' THEN d.at END
+FROM afresh.next_due(NULL, 0) AS d (at);

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 from html import escape as escape_html
 
@@ -44,6 +45,29 @@ async def test_incident(served: Served):
     assert page.index("What is wrong") < page.index("no such luck") < page.index("The last 24 hours")
     assert "1 thing needs a look" in page
     assert 'href="/dashboard/jobs?task=sample.fail&amp;state=failed"' in page
+
+
+async def test_open_breaker(served: Served):
+    """What a dependency that is down holds back, and what fails because of it, stand together, with what to do."""
+    queue, client = served
+    await client.post("/tasks/fail", json={"args": {"message": "no such luck"}, "dependency": "shop"})
+    await run_waiting_jobs(queue)
+    await client.post("/dependencies/shop/isolate", json={"reason": "it is being moved"})
+    for number in range(3):
+        await client.post("/tasks/add", json={"args": {"a": number}, "dependency": "shop"})
+    page = (await client.get("/dashboard")).text
+    assert "1 thing needs a look" in page
+    assert "holds back 3 jobs" in page
+    assert page.index(">isolated<") < page.index("no such luck") < page.index("What to do:")
+    assert 'href="/dashboard/dependencies/shop">Look at shop</a>' in page
+
+
+async def test_what_comes_next(served: Served):
+    """The overview says when the next job falls due."""
+    _, client = served
+    await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "3h"})
+    page = (await client.get("/dashboard")).text
+    assert re.search(r"<dt>Next due</dt><dd><time [^>]*>in (3 h|18[0-9] min)</time>", page)
 
 
 async def test_jobs_in_order(served: Served):
@@ -110,9 +134,9 @@ async def test_older_jobs(served: Served):
     for number in range(52):
         await client.post("/tasks/add", json={"args": {"a": number}})
     page = (await client.get("/dashboard/jobs")).text
-    assert page.count('<li class="row">') == 50
+    assert page.count('<li class="row ') == 50
     assert 'href="/dashboard/jobs?before=3"' in page
-    assert (await client.get("/dashboard/jobs?before=3")).text.count('<li class="row">') == 2
+    assert (await client.get("/dashboard/jobs?before=3")).text.count('<li class="row ') == 2
 
 
 async def test_what_jobs_say_is_text(served: Served):
