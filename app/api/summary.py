@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from ..monitoring.alerts.clocked import is_clocked
+from ..monitoring.alerts.clocked import submissions
 from ..monitoring.health import Status, look
 from ..retry.breaker.states import State
 from ..store import alerts, breakers, samples
@@ -74,7 +74,7 @@ async def show_summary(conn: ReadingConnection, queue: Queue) -> ServiceSummary:
     minutes, day = Span(minute - LAST_MINUTES, minute, MINUTE), samples.hours_until(now, 24)
     last_minutes, last_day = [samples.added(await samples.read_points(conn, span)) for span in (minutes, day)]
     repeats = sum(point.repeats for point in await samples.read_service(conn, day))
-    submitted = sum(task.submitted for task in await samples.read_tasks(conn, day) if not is_clocked(task.task_name))
+    asked = submissions(await samples.read_tasks(conn, day), repeats)
     letters = await sum_letters(conn, {"cause": PROPERTIES["cause"]})
     stalled_after = queue.settings.worker.stalled_after
     health = await look(conn, stalled_after=stalled_after)
@@ -98,9 +98,7 @@ async def show_summary(conn: ReadingConnection, queue: Queue) -> ServiceSummary:
         },
         workers=dict(Counter(worker.status for worker in workers)),
         alerts=await alerts.count_open(conn),
-        idempotency=IdempotencySummary(
-            submissions=submitted + repeats, repeats=repeats, hit_rate=share(repeats, submitted + repeats)
-        ),
+        idempotency=IdempotencySummary(submissions=asked, repeats=repeats, hit_rate=share(repeats, asked)),
         retries_ended_well=await sum_retries_ended_well(conn, first_hour(now, 24)),
         storage=await report_storage(conn),
     )

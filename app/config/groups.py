@@ -310,7 +310,9 @@ class RetentionSettings(Group):
         "RETENTION_ATTEMPTS", "30d", "How long attempts and reported progress are kept, also of jobs that are not."
     )
     samples: values.PositiveDuration = setting(
-        "RETENTION_SAMPLES", "90d", "How long samples, failures by the hour and transitions of breakers are kept."
+        "RETENTION_SAMPLES",
+        "90d",
+        "How long samples, failures by the hour, transitions of breakers and alerts that are over are kept.",
     )
     audit: values.PositiveDuration = setting(
         "RETENTION_AUDIT", "365d", "How long the audit is kept, and failure groups that were not met again."

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from ..queue.app import Afresh
 from ..store import samples
+from ..store.dead_letters import count_pending
 from ..store.workers import list_workers
 from .labels import Names
 
@@ -29,8 +30,9 @@ async def sample(app: Afresh, conn: AsyncConnection[Any], *, now: datetime, resu
     known = Names(app).queues()
     await samples.sample_queues(conn, taken[-1], now=now, known=known, own=app.own_dependencies())
     workers = await list_workers(conn, stalled_after=app.settings.worker.stalled_after)
+    alive, pending = sum(worker.lives for worker in workers), await count_pending(conn)
     for minute in taken:
-        await samples.sample_service(conn, minute, workers=sum(worker.lives for worker in workers))
+        await samples.sample_service(conn, minute, dead_letters=pending, workers=alive)
     await samples.sum_up(conn, taken)
     return len(taken)
 

@@ -77,6 +77,15 @@ async def count_ready(
     return int(row[0]) if row else 0
 
 
+async def count_ready_by_queue(
+    conn: AsyncConnection[Any], *, own: tuple[Sequence[str], Sequence[str]], most: int
+) -> dict[str, int]:
+    """The same of every queue that has any, in one look."""
+    tasks, dependencies = map(list, own)
+    wanted = {"tasks": tasks, "dependencies": dependencies, "most": most}
+    return dict(await (await conn.execute(SQL["count_ready_by_queue"], wanted)).fetchall())
+
+
 async def sum_put_off(conn: AsyncConnection[Any], since: datetime, *, until: datetime | None = None) -> PutOff:
     """Sum up the jobs that were put off since a time, and before another, and their runs after it."""
     given = {"since": since, "until": until, "most": MOST_PUT_OFF}

@@ -32,8 +32,9 @@ MOST_GROUPS = 50
 MOST_EVENTS = 5_000
 MOST_OPEN = 100
 
-ALERTS_KEPT = timedelta(days=90)
 MESSAGES_KEPT = timedelta(days=30)
+"""A message is sent within a day, or not at all."""
+
 FORGOTTEN_AT_ONCE = 1_000
 
 
@@ -267,11 +268,9 @@ async def list_alerts(
     return page
 
 
-async def forget_alerts(conn: AsyncConnection[Any]) -> int:
-    """Delete what was over or told long ago, in small steps; return how many rows."""
-    return await _forget(conn, SQL["forget_alerts"], ALERTS_KEPT) + await _forget(
-        conn, SQL["forget_messages"], MESSAGES_KEPT
-    )
+async def forget_alerts(conn: AsyncConnection[Any], *, kept: timedelta) -> int:
+    """Delete alerts that have been over for so long, and old messages, in small steps; return how many rows."""
+    return await _forget(conn, SQL["forget_alerts"], kept) + await _forget(conn, SQL["forget_messages"], MESSAGES_KEPT)
 
 
 async def _forget(conn: AsyncConnection[Any], query: LiteralString, kept: timedelta) -> int:

@@ -155,6 +155,12 @@ async def sum_letters(
     }
 
 
+async def count_pending(conn: AsyncConnection[Any]) -> int:
+    """How many letters wait for somebody."""
+    row = await (await conn.execute(SQL["count_pending"])).fetchone()
+    return int(row[0]) if row else 0
+
+
 async def find_oldest(conn: AsyncConnection[Any]) -> datetime | None:
     """Since when the oldest pending letter has been waiting; None: there is none."""
     rows = await fetch(conn, SQL["find_oldest"], {})

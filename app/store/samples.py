@@ -242,9 +242,9 @@ async def sample_queues(
     await conn.execute(SQL["sample_queues"], given | bounds)
 
 
-async def sample_service(conn: AsyncConnection[Any], minute: datetime, *, workers: int) -> None:
+async def sample_service(conn: AsyncConnection[Any], minute: datetime, *, dead_letters: int, workers: int) -> None:
     """Count the repeats of a minute, and what there is now, and add up its tasks, which are sampled."""
-    await conn.execute(SQL["sample_service"], {"minute": minute, "workers": workers})
+    await conn.execute(SQL["sample_service"], {"minute": minute, "dead_letters": dead_letters, "workers": workers})
     await conn.execute(SQL["sum_service"], {"minute": minute})
 
 

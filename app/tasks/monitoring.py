@@ -99,9 +99,10 @@ async def send_alert(message_id: int, channel: str) -> dict[str, Any]:
 async def forget_samples(timestamp: int) -> dict[str, int]:
     """Delete samples beyond their time, alerts that were over long ago, and workers that are long gone."""
     del timestamp  # As above.
+    kept = current_job().app.settings.retention.samples
     async with connection() as conn:
         return {
-            "samples": await samples.forget_samples(conn, hours=current_job().app.settings.retention.samples),
-            "alerts": await forget_alerts(conn),
+            "samples": await samples.forget_samples(conn, hours=kept),
+            "alerts": await forget_alerts(conn, kept=kept),
             "workers": await forget_workers(conn),
         }

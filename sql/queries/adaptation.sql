@@ -15,6 +15,10 @@ LIMIT %(most)s;
 -- Jobs of a queue that could run now, counted up to a limit. What is held back is not ready.
 SELECT afresh.ready_depth(%(queue)s, %(tasks)s::text[], %(dependencies)s::text[], %(most)s);
 
+-- name: count_ready_by_queue
+-- The same of every queue that has any.
+SELECT queue_name, jobs FROM afresh.ready_by_queue(%(tasks)s::text[], %(dependencies)s::text[], %(most)s);
+
 -- name: sum_put_off
 -- Runs that came after the peak because their job was put off: how many jobs and runs, and how long they took.
 WITH put_off AS (

@@ -72,6 +72,10 @@ GROUP BY 1, 2
 HAVING sum(letters) <> 0
 ORDER BY 3 DESC, 1, 2;
 
+-- name: count_pending
+-- How many letters wait.
+SELECT greatest(0, coalesce(sum(letters), 0))::bigint FROM afresh.dead_letter_count WHERE status = 'pending';
+
 -- name: find_oldest
 -- Since when the oldest pending letter has been one.
 SELECT first_died_at FROM afresh.dead_letter WHERE status = 'pending' ORDER BY id LIMIT 1;

@@ -53,8 +53,7 @@ INSERT INTO afresh.service_sample (seconds, at, repeats, dead_letters, workers)
 SELECT 60, %(minute)s,
        (SELECT count(*) FROM afresh.idempotency_repeat
         WHERE at >= %(minute)s AND at < %(minute)s::timestamptz + interval '1 minute'),
-       greatest(0, (SELECT coalesce(sum(letters), 0) FROM afresh.dead_letter_count WHERE status = 'pending')),
-       %(workers)s
+       %(dead_letters)s, %(workers)s
 ON CONFLICT (seconds, at) DO UPDATE
 SET repeats = excluded.repeats, dead_letters = excluded.dead_letters, workers = excluded.workers;
 

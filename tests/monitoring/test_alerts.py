@@ -19,7 +19,7 @@ from app.queue.app import Afresh
 from app.queue.task import task
 from app.store.queues import COUNTED_EXACTLY
 
-from ..application import serving, settings_for
+from ..application import run_waiting_jobs, serving, settings_for
 from .watchman import A_MINUTE, Watchman, alerts, fail_often
 from .webhook import Webhook, webhook
 
@@ -292,3 +292,28 @@ async def test_a_full_queue_beyond_what_is_counted_exactly(database_url: str, co
         found = await observe(queue, conn, now=datetime.now(UTC))
     (full,) = [each for each in found if each.rule is QUEUE_SIZE and each.subject == "q"]
     assert full.value > limit
+
+
+async def test_alerts_that_are_kept(served: Served, conn: AsyncConnection):
+    """An alert that was over long ago is forgotten with what happened to it, as old messages are; an open one stays."""
+    queue, _ = served
+    await conn.execute(
+        "INSERT INTO afresh.alert (rule, subject, severity, opened_at, resolved_at, changed_at, value, threshold, "
+        "cause, what_to_do) SELECT 'r', n::text, 'warning', now() - interval '200 days', "
+        "CASE n WHEN 1 THEN now() - interval '91 days' WHEN 2 THEN now() - interval '89 days' END, now(), 1, 1, '', '' "
+        "FROM generate_series(1, 3) n"
+    )
+    await conn.execute(
+        "INSERT INTO afresh.alert_event (alert_id, rule, kind, severity, at, line, what_to_do) "
+        "SELECT id, rule, 'opened', severity, opened_at, 'l', '' FROM afresh.alert"
+    )
+    await conn.execute(
+        "INSERT INTO afresh.alert_message (rule, severity, title, body, made_at) "
+        "SELECT 'r', 'warning', n::text, '', now() - n * interval '1 day' FROM unnest(ARRAY[29, 31]) n"
+    )
+    await queue.tasks["app.tasks.monitoring.forget_samples"].defer_async(timestamp=0)
+    await run_waiting_jobs(queue)
+    left = "SELECT subject FROM afresh.alert a WHERE EXISTS (SELECT FROM afresh.alert_event WHERE alert_id = a.id)"
+    assert sorted(await (await conn.execute(left)).fetchall()) == [("2",), ("3",)]
+    assert await (await conn.execute("SELECT count(*) FROM afresh.alert_event")).fetchone() == (2,)
+    assert await (await conn.execute("SELECT title FROM afresh.alert_message")).fetchall() == [("29",)]

@@ -114,7 +114,7 @@ async def test_many_tasks(conn: AsyncConnection):
     assert row is not None
     for _ in range(2):
         await sample_tasks(conn, row[0])
-        await sample_service(conn, row[0], workers=1)
+        await sample_service(conn, row[0], dead_letters=0, workers=1)
         found = {each.task_name: each.submitted for each in await read_tasks(conn, Span(row[0], row[0] + A_MINUTE))}
         assert len(found) == MOST_TASKS + 1
         assert found[OTHER] == 30

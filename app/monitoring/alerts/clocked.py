@@ -3,6 +3,10 @@
 They are nobody's submissions, and their success says nothing about anybody's work.
 """
 
+from collections.abc import Iterable
+
+from ...store.samples import TaskWork
+
 PACKAGE = "app.tasks"
 MODULES = ("analytics", "maintenance", "monitoring")
 
@@ -12,6 +16,11 @@ _BEGINNINGS = tuple(f"{PACKAGE}.{module}." for module in MODULES)
 def is_clocked(task_name: str) -> bool:
     """Whether it is one of them."""
     return task_name.startswith(_BEGINNINGS)
+
+
+def submissions(tasks: Iterable[TaskWork], repeats: int) -> int:
+    """What was asked for in some time: jobs that were made, and requests that named one that was made before."""
+    return repeats + sum(task.submitted for task in tasks if not is_clocked(task.task_name))
 
 
 def all_others() -> str:

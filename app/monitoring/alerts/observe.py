@@ -11,13 +11,13 @@ from ...queue.app import Afresh
 from ...queue.task import options_of
 from ...retry.words import duration
 from ...store import alerts, samples
-from ...store.adaptation import count_ready
+from ...store.adaptation import count_ready_by_queue
 from ...store.dead_letters import sum_letters
 from ...store.queues import COUNTED_EXACTLY, list_queues
 from ...store.samples import MINUTE, Span, TaskPast, TaskWork
 from ...store.workers import Worker, list_workers
 from . import rules
-from .clocked import is_clocked
+from .clocked import is_clocked, submissions
 from .growth import Hour, Past, compare, is_enough
 from .rule import Reading
 
@@ -96,7 +96,6 @@ def rates(window: Window) -> Iterator[Reading]:
     over, tasks = duration(window.seconds), [task for task in window.tasks if not is_clocked(task.task_name)]
     attempts, failed = sum(task.attempts for task in tasks), sum(task.failed for task in tasks)
     ended, buried = sum(task.ended for task in tasks), sum(task.buried for task in tasks)
-    made = sum(task.submitted for task in tasks)
     if attempts:
         most = _most((task.task_name, task.failed, task.attempts) for task in tasks)
         detail = f"{failed:,} of {attempts:,} attempts failed within {over}{most}"
@@ -105,7 +104,7 @@ def rates(window: Window) -> Iterator[Reading]:
         most = _most((task.task_name, task.buried, task.ended) for task in tasks)
         detail = f"{buried:,} of {ended:,} jobs that ended within {over} are dead letters{most}"
         yield Reading(rules.SUCCESS_RATE, "", 100 * (ended - buried) / ended, detail, ended)
-    if asked := made + window.repeats:
+    if asked := submissions(window.tasks, window.repeats):
         detail = f"{window.repeats:,} of {asked:,} submissions within {over} repeat an earlier one"
         yield Reading(rules.DUPLICATE_RATE, "", 100 * window.repeats / asked, detail, asked)
 
@@ -126,11 +125,12 @@ async def _dead_letters(conn: AsyncConnection[Any]) -> list[Reading]:
 
 
 async def _queues(app: Afresh, conn: AsyncConnection[Any]) -> list[Reading]:
-    own, found = app.own_dependencies(), []
+    found = []
     # What is a warning, and what is critical, must be in reach.
     most = max(COUNTED_EXACTLY, 1 + max(app.settings.submission.max_queue_size, app.settings.alert.queue_size))
+    waiting = await count_ready_by_queue(conn, own=app.own_dependencies(), most=most)
     for depth in await list_queues(conn):
-        ready = await count_ready(conn, depth.name, own=own, most=most)
+        ready = waiting.get(depth.name, 0)
         eta = depth.seconds_to_empty()
         until = f"; empty in {duration(round(eta))} at this pace" if eta else "; it does not get shorter"
         at_least = "at least " if ready >= most else ""
