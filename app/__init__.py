@@ -7,6 +7,7 @@ Rooms, from the street to the cellar; imports only go down:
     web                 what both share: origin rules, paging, problem+json
     tasks               what jobs do
     monitoring          logs and metrics, subscribers of telemetry
+    testing             for users' own tests of their tasks
     queue               the only room that speaks Procrastinate; the spine is queue/execute
     retrying            the engine for code that is not queued
     store               our tables, one file per concept; the caller owns the transaction
