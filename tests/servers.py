@@ -25,6 +25,10 @@ WHEELS = (16, 18)
 
 EMBEDDED_VERSION = int(os.environ.get("TEST_POSTGRES_VERSION", "18"))
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - what lies there gets a folder of its own with a name nobody can guess
+ROOMY = 4 * 2**30
+"""Bytes that must be free in it: a few servers take some hundred megabytes each. Docker gives containers 64 MB."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -91,7 +95,7 @@ def running_server() -> Iterator[Server]:
         with PostgresContainer(f"postgres:{EMBEDDED_VERSION}", driver=None) as container:
             yield Server(make_conninfo(container.get_connection_url()))
     else:
-        with temporary_folder() as folder:
+        with temporary_folder(within=roomy_memory()) as folder:
             server = _temporary_server(folder)
             with server.join():
                 yield Server(server.conninfo(), server)
@@ -126,10 +130,15 @@ def _temporary_server(folder: Path) -> EmbeddedServer:
     return EmbeddedServer(Cluster(home, debians, durable=False))
 
 
+def roomy_memory() -> Path | None:
+    """Where files never touch a disk: a test's database is hundreds of them. None where there is too little room."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOMY else None
+
+
 @contextmanager
-def temporary_folder(mode: int = 0o711) -> Iterator[Path]:
+def temporary_folder(mode: int = 0o711, *, within: Path | None = None) -> Iterator[Path]:
     """A folder that the system account of root's servers can enter, as pytest's tmp_path cannot be."""
-    folder = Path(tempfile.mkdtemp(prefix="afresh-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="afresh-test-", dir=within))
     folder.chmod(mode)
     try:
         yield folder
