@@ -166,9 +166,9 @@ async def test_restless_groups(conn: AsyncConnection):
     assert await restless(conn) == {"new": 48, "regression": 1}
 
 
-@pytest.fixture(params=["analyzed while empty", "never analyzed"])
+@pytest.fixture(scope="module", params=["analyzed while empty", "never analyzed"])
 async def crowded(request: Any, anyio_backend: str, server: Server, template: str) -> AsyncIterator[AsyncConnection]:  # noqa: ARG001 - it makes the fixture async
-    """A session that planned its statements while the database was empty; then it filled up."""
+    """A session that planned its statements while the database was empty; then it filled up. Tests only read."""
     name = f"afresh_gauges_{os.getpid()}"
     async with await psycopg.AsyncConnection.connect(server.create(name, template=template), autocommit=True) as conn:
         if request.param != "never analyzed":
@@ -182,6 +182,7 @@ async def crowded(request: Any, anyio_backend: str, server: Server, template: st
             await filler.execute("INSERT INTO afresh.hold VALUES ('dependency', 'known', 'down', 'breaker', now(), 1)")
             await filler.execute(GROUPS, [50_000])
             await filler.execute(FAILURES, [40_000])
+        await conn.execute("SET default_transaction_read_only = on")
         yield conn
     server.drop(name)
 

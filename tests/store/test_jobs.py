@@ -1,10 +1,14 @@
 """Reading stays cheap: a page costs what is on it, not what is in the table."""
 
-from collections.abc import Iterator
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import AsyncConnection
 
@@ -14,43 +18,78 @@ from app.store.paging import SEARCHED, SORTED
 from app.store.queues import SQL as SQL_QUEUES
 from app.store.queues import list_queues
 
+from ..servers import Server
+
 pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 
 JOBS = 20_000
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-async def loaded(conn: AsyncConnection) -> AsyncConnection:
-    """A database where 1 job in 100 waits, 1 in 1,000 failed, none is cancelled, and all others succeeded.
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def filled(server: Server, template: str) -> Iterator[str]:
+    """A database to copy where 1 job in 100 waits, 1 in 1,000 failed, none is cancelled, and all others succeeded.
 
     They came at once: the planner knows nothing of them yet.
     """
-    for table in ("procrastinate_jobs", "procrastinate_events", "afresh.job_option"):
-        await conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-    await conn.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
-    await conn.execute(
-        "INSERT INTO procrastinate_jobs (queue_name, task_name, attempts, status) SELECT 'q', 't', 1, CASE "
-        "WHEN i %% 1000 = 0 THEN 'failed' WHEN i %% 100 = 1 THEN 'todo' ELSE 'succeeded' "
-        "END::procrastinate_job_status FROM generate_series(1, %s) i",
-        [JOBS],
-    )
-    await conn.execute(
-        "INSERT INTO procrastinate_events (job_id, type) SELECT id, t::procrastinate_job_event_type "
-        "FROM procrastinate_jobs, unnest(ARRAY['deferred', 'started', 'succeeded']) t"
-    )
-    await conn.execute(
-        "INSERT INTO afresh.job_option (job_id, batch_id, correlation_id, metadata, replay_of) "
-        "SELECT id, id / 20, 'c' || id, jsonb_build_object('n', id), nullif(id - 1, 0) FROM procrastinate_jobs"
-    )
-    return conn
+    name = f"afresh_jobs_{os.getpid()}"
+    with psycopg.connect(server.create(name, template=template), autocommit=True) as conn:
+        for table in ("procrastinate_jobs", "procrastinate_events", "afresh.job_option"):
+            conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        conn.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
+        conn.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, attempts, status) SELECT 'q', 't', 1, CASE "
+            "WHEN i %% 1000 = 0 THEN 'failed' WHEN i %% 100 = 1 THEN 'todo' ELSE 'succeeded' "
+            "END::procrastinate_job_status FROM generate_series(1, %s) i",
+            [JOBS],
+        )
+        conn.execute(
+            "INSERT INTO procrastinate_events (job_id, type) SELECT id, t::procrastinate_job_event_type "
+            "FROM procrastinate_jobs, unnest(ARRAY['deferred', 'started', 'succeeded']) t"
+        )
+        conn.execute(
+            "INSERT INTO afresh.job_option (job_id, batch_id, correlation_id, metadata, replay_of) "
+            "SELECT id, id / 20, 'c' || id, jsonb_build_object('n', id), nullif(id - 1, 0) FROM procrastinate_jobs"
+        )
+    yield name
+    server.drop(name)
+
+
+@asynccontextmanager
+async def copied(server: Server, filled: str) -> AsyncIterator[AsyncConnection]:
+    """A connection to a copy of it."""
+    name = f"{filled}_{next(_numbers)}"
+    async with await AsyncConnection.connect(server.create(name, template=filled), autocommit=True) as conn:
+        yield conn
+    server.drop(name)
+
+
+@pytest.fixture(scope="module")
+async def loaded(anyio_backend: str, server: Server, filled: str) -> AsyncIterator[AsyncConnection]:  # noqa: ARG001 - it makes the fixture async
+    """A copy that the tests only read."""
+    async with copied(server, filled) as conn:
+        await conn.execute("SET default_transaction_read_only = on")
+        yield conn
+
+
+@pytest.fixture(scope="module")
+async def crowded(anyio_backend: str, server: Server, filled: str) -> AsyncIterator[AsyncConnection]:  # noqa: ARG001 - as above
+    """The same a minute later."""
+    async with copied(server, filled) as conn:
+        await conn.execute("ANALYZE")
+        await conn.execute("SET default_transaction_read_only = on")
+        yield conn
 
 
 @pytest.fixture
-async def crowded(loaded: AsyncConnection) -> AsyncConnection:
-    """The same a minute later."""
-    await loaded.execute("ANALYZE")
-    return loaded
+async def own(anyio_backend: str, server: Server, filled: str) -> AsyncIterator[AsyncConnection]:  # noqa: ARG001 - as above
+    """As `crowded`, for a test that writes."""
+    async with copied(server, filled) as conn:
+        await conn.execute("ANALYZE")
+        yield conn
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -100,14 +139,14 @@ async def test_a_page_without_statistics(loaded: AsyncConnection, chosen: JobFil
     assert await rows_of_page(loaded, chosen) < JOBS / 20
 
 
-async def test_few_of_a_queue(crowded: AsyncConnection):
+async def test_few_of_a_queue(own: AsyncConnection):
     """Few jobs of a queue are found without a walk over those that wait in others; none, without a page."""
-    await crowded.execute("UPDATE procrastinate_jobs SET queue_name = 'r' WHERE id IN (1, 1001)")
+    await own.execute("UPDATE procrastinate_jobs SET queue_name = 'r' WHERE id IN (1, 1001)")
     chosen = JobFilter(state="ready", queue="r")
     given = chosen.parameters()
     query = LISTING.text(LISTING.page, given).replace(SORTED, "+ 0")
-    assert await rows_touched(crowded, query, given | {"before": None, "limit": 51, "offset": 0}) <= JOBS / 200
-    page = await list_jobs(crowded, chosen, limit=10)
+    assert await rows_touched(own, query, given | {"before": None, "limit": 51, "offset": 0}) <= JOBS / 200
+    page = await list_jobs(own, chosen, limit=10)
     assert ([row["job_id"] for row in page.items], page.total) == ([1001, 1], 2)
 
 
@@ -173,18 +212,18 @@ async def test_a_search_by_offset(crowded: AsyncConnection):
     assert len({row["job_id"] for row in first.items + second.items}) == 100
 
 
-async def test_jobs_that_ended_long_ago(crowded: AsyncConnection):
+async def test_jobs_that_ended_long_ago(own: AsyncConnection):
     """A search for what ended before some time begins with the jobs that were made by then."""
-    await crowded.execute("UPDATE procrastinate_events SET at = at - interval '9 days' WHERE job_id <= 100")
+    await own.execute("UPDATE procrastinate_events SET at = at - interval '9 days' WHERE job_id <= 100")
     chosen = JobFilter(ended_to=datetime.now(UTC) - timedelta(days=8))
-    page = await list_jobs(crowded, chosen, limit=3)
+    page = await list_jobs(own, chosen, limit=3)
     assert ([row["job_id"] for row in page.items], page.total, page.total_is_exact) == ([100, 99, 98], 100, True)
 
 
-async def test_a_batch(crowded: AsyncConnection):
+async def test_a_batch(own: AsyncConnection):
     """A batch is described without a walk over the jobs of others."""
-    await crowded.execute("INSERT INTO afresh.batch (id, task_name, total, created_by) VALUES (7, 't', 20, 'test')")
-    assert await rows_touched(crowded, SQL_BATCHES["find_batch"], {"batch_id": 7}) < JOBS / 20
+    await own.execute("INSERT INTO afresh.batch (id, task_name, total, created_by) VALUES (7, 't', 20, 'test')")
+    assert await rows_touched(own, SQL_BATCHES["find_batch"], {"batch_id": 7}) < JOBS / 20
 
 
 async def test_queues(crowded: AsyncConnection):
