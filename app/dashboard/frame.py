@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import orjson
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -16,6 +15,8 @@ from ..store.keys import Role
 from ..store.sign_ins import new_token
 from ..web.cookies import PAGES, SAID, SIGN_IN, VISITOR, attributes, cookie, form_token
 from ..web.keyring import Caller
+from .traceback import parts
+from .tree import as_text, tree
 
 HERE = Path(__file__).parent
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -106,7 +107,7 @@ def remedy(name: str) -> str:
 
 def as_json(value: Any) -> str:
     """Arguments as people read them, without secrets."""
-    return orjson.dumps(redact(value), option=orjson.OPT_INDENT_2).decode()
+    return as_text(redact(value))
 
 
 _templates = Environment(
@@ -122,4 +123,6 @@ _templates.filters |= {
     "as_json": as_json,
     "capitalize_first": capitalize_first,
     "remedy": remedy,
+    "trace_parts": parts,
+    "tree": tree,
 }

@@ -8,13 +8,18 @@ from fastapi.responses import HTMLResponse, Response
 
 from ..queue import control
 from ..queue.control import Move, UnknownJob
+from ..store.dead_letters import find_chain
 from ..store.jobs import find_job, list_attempts
 from ..web import again
 from ..web.errors import InvalidInput
 from ..web.outbound import Outbound
 from ..web.reading import Queue, ReadingConnection
+from .course import drawn_course, why_then
 from .forms import OperatorsForm, done
 from .frame import render
+
+TOLD = 100
+"""Runs on the page, the latest: a job may be tried for ever."""
 
 LOWEST, HIGHEST = 1, 10
 """The priorities that people give."""
@@ -32,9 +37,21 @@ async def show_job(request: Request, job_id: JobId, conn: ReadingConnection, que
     job = await find_job(conn, job_id)
     if job is None:
         raise UnknownJob(job_id)
-    attempts = (await list_attempts(conn, [job_id]))[job_id]
-    dependency = job["dependency"] or queue.dependency_of(job["task_name"])
-    return render(request, "job.html", "Jobs", job=job, attempts=attempts, dependency=dependency)
+    attempts = (await list_attempts(conn, [job_id], most=TOLD + 1))[job_id]
+    shown = attempts[-TOLD:]
+    waits = job["status"] == "todo" and job["scheduled_at"] is not None
+    return render(
+        request,
+        "job.html",
+        "Jobs",
+        job=job,
+        attempts=shown,
+        left_out=len(attempts) > TOLD,
+        dependency=job["dependency"] or queue.dependency_of(job["task_name"]),
+        course=drawn_course(job, shown, datetime.now(UTC)),
+        why=why_then(job, shown) if waits else [],
+        chain=await find_chain(conn, job["dead_letter_id"]) if job["dead_letter_id"] else [],
+    )
 
 
 @router.post("/jobs/{job_id}/cancel")

@@ -192,10 +192,15 @@ async def find_result(conn: AsyncConnection[Any], job_id: int) -> Row | None:
     return rows[0] if rows else None
 
 
-async def list_attempts(conn: AsyncConnection[Any], job_ids: Sequence[int]) -> dict[int, list[Row]]:
-    """Return the ended runs of each job, in order; a job without any is there with an empty list."""
+async def list_attempts(
+    conn: AsyncConnection[Any], job_ids: Sequence[int], *, most: int | None = None
+) -> dict[int, list[Row]]:
+    """Return the ended runs of each job, in order; a job without any is there with an empty list.
+
+    Where a job has more than `most` of them, the latest are returned.
+    """
     attempts: dict[int, list[Row]] = {job_id: [] for job_id in job_ids}
-    for row in await fetch(conn, SQL["list_attempts"], {"job_ids": list(job_ids)}):
+    for row in await fetch(conn, SQL["list_attempts"], {"job_ids": list(job_ids), "most": most}):
         attempts[row.pop("job_id")].append(row)
     return attempts
 

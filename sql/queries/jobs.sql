@@ -87,12 +87,16 @@ FROM (
 ) AS j;
 
 -- name: list_attempts
--- Every ended run of some jobs. One that is not counted has the number of the next that is, and came before it.
--- OFFSET 0, as above.
+-- The ended runs of some jobs, of each the latest. One that is not counted has the number of the next that is, and came
+-- before it. OFFSET 0, as above.
 SELECT t.job_id, t.attempt, t.outcome, t.counted, t.worker_id, t.started_at, t.ended_at,
        extract(epoch FROM t.duration)::double precision AS duration_seconds,
        t.exception_type, t.message, t.traceback, t.failure_type, t.confidence, t.evidence, t.remediation, t.fingerprint,
        t.decision, extract(epoch FROM t.delay)::double precision AS delay_seconds, t.next_run_at, t.explanation, t.reason
 FROM unnest(%(job_ids)s::bigint[]) AS wanted (id)
-CROSS JOIN LATERAL (SELECT * FROM afresh.attempts a WHERE a.job_id = wanted.id OFFSET 0) t
+CROSS JOIN LATERAL (
+    SELECT * FROM afresh.attempts a WHERE a.job_id = wanted.id
+    ORDER BY a.ended_at DESC, a.attempt_id DESC NULLS FIRST
+    LIMIT %(most)s::integer OFFSET 0
+) t
 ORDER BY t.job_id, t.ended_at, t.attempt_id NULLS LAST;

@@ -237,7 +237,7 @@ async def test_queues(crowded: AsyncConnection):
 async def test_attempts(crowded: AsyncConnection):
     """The attempts of a page of jobs are found without a walk over all events."""
     ids = list(range(JOBS - 50, JOBS))
-    assert await rows_touched(crowded, SQL["list_attempts"], {"job_ids": ids}) < JOBS / 20
+    assert await rows_touched(crowded, SQL["list_attempts"], {"job_ids": ids, "most": None}) < JOBS / 20
     found = await list_attempts(crowded, ids)
     assert sorted(found) == ids
 

@@ -9,12 +9,24 @@ function span(seconds) {
   return `${Math.round(seconds)} s`;
 }
 
+// To the second, in two units: what somebody waits for.
+function exact(seconds) {
+  let left = Math.round(seconds);
+  const words = [];
+  for (const [unit, name] of [...UNITS, [1, "s"]]) {
+    if (left >= unit && words.length < 2) words.push(`${Math.floor(left / unit)} ${name}`);
+    left %= unit;
+  }
+  return words.join(" ") || "0 s";
+}
+
 function tellTimes(root = document) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.getTime())) continue; // A time beyond the browser's calendar stays as the server told it.
     const seconds = (Date.now() - moment) / SECOND;
-    const text = Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+    const told = "exact" in time.dataset ? exact : span;
+    const text = Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `${told(seconds)} ago` : `in ${told(-seconds)}`;
     if (time.textContent !== text) time.textContent = text;
     const title = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
     if (time.title !== title) time.title = title;
@@ -114,7 +126,9 @@ function prepare(root) {
     if (!navigator.clipboard) continue;
     copy.hidden = false;
     copy.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(copy.nextElementSibling.textContent);
+      const shown = copy.nextElementSibling.cloneNode(true);
+      for (const each of shown.querySelectorAll("[data-uncopied]")) each.remove();
+      await navigator.clipboard.writeText(shown.textContent);
       copy.textContent = "Copied";
     });
   }

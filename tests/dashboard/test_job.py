@@ -1,0 +1,136 @@
+"""The page of one job: its course, why it runs when it runs, what its steps made, and where it leads."""
+
+import json
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+from psycopg import AsyncConnection
+
+from app.queue.app import Afresh
+
+from ..application import run_waiting_jobs
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+
+
+async def make(client: httpx.AsyncClient, task: str, **body: object) -> int:
+    """A job's id."""
+    return int((await client.post(f"/tasks/{task}", json=body)).json()["job_id"])
+
+
+async def page_of(client: httpx.AsyncClient, job_id: int) -> str:
+    """Its page."""
+    answer = await client.get(f"/dashboard/jobs/{job_id}")
+    assert answer.status_code == 200
+    return answer.text
+
+
+async def test_course(served: Served):
+    """What a job did is drawn to scale, and told in words."""
+    queue, client = served
+    job = await make(client, "fail", args={"message": "no such luck"})
+    await run_waiting_jobs(queue)
+    page = await page_of(client, job)
+    assert "Runs and waits to scale" in page
+    assert "<li>attempt 1 failed after" in page
+
+
+async def test_next_run(served: Served):
+    """A job that waits for its time says when that is, to the second, and why."""
+    job = await make(served[1], "greet", args={"name": "you"}, run_in="1h")
+    page = await page_of(served[1], job)
+    assert " data-exact>in 60 min</time>, because:" in page
+    assert "<li>asked for when it was handed in</li>" in page
+
+
+async def test_old_runs_are_left_out(served: Served, conn: AsyncConnection):
+    """Of a job that was tried very often the latest runs are shown, and the page says so."""
+    queue, client = served
+    job = await make(client, "fail", args={"message": "no such luck"})
+    await run_waiting_jobs(queue)
+    await conn.execute(
+        "INSERT INTO afresh.attempt (job_id, attempt, outcome, counted, task_name, queue_name, started_at, ended_at)"
+        " SELECT %s, 1, 'released', false, 'sample.fail', 'default', t, t"
+        " FROM generate_series(now() - interval '100 minutes', now() - interval '1 minute', interval '1 minute') t",
+        [job],
+    )
+    page = await page_of(client, job)
+    assert "The latest 100;" in page
+    assert page.count('<li class="rung ') == 100
+    assert '<li class="rung failed">' in page
+
+
+async def test_checkpoints(served: Served, conn: AsyncConnection):
+    """What finished steps made is shown, without secrets."""
+    job = await make(served[1], "add", args={"a": 1})
+    await conn.execute(
+        "INSERT INTO afresh.checkpoint (job_id, name, version, value, attempt) VALUES"
+        """ (%s, 'draft', 2, '{"words": ["once", "upon"], "password": "hunter2"}', 3)""",
+        [job],
+    )
+    page = await page_of(served[1], job)
+    assert "<summary>draft, by attempt 3, version 2</summary>" in page
+    assert '<span>"upon"</span>' in page
+    assert "hunter2" not in page
+
+
+async def test_numbers_of_any_length(served: Served, conn: AsyncConnection):
+    """A number that only Postgres can hold breaks no page."""
+    job = await make(served[1], "add", args={"a": 1})
+    await conn.execute("UPDATE procrastinate_jobs SET args = '{\"a\": 1e30}' WHERE id = %s", [job])
+    assert "1000000000000000000000000000000" in await page_of(served[1], job)
+
+
+async def test_where_it_leads(served: Served):
+    """The page leads to the failure group, the dependency, the dead letter, and every job in whose place it runs."""
+    queue, client = served
+    first = await make(client, "fail", args={"message": "no such luck"}, dependency="shop/api")
+    await run_waiting_jobs(queue)
+    page = await page_of(client, first)
+    (attempt,) = (await client.get(f"/jobs/{first}/attempts")).json()["items"]
+    letter = (await client.get(f"/jobs/{first}")).json()["dead_letter_id"]
+    assert f'href="/dashboard/failures/groups/{attempt["fingerprint"]}"' in page
+    assert 'href="/dashboard/dependencies/shop/api"' in page
+    assert f'href="/dashboard/dead-letters/{letter}"' in page
+    second = (await client.post(f"/dead-letters/{letter}/replay", json={"reason": "again"})).json()["job_id"]
+    for job, other in ((first, second), (second, first)):
+        page = await page_of(client, job)
+        assert f'<a href="/dashboard/jobs/{other}">job {other}</a>' in page
+        assert "this job" in page
+
+
+async def test_waits_for_its_dependency(served: Served):
+    """A job whose dependency lets nobody in says so, and leads there."""
+    queue, client = served
+    await run_waiting_jobs(queue)  # A worker says what its tasks rely on.
+    await client.post("/dependencies/joke-api/isolate", json={"reason": "maintenance"})
+    page = await page_of(client, await make(client, "fetch-joke"))
+    assert 'Waits for <a href="/dashboard/dependencies/joke-api">joke-api</a>, which lets nobody in now' in page
+
+
+@pytest.fixture
+async def copying(browser_page: Page) -> Page:
+    """A tab that may use the clipboard."""
+    await browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    return browser_page
+
+
+async def test_copying(served: Served, copying: Page):
+    """What is copied is the traceback and the JSON themselves, whatever is folded, and it stays folded as it was."""
+    queue, client = served
+    job = await make(client, "fail", args={"message": "no such luck"})
+    await run_waiting_jobs(queue)
+    (attempt,) = (await client.get(f"/jobs/{job}/attempts")).json()["items"]
+    page = copying
+    await page.goto(f"/dashboard/jobs/{job}")
+    await page.get_by_text("Traceback", exact=True).click()
+    await page.locator("#traceback-1").get_by_role("button", name="Copy").click()
+    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied.split() == attempt["traceback"].split()
+    await page.locator("#args").get_by_role("button", name="Copy").click()
+    await expect(page.get_by_role("button", name="Copied")).to_have_count(2)
+    assert json.loads(await page.evaluate("navigator.clipboard.readText()")) == {"message": "no such luck"}
