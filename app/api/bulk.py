@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..queue import bulk
 from ..web.auth import VIEWER, Operator
 from ..web.fields import LetterStatus, Time
-from ..web.letters import BulkBody, BulkFilter, letter_filter
+from ..web.letters import BulkBody, BulkFilter, letter_filter, progress_of
 from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_ID, PageOf, PageQuery
 from ..web.problem import responses
@@ -163,9 +163,4 @@ async def cancel_bulk(
 
 
 def _report(row: dict[str, Any]) -> BulkReport:
-    looked_at = row["acted"] + row["skipped"]
-    over = row["state"] == "done" or row["previewed"] == 0
-    percent = 100.0 if over else round(min(100.0, 100 * looked_at / row["previewed"]), 1)
-    wanted = {"task" if name == "task_name" else name: value for name, value in row["filter"].items()}
-    wanted.pop("tasks_of_dependency", None)
-    return BulkReport.model_validate(row | {"percent": percent, "filter": wanted})
+    return BulkReport.model_validate(row | progress_of(row))

@@ -1,7 +1,8 @@
 """What people send from a page: read here, once it is known that the page was ours."""
 
+import math
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote
 
 from fastapi import Depends, Request
@@ -11,8 +12,9 @@ from ..config.values import LONGEST, parse_duration
 from ..store.keys import Role
 from ..web.auth import Requires
 from ..web.cookies import PAGES, SAID, attributes, fits
-from ..web.errors import FormRefused, InvalidInput
+from ..web.errors import FormRefused, InvalidInput, MalformedBody
 from ..web.keyring import Caller
+from ..web.limits import MAX_BODY_BYTES, parse
 
 LONGEST_TEXT = 1_000
 MOST_FIELDS = 2_000
@@ -106,6 +108,42 @@ class Form:
         if moment > datetime.now(UTC) + LONGEST:
             raise InvalidInput(name, "a time within a century")
         return moment
+
+    def number(self, name: str, *, least: float, most: float) -> float | None:
+        """A field's number; None: it was left empty.
+
+        Raises:
+            InvalidInput: It is none, or out of bounds.
+        """
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= most:
+            raise InvalidInput(name, f"a number from {least:,g} to {most:,g}")
+        return number
+
+    def arguments(self, name: str) -> dict[str, Any] | None:
+        """A field's JSON object; None: it was left empty.
+
+        Raises:
+            InvalidInput: It is no object, or one that Postgres could not keep.
+        """
+        value = self.text(name, most=MAX_BODY_BYTES)
+        if value is None:
+            return None
+        try:
+            found = parse(value.encode())
+        except MalformedBody as error:
+            raise InvalidInput(name, f"no JSON: {error.__cause__}") from None
+        except InvalidInput as error:
+            raise InvalidInput(f"{name}.{error.field}", error.fault) from None
+        if not isinstance(found, dict):
+            raise InvalidInput(name, "a JSON object, with the name of each argument")
+        return found
 
 
 def _storable(name: str, value: str) -> str:

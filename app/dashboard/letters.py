@@ -78,6 +78,7 @@ async def show_letters(
         "Dead letters",
         page=page,
         given=given,
+        narrowed={name: value for name, value in given.items() if name != "status"},
         paged=wanted.cursor,
         older=address(given, cursor=page.next_before) if page.next_before else None,
         address=address,

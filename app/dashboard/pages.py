@@ -7,6 +7,7 @@ from fastapi.staticfiles import StaticFiles
 from ..queue.app import Afresh
 from ..web.auth import VIEWER
 from . import (
+    bulk,
     dependencies,
     failures,
     group,
@@ -27,6 +28,7 @@ from .problems import ProblemPages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
 for page in (
+    bulk,
     dependencies,
     failures,
     group,

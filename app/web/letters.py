@@ -185,3 +185,15 @@ class BulkBody(BaseModel):
         description="It stops by itself when more than this share of its jobs have failed again: of the last 200 that "
         "ended or failed, at least 10. A failure counts at once, also where a retry follows.",
     )
+
+
+def progress_of(bulk: Row) -> Row:
+    """How far a bulk action is, as ``percent``, and its ``filter`` in the words in which it was asked for."""
+    looked_at = bulk["acted"] + bulk["skipped"]
+    over = bulk["state"] == "done" or bulk["previewed"] == 0
+    wanted = {"task" if name == "task_name" else name: value for name, value in bulk["filter"].items()}
+    wanted.pop("tasks_of_dependency", None)
+    return {
+        "percent": 100.0 if over else round(min(100.0, 100 * looked_at / bulk["previewed"]), 1),
+        "filter": wanted,
+    }

@@ -4,6 +4,8 @@ from html.parser import HTMLParser
 
 import httpx
 
+from app.web.cookies import SIGN_IN, VISITOR, form_token
+
 PERSON = {"accept": "text/html"}
 """What a browser asks for."""
 
@@ -29,8 +31,19 @@ async def hidden_of(client: httpx.AsyncClient, address: str) -> dict[str, str]:
 
 
 async def send(client: httpx.AsyncClient, page: str, address: str, **fields: str) -> httpx.Response:
-    """Send a form of a page to an address, with these fields filled in."""
-    return await client.post(address, data=await hidden_of(client, page) | fields, headers=PERSON)
+    """Send a form of a page to an address, with these fields filled in. The page may show no form to fill in now."""
+    hidden = await hidden_of(client, page)
+    token = form_token(client.cookies.get(SIGN_IN) or client.cookies[VISITOR])
+    return await client.post(address, data={"form_token": token} | hidden | fields, headers=PERSON)
+
+
+async def do(client: httpx.AsyncClient, page: str, address: str, **fields: str) -> str:
+    """The same, and the page that it leads to."""
+    answer = await send(client, page, address, **fields)
+    assert answer.status_code == 303, answer.text
+    shown = await client.get(answer.headers["location"], headers=PERSON)
+    assert shown.status_code == 200, shown.text
+    return shown.text
 
 
 async def sign_in(client: httpx.AsyncClient, key: str, to: str = "/dashboard") -> httpx.Response:

@@ -7,11 +7,13 @@ import pytest
 from psycopg import AsyncConnection
 
 from app.queue.app import Afresh
+from app.store.audit import AuditFilter, list_audit
 from app.store.groups import mute_group, resolve_group
 
 from ..api.test_dead_letters import insert
 from ..api.test_failure_groups import refuse
 from ..store.history import fail, recover
+from .forms import do, send
 from .test_letters import page_of
 from .test_pages import escape
 
@@ -180,3 +182,50 @@ async def test_what_failures_say_is_text(served: Served):
         page = await page_of(served[1], address)
         assert "<script>" not in page
         assert "&lt;script&gt;" in page
+
+
+async def test_resolve_and_reopen(served: Served, conn: AsyncConnection):
+    """A group can be taken for resolved, and that be taken back, each with a reason."""
+    await fail(conn)
+    page = await do(served[1], f"{LIST}/groups/f", f"{LIST}/groups/f/resolve", reason="deployed 1.2")
+    assert "<strong>Resolved</strong> by local" in page
+    assert "deployed 1.2" in page
+    page = await do(served[1], f"{LIST}/groups/f", f"{LIST}/groups/f/reopen", reason="too early")
+    assert '<span class="state open">open</span>' in page
+    actions = [row["action"] for row in (await list_audit(conn, AuditFilter(target="f"), limit=5)).items]
+    assert actions == ["failure_group.reopen", "failure_group.resolve"]
+
+
+@pytest.mark.parametrize("end", [{"duration": "4h"}, {"until": "2030-01-31T18:00"}])
+async def test_mute_and_unmute(served: Served, conn: AsyncConnection, end: dict[str, str]):
+    """A group can be muted for a while or until a time, and be heard again before."""
+    await fail(conn)
+    page = await do(served[1], f"{LIST}/groups/f", f"{LIST}/groups/f/mute", reason="the provider knows", **end)
+    assert "<strong>Muted</strong> by local, until" in page
+    page = await do(served[1], f"{LIST}/groups/f", f"{LIST}/groups/f/unmute", reason="mended")
+    assert '<span class="state open">open</span>' in page
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "status"),
+    [
+        ("resolve", {"reason": ""}, 422),
+        ("mute", {"reason": "x"}, 422),
+        ("mute", {"reason": "x", "duration": "1h", "until": "2030-01-01T00:00"}, 422),
+        ("mute", {"reason": "x", "until": "2020-01-01T00:00"}, 422),
+        ("reopen", {"reason": "x"}, 409),
+        ("unmute", {"reason": "x"}, 409),
+    ],
+)
+async def test_odd_marks(served: Served, conn: AsyncConnection, verb: str, fields: dict[str, str], status: int):
+    """Without a reason, without an end that is to come, or where there is nothing to take back, nothing is marked."""
+    await fail(conn)
+    assert (await send(served[1], f"{LIST}/groups/f", f"{LIST}/groups/f/{verb}", **fields)).status_code == status
+    assert (await served[1].get("/failures/groups/f")).json()["status"] == "open"
+
+
+@pytest.mark.parametrize("verb", ["resolve", "mute"])
+async def test_marks_of_no_group(served: Served, verb: str):
+    """A group that does not exist cannot be marked."""
+    answer = await send(served[1], LIST, f"{LIST}/groups/nothing/{verb}", reason="x", duration="1h")
+    assert answer.status_code == 404

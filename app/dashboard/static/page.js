@@ -153,7 +153,7 @@ theme.addEventListener("click", () => {
 });
 
 function step(by) {
-  const rows = [...document.querySelectorAll(".row .open")];
+  const rows = [...document.querySelectorAll(".row a.open")];
   const at = rows.indexOf(document.activeElement);
   rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
 }
