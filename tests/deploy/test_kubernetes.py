@@ -35,6 +35,9 @@ KEDA = [
 OBJECTS = {each["spec"]["triggers"][0]["type"]: each for each in KEDA if each["kind"] == "ScaledObject"}
 AUTHENTICATIONS = {each["metadata"]["name"]: each for each in KEDA if each["kind"] == "TriggerAuthentication"}
 WORKER = yaml.safe_load((FOLDER / "worker.yaml").read_text(encoding="utf-8"))
+API, SERVICE = yaml.safe_load_all((FOLDER / "api.yaml").read_text(encoding="utf-8"))
+MIGRATION = yaml.safe_load((FOLDER / "migrate.yaml").read_text(encoding="utf-8"))
+BUDGETS = list(yaml.safe_load_all((FOLDER / "disruption.yaml").read_text(encoding="utf-8")))
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a pod, whose port is guarded by a token.
 POD = WORKER["spec"]["template"]["spec"]
 
@@ -127,13 +130,53 @@ async def _wait_for_workers(queue: Afresh) -> None:
         )
 
 
-def test_environment_names_exist():
-    """The deployment sets nothing that we do not read, and values that we can read."""
-    (container,) = POD["containers"]
+@pytest.mark.parametrize(("manifest", "command"), [(WORKER, "worker"), (API, "api"), (MIGRATION, "migrate")])
+def test_environment_names_exist(manifest: Any, command: str):
+    """Each program is run by its command, and told nothing that we do not read."""
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
     known = {field.title for group in GROUPS.values() for field in group.model_fields.values()}
     assert {each["name"] for each in container["env"]} <= known
-    assert container["args"] == ["python", "-m", "app", "worker"]
+    assert container["args"] == ["python", "-m", "app", command]
+
+
+def test_the_number_of_workers_is_keda_s():
+    """The deployment says no number of workers, which would undo what KEDA has set."""
     assert "replicas" not in WORKER["spec"]
+
+
+@pytest.mark.anyio
+async def test_the_probes_of_the_api_answer(database_url: str):
+    """Its probes, which bring no key and a name of the cluster's, are answered at its port, through the service."""
+    (container,) = API["spec"]["template"]["spec"]["containers"]
+    (port,) = container["ports"]
+    (served,) = SERVICE["spec"]["ports"]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert (str(port["containerPort"]), served["targetPort"], env["API_HOST"]) == (env["API_PORT"], "http", EVERYWHERE)
+    async with serving(settings_for(database_url, admin_key="long-enough-to-be-a-key")) as (_, client):
+        for probe in ("livenessProbe", "readinessProbe"):
+            asked = container[probe]["httpGet"]
+            answer = await client.get(asked["path"], headers={"Host": "10.1.2.3:8000"})
+            assert (asked["port"], answer.status_code) == ("http", 200)
+
+
+def test_keda_asks_a_name_that_is_served():
+    """The host that KEDA asks is the service's, and the API answers to it."""
+    url = urlsplit(trigger("metrics-api")["url"])
+    (container,) = API["spec"]["template"]["spec"]["containers"]
+    (names,) = [each["value"] for each in container["env"] if each["name"] == "ALLOWED_HOSTS"]
+    assert SERVICE["metadata"]["name"] == url.hostname
+    assert url.hostname in names.split(",")
+    assert SERVICE["spec"]["ports"][0]["port"] == url.port
+
+
+@pytest.mark.parametrize("manifest", [WORKER, API], ids=["worker", "api"])
+def test_one_pod_goes_at_a_time(manifest: Any):
+    """Whoever empties nodes takes one pod of a kind at a time; budgets and service choose by the labels of the pods."""
+    labels = manifest["spec"]["template"]["metadata"]["labels"]
+    chosen = [each for each in BUDGETS if each["spec"]["selector"]["matchLabels"] == labels]
+    assert [each["spec"]["maxUnavailable"] for each in chosen] == [1]
+    assert manifest["spec"]["selector"]["matchLabels"] == labels
+    assert manifest is WORKER or SERVICE["spec"]["selector"] == labels
 
 
 def test_the_grace_is_long_enough():
