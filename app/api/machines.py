@@ -1,15 +1,12 @@
 """Workers and machines over HTTP."""
 
-import os
-import socket
 from datetime import timedelta
 
-import psutil
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from ..queue.presence import disks
-from ..store.workers import SHOWN, Worker, WorkerStatus, list_workers
+from ..monitoring.resources import look_around
+from ..store.workers import SHOWN, Host, Worker, WorkerStatus, hosts_of, list_workers
 from ..web.auth import VIEWER
 from ..web.fields import Time
 from ..web.limits import StrictRoute
@@ -95,26 +92,23 @@ async def show_workers(conn: ReadingConnection, queue: Queue) -> list[WorkerRepo
 @router.get("/resources", summary="Show how full the machines are", responses=responses(503))
 async def show_resources(conn: ReadingConnection, queue: Queue) -> Resources:
     """Return CPU, memory and disk of the machine that answers and of those of the workers, beside their limits."""
-    load, process = queue.read_load(), psutil.Process()
-    workers = [each for each in await list_workers(conn, stalled_after=_stalled_after(queue)) if each.lives]
+    here = look_around(queue)
+    settings = queue.settings
     return Resources(
-        host=socket.gethostname(),
-        cpu_percent=load.cpu,
-        memory_percent=load.memory,
-        memory_total_bytes=psutil.virtual_memory().total,
+        host=here.host,
+        cpu_percent=here.cpu_percent,
+        memory_percent=here.memory_percent,
+        memory_total_bytes=here.memory_total_bytes,
         disks=[
             DiskReport(path=each.path, total_bytes=each.total, free_bytes=each.free, percent=each.percent)
-            for each in disks(queue.settings.database.data_dir)
+            for each in here.disks
         ],
-        process=ProcessReport(pid=os.getpid(), memory_bytes=process.memory_info().rss, threads=process.num_threads()),
-        hosts=[
-            _host(host, [each for each in workers if each.host == host])
-            for host in sorted({each.host for each in workers if each.host})
-        ],
+        process=ProcessReport(pid=here.pid, memory_bytes=here.process_bytes, threads=here.threads),
+        hosts=[_host(each) for each in hosts_of(await list_workers(conn, stalled_after=_stalled_after(queue)))],
         limits=ResourceLimits(
-            cpu_percent=queue.settings.worker.max_cpu_percent,
-            memory_percent=queue.settings.worker.max_memory_percent,
-            disk_percent=queue.settings.alert.max_disk_percent,
+            cpu_percent=settings.worker.max_cpu_percent,
+            memory_percent=settings.worker.max_memory_percent,
+            disk_percent=settings.alert.max_disk_percent,
         ),
     )
 
@@ -141,12 +135,12 @@ def _worker(found: Worker) -> WorkerReport:
     )
 
 
-def _host(host: str, workers: list[Worker]) -> HostReport:
+def _host(found: Host) -> HostReport:
     return HostReport(
-        host=host,
-        workers=len(workers),
-        cpu_percent=max(each.host_cpu_percent or 0.0 for each in workers),
-        memory_percent=max(each.host_memory_percent or 0.0 for each in workers),
-        disk_percent=max(each.host_disk_percent or 0.0 for each in workers),
-        overloaded=any(each.overloaded for each in workers),
+        host=found.name,
+        workers=found.workers,
+        cpu_percent=found.cpu_percent,
+        memory_percent=found.memory_percent,
+        disk_percent=found.disk_percent,
+        overloaded=found.overloaded,
     )

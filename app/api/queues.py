@@ -41,7 +41,10 @@ class QueueReport(BaseModel):
     scheduled: int = Field(description="Jobs that wait for their time.", examples=[3])
     retrying: int = Field(description="Jobs that wait for their next attempt.", examples=[1])
     running: int = Field(examples=[4])
-    depth_is_exact: bool = Field(description="False: there are more, only so many were counted.")
+    depth_is_exact: bool = Field(
+        description="False: there are more, only so many were counted; or of many that wait for their time a sample "
+        "told which wait for another attempt. One queue alone is counted further than all together."
+    )
     oldest_ready_seconds: float | None = Field(
         description="How long the oldest ready job has been there, or due.", examples=[1.25]
     )
@@ -75,7 +78,7 @@ class Cleared(BaseModel):
 async def show_queues(conn: ReadingConnection, queue: Queue) -> list[QueueReport]:
     """Return every queue that a task, a job or a pause names, by name."""
     now = datetime.now(UTC)
-    return [_report(each, now) for each in await list_queues(conn, names=_named_by_tasks(queue))]
+    return [_report(each, now) for each in await list_queues(conn, names=queue.catalog.queues())]
 
 
 @router.get("/{name}", dependencies=[VIEWER], summary="Show a queue", responses=responses(404, 422, 503))
@@ -133,14 +136,10 @@ async def clear_queue(
 
 
 async def _find(conn: ReadingConnection, queue: Afresh, name: str) -> QueueReport:
-    found = await list_queues(conn, names=_named_by_tasks(queue), name=name)
+    found = await list_queues(conn, names=queue.catalog.queues(), name=name)
     if not found:
         raise UnknownQueue(name)
     return _report(found[0], datetime.now(UTC))
-
-
-def _named_by_tasks(queue: Afresh) -> list[str]:
-    return sorted({info.queue for info in queue.catalog})
 
 
 def _report(depth: QueueDepth, now: datetime) -> QueueReport:

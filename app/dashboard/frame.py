@@ -24,10 +24,14 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 NAV = (
     ("Overview", "/dashboard", "o"),
     ("Jobs", "/dashboard/jobs", "j"),
+    ("Queues", "/dashboard/queues", "q"),
     ("Dead letters", "/dashboard/dead-letters", "d"),
     ("Failures", "/dashboard/failures", "f"),
     ("Dependencies", "/dashboard/dependencies", "e"),
     ("Policies", "/dashboard/policies", "p"),
+    ("Workers", "/dashboard/workers", "w"),
+    ("Audit", "/dashboard/audit", "u"),
+    ("System", "/dashboard/system", "s"),
 )
 """The pages there are: name, address, and the letter that leads there after ``g``."""
 
@@ -105,6 +109,18 @@ def remedy(name: str) -> str:
     return REMEDIES.get(name, name.replace("_", " ").lower())
 
 
+def size(count: int | None) -> str:
+    """Bytes in the unit that fits them: ``94 MB``, ``1.5 GB``."""
+    if count is None:
+        return "-"
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:  # noqa: PLR2004 - the units are those of decimals.
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"  # noqa: PLR2004 - two digits read best.
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
 def as_json(value: Any) -> str:
     """Arguments as people read them, without secrets."""
     return as_text(redact(value))
@@ -123,6 +139,7 @@ _templates.filters |= {
     "as_json": as_json,
     "capitalize_first": capitalize_first,
     "remedy": remedy,
+    "size": size,
     "trace_parts": parts,
     "tree": tree,
 }

@@ -7,6 +7,7 @@ from fastapi.staticfiles import StaticFiles
 from ..queue.app import Afresh
 from ..web.auth import VIEWER
 from . import (
+    audit,
     bulk,
     dependencies,
     failures,
@@ -19,8 +20,11 @@ from . import (
     many,
     overview,
     policies,
+    queues,
     sign_in,
     simulation,
+    system,
+    workers,
 )
 from .frame import HERE
 from .live import Liveliness
@@ -28,6 +32,7 @@ from .problems import ProblemPages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
 for page in (
+    audit,
     bulk,
     dependencies,
     failures,
@@ -40,8 +45,11 @@ for page in (
     live,
     overview,
     policies,
+    queues,
     sign_in,
     simulation,
+    system,
+    workers,
 ):
     router.include_router(page.router)
 

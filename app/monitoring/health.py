@@ -85,7 +85,7 @@ async def is_ready(connect: Connect) -> bool:
     """Whether requests can be served: the database answers, and its schema is not behind. Never raises for that."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS), connect() as conn:
-            return judge_schema(await schema_version(conn), _newest()).status is Status.HEALTHY
+            return judge_schema(await schema_version(conn), newest_migration()).status is Status.HEALTHY
     except (psycopg.Error, TimeoutError):
         return False
 
@@ -97,7 +97,7 @@ async def look(conn: AsyncConnection[Any], *, stalled_after: timedelta) -> Healt
         psycopg.Error: It does not any more, or there is no schema of ours.
     """
     answers = Check("database", Status.HEALTHY, "the database answers")
-    schema = judge_schema(await schema_version(conn), _newest())
+    schema = judge_schema(await schema_version(conn), newest_migration())
     alive, silent = await count_workers(conn, stalled_after=stalled_after)
     workers = judge_workers(alive, silent, stalled_after)
     if schema.status is Status.UNHEALTHY:  # What follows may not be there yet.
@@ -170,7 +170,8 @@ def _at(time: datetime) -> str:
 
 
 @cache
-def _newest() -> int:
+def newest_migration() -> int:
+    """The number that this code needs."""
     return read_steps()[-1].number
 
 

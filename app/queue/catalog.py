@@ -110,6 +110,10 @@ class Catalog:
         """Every task, in order of its name."""
         return (self.resolve(name) for name in sorted({task.name for task in self._tasks.values()}))
 
+    def queues(self) -> list[str]:
+        """The queues that tasks name, in order."""
+        return sorted({info.queue for info in self})
+
     def resolve(self, name: str) -> TaskInfo:
         """Find a task by its full name, an alias or its slug.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 from psycopg import AsyncConnection
@@ -12,6 +12,9 @@ from ..redact import redact, redact_text
 from .paging import Listing, Page, Part, fetch_page
 
 SQL = load("audit")
+
+MOST_NAMES = 200
+"""Actors, and actions, that a choice among them names."""
 
 LISTING = Listing(
     key="id",
@@ -62,3 +65,18 @@ async def list_audit(
 ) -> Page:
     """Return one page: at most `limit` changes, older than change `before`, after skipping `offset` of them."""
     return await fetch_page(conn, LISTING, asdict(chosen), Part(limit, before, offset))
+
+
+async def list_actors(conn: AsyncConnection[Any]) -> list[str]:
+    """Who has changed anything, by name, `MOST_NAMES` at most."""
+    return await _names(conn, SQL["list_actors"])
+
+
+async def list_actions(conn: AsyncConnection[Any]) -> list[str]:
+    """What has been done, by name, `MOST_NAMES` at most."""
+    return await _names(conn, SQL["list_actions"])
+
+
+async def _names(conn: AsyncConnection[Any], query: LiteralString) -> list[str]:
+    rows = await (await conn.execute(query, {"most": MOST_NAMES})).fetchall()
+    return [name for (name,) in rows]

@@ -15,6 +15,15 @@ SQL = load("queues")
 COUNTED_EXACTLY = 20_000
 """Waiting jobs of a queue that are counted one by one; beyond, there are at least so many."""
 
+COUNTED_IN_ALL = 30_000
+"""The same of all queues together: of each of many, fewer are counted."""
+
+LOOKED_AT, LOOKED_AT_IN_ALL = 1_000, 2_000
+"""Jobs that wait for their time and are looked at to see whether they ran before, of one queue and of all together."""
+
+FEWEST = 100
+"""However many queues there are, so many jobs of each are counted, and looked at."""
+
 EVENTS = 5_000
 """Latest events that rates are taken from, of all queues together."""
 
@@ -24,7 +33,9 @@ class QueueDepth:
     """A queue. The last three are those of its pause, if it is paused.
 
     Attributes:
-        is_exact: False: there are more jobs than were counted.
+        ready_is_exact, later_is_exact: False: more are ready, or wait for their time, than were counted.
+        are_told_apart: Whether each job that waits for its time was looked at; else those of a sample were, and
+            `scheduled` and `retrying` are as it is in that.
         ready_since: When the oldest ready job was made, or fell due.
         workers: Those that run its jobs now.
         rate_in, rate_out: Jobs made, and ended, per second: over 5 minutes, or less where very much happens.
@@ -35,7 +46,9 @@ class QueueDepth:
     scheduled: int
     retrying: int
     running: int
-    is_exact: bool
+    ready_is_exact: bool
+    later_is_exact: bool
+    are_told_apart: bool
     ready_since: datetime | None
     workers: int
     rate_in: float
@@ -43,6 +56,11 @@ class QueueDepth:
     reason: str | None
     held_by: str | None
     held_at: datetime | None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all numbers are."""
+        return self.ready_is_exact and self.later_is_exact and self.are_told_apart
 
     @property
     def paused(self) -> bool:
@@ -60,9 +78,24 @@ class QueueDepth:
 async def list_queues(
     conn: AsyncConnection[Any], *, names: Sequence[str] = (), name: str | None = None
 ) -> list[QueueDepth]:
-    """Every queue that has jobs, is paused, or is one of `names`; or of all those only `name`."""
-    given = {"names": list(names), "name": name, "most": COUNTED_EXACTLY, "events": EVENTS}
-    async with conn.cursor(row_factory=class_row(QueueDepth)) as cursor:
+    """Every queue that has jobs, is paused, or is one of `names`; or of all those only `name`.
+
+    Costs no more for a million jobs: a queue that is asked for alone is counted more closely.
+    """
+    queues = 1
+    if name is None:
+        row = await (await conn.execute(SQL["count_queues"], prepare=False)).fetchone()
+        queues = max(1, row[0] if row else 1)
+    given = {
+        "names": list(names),
+        "name": name,
+        "most": max(FEWEST, min(COUNTED_EXACTLY, COUNTED_IN_ALL // queues)),
+        "closely": max(FEWEST, min(LOOKED_AT, LOOKED_AT_IN_ALL // queues)),
+        "events": EVENTS,
+    }
+    # Rolled back, so that the planner is free again afterwards.
+    async with conn.transaction(force_rollback=True), conn.cursor(row_factory=class_row(QueueDepth)) as cursor:
+        await cursor.execute(SQL["walk_in_order"])
         await cursor.execute(SQL["list_queues"], given, prepare=False)
         return await cursor.fetchall()
 

@@ -1,8 +1,9 @@
 """Workers, as they describe themselves with each heartbeat."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -67,6 +68,42 @@ class Worker:
         return f"{self.name or f'worker-{self.worker_id}'}{where}"
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine with workers, as the fullest of them saw it with its last heartbeat; in percent.
+
+    Attributes:
+        workers: Those that live.
+        overloaded: A worker there takes no jobs because of it.
+    """
+
+    name: str
+    workers: int
+    cpu_percent: float
+    memory_percent: float
+    disk_percent: float
+    overloaded: bool
+
+
+def hosts_of(workers: Iterable[Worker]) -> list[Host]:
+    """The machines of the workers that live, by name."""
+    by_host: dict[str, list[Worker]] = {}
+    for each in workers:
+        if each.lives and each.host:
+            by_host.setdefault(each.host, []).append(each)
+    return [
+        Host(
+            name=name,
+            workers=len(there),
+            cpu_percent=max(each.host_cpu_percent or 0.0 for each in there),
+            memory_percent=max(each.host_memory_percent or 0.0 for each in there),
+            disk_percent=max(each.host_disk_percent or 0.0 for each in there),
+            overloaded=any(each.overloaded for each in there),
+        )
+        for name, there in sorted(by_host.items())
+    ]
+
+
 async def list_workers(
     conn: AsyncConnection[Any], *, stalled_after: timedelta, kept: timedelta = SHOWN
 ) -> list[Worker]:
@@ -74,6 +111,26 @@ async def list_workers(
     async with conn.cursor(row_factory=class_row(Worker)) as cursor:
         given = {"stalled_after": stalled_after, "kept": kept, "most": MOST}
         return await (await cursor.execute(SQL["list_workers"], given)).fetchall()
+
+
+class RunningJob(NamedTuple):
+    """A job that a worker runs now.
+
+    Attributes:
+        started_at: None: not told, as where its events were purged.
+    """
+
+    worker_id: int
+    job_id: int
+    task_name: str
+    queue: str
+    started_at: datetime | None
+
+
+async def list_running(conn: AsyncConnection[Any], worker_ids: Sequence[int], *, most: int) -> list[RunningJob]:
+    """What these workers run now, of each the `most` jobs that were made first."""
+    given = {"worker_ids": list(worker_ids), "most": most}
+    return [RunningJob(*row) for row in await (await conn.execute(SQL["list_running"], given)).fetchall()]
 
 
 async def forget_workers(conn: AsyncConnection[Any], *, kept: timedelta = REMEMBERED) -> int:

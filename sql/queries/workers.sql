@@ -31,6 +31,20 @@ LEFT JOIN running r ON r.worker_id = k.worker_id
 ORDER BY k.worker_id
 LIMIT %(most)s;
 
+-- name: list_running
+-- What some workers run now, of each a few jobs. All that runs is few; its index has nothing else.
+WITH running AS MATERIALIZED (
+    SELECT r.worker_id, r.id, r.task_name, r.queue_name,
+           row_number() OVER (PARTITION BY r.worker_id ORDER BY r.id) AS place
+    FROM procrastinate_jobs r
+    WHERE r.status = 'doing' AND r.worker_id = ANY (%(worker_ids)s::bigint[])
+)
+SELECT r.worker_id, r.id, r.task_name, r.queue_name,
+       (SELECT max(e.at) FROM procrastinate_events e WHERE e.job_id = r.id AND e.type = 'started')
+FROM running r
+WHERE r.place <= %(most)s
+ORDER BY r.worker_id, r.id;
+
 -- name: forget_workers
 -- Workers that have been gone for longer than that.
 DELETE FROM afresh.worker WHERE coalesce(stopped_at, beat_at) < now() - %(kept)s::interval;

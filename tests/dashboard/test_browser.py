@@ -27,6 +27,11 @@ PAGES = {
     "failures": "/dashboard/failures",
     "policies": "/dashboard/policies",
     "simulation": "/dashboard/policies/simulation?scenario=full+outage&jobs=100",
+    "queues": "/dashboard/queues",
+    "queue": "/dashboard/queues/sums",
+    "workers": "/dashboard/workers",
+    "audit": "/dashboard/audit",
+    "system": "/dashboard/system",
 }
 
 
@@ -41,6 +46,7 @@ async def fill(served: Served, times: int = 1) -> None:
     await client.post("/dependencies/joke-api/isolate", json={"reason": "its provider mends it"})
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 async def test_accessible(

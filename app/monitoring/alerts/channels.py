@@ -5,6 +5,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ...redact import redact_text
@@ -57,8 +58,9 @@ def find_url(urls: Iterable[str], channel: str) -> str:
     raise UnknownChannel(f"no address of ALERT_URLS is called {channel}")
 
 
+@cache
 def is_understood(url: str) -> bool:
-    """Whether Apprise knows what to do with an address."""
+    """Whether Apprise knows what to do with an address. At first it loads a hundred plugins."""
     return bool(_courier(url))
 
 

@@ -1,0 +1,88 @@
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from app.queue.app import Afresh
+from app.store import limits
+from app.store.limits import Rate
+
+from ..application import run_waiting_jobs
+from .parts import live_worker, text_of
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+
+
+async def test_every_queue(served: Served):
+    """The page lists every queue that a task or a job names, with a link to its own page."""
+    await served[1].post("/tasks/add", json={"args": {"a": 1}, "queue": "north and south/2"})
+    page = (await served[1].get("/dashboard/queues")).text
+    assert 'href="/dashboard/queues/sums"' in page
+    assert 'href="/dashboard/queues/north%20and%20south/2"' in page
+    assert (await served[1].get("/dashboard/queues/north%20and%20south/2")).status_code == 200
+
+
+async def test_depth(served: Served):
+    """A queue's page has the jobs of each state, and each number leads to them."""
+    queue, client = served
+    for _ in range(3):
+        await client.post("/tasks/add", json={"args": {"a": 1}})
+    await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})
+    page = (await client.get("/dashboard/queues/sums")).text
+    assert '<a href="/dashboard/jobs?state=ready&amp;queue=sums">3</a>' in page
+    assert '<a href="/dashboard/jobs?state=scheduled&amp;queue=sums">1</a>' in page
+    await run_waiting_jobs(queue)
+    assert (
+        '<a href="/dashboard/jobs?state=ready&amp;queue=sums">0</a>'
+        in (await client.get("/dashboard/queues/sums")).text
+    )
+
+
+async def test_unknown_queue(served: Served):
+    """A queue that nothing names has no page."""
+    assert (await served[1].get("/dashboard/queues/nowhere")).status_code == 404
+
+
+async def test_nobody_takes(served: Served):
+    """Jobs that no worker takes are told, on both pages; once one takes them, that is over."""
+    queue, client = served
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await live_worker(queue, queues=["elsewhere"])
+    assert "no worker" in (await client.get("/dashboard/queues")).text
+    assert "no worker that lives takes jobs of this queue" in (await client.get("/dashboard/queues/sums")).text
+    await live_worker(queue, name="adder", queues=["sums"])
+    page = (await client.get("/dashboard/queues/sums")).text
+    assert "no worker" not in page
+    assert "adder" in page
+
+
+async def test_paused(served: Served):
+    """A paused queue says who paused it and why, and promises no end."""
+    await served[1].post("/queues/sums/pause", json={"reason": "deploy <at> noon"})
+    assert '<span class="state paused">paused</span>' in (await served[1].get("/dashboard/queues")).text
+    assert "by local: deploy <at> noon" in await text_of(served[1], "/dashboard/queues/sums")
+
+
+async def test_limits_that_concern_it(served: Served):
+    """A queue's page shows its own limit and those of its tasks, and no others."""
+    queue, client = served
+    async with queue.connection() as conn:
+        for kind, name, most in (("queue", "sums", 5), ("task", "sample.add", 2), ("task", "sample.fail", 3)):
+            await limits.put(conn, kind, name, max_running=most, rate=None, actor="a", reason="r")  # type: ignore[arg-type]  # They are kinds.
+        await limits.put(conn, "queue", "idle", max_running=7, rate=None, actor="a", reason="r")
+    text = await text_of(client, "/dashboard/queues/sums")
+    assert "this queue 5 at once" in text
+    assert "task sample.add 2 at once" in text
+    assert "sample.fail" not in text
+    assert "7 at once" not in text
+
+
+async def test_limit_of_a_rate(served: Served):
+    """A limit in a period is told with its period."""
+    queue, client = served
+    async with queue.connection() as conn:
+        rate = Rate(1_000, timedelta(minutes=10), 50)
+        await limits.put(conn, "queue", "sums", max_running=None, rate=rate, actor="a", reason="r")
+    assert "1,000 per 10 min" in await text_of(client, "/dashboard/queues")
