@@ -1,0 +1,64 @@
+"""What a person does about jobs, in a real browser."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+from psycopg import AsyncConnection
+
+from app.queue.app import Afresh
+from app.store.keys import Role, create_key
+
+from ..application import run_waiting_jobs
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+Keep = Callable[[Page, str], Awaitable[bytes]]
+
+
+async def test_sign_in_cancel_sign_out(served: Served, conn: AsyncConnection, browser_page: Page, keep_picture: Keep):
+    """With keys: sign in, come to the page that was asked for, cancel a job with a reason, sign out."""
+    job = (await served[1].post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})).json()["job_id"]
+    key = await create_key(conn, "night shift", Role.OPERATOR, actor="test")
+    await browser_page.goto(f"/dashboard/jobs/{job}")
+    await expect(browser_page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=10_000)
+    await keep_picture(browser_page, "sign-in")
+    await browser_page.get_by_role("textbox", name="Key").fill(key)
+    await browser_page.get_by_role("button", name="Sign in").click()
+    await browser_page.wait_for_url(f"**/dashboard/jobs/{job}")
+    await browser_page.get_by_text("Cancel", exact=True).first.click()
+    await browser_page.locator("#cancel").get_by_label("Reason").fill("wrong customer")
+    await keep_picture(browser_page, "job-cancel")
+    await browser_page.locator("#cancel").get_by_role("button", name="Cancel").click()
+    await expect(browser_page.get_by_role("status")).to_have_text(f"Job {job} will not run.")
+    await expect(browser_page.locator("h1")).to_contain_text("cancelled")
+    await browser_page.get_by_role("button", name="Sign out").click()
+    await expect(browser_page.get_by_role("status")).to_have_text("You are signed out.")
+    await browser_page.goto("/dashboard")
+    await expect(browser_page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_tick_and_run_again(served: Served, browser_page: Page, keep_picture: Keep):
+    """Tick two failed jobs by the keyboard, run them again for a reason, and see the job that does it end."""
+    queue, client = served
+    for number in range(3):
+        await client.post("/tasks/fail", json={"args": {"message": str(number)}})
+    await run_waiting_jobs(queue)
+    await browser_page.goto("/dashboard/jobs?state=failed")
+    for _ in range(2):
+        await browser_page.keyboard.press("j")
+        await browser_page.keyboard.press("x")
+    await expect(browser_page.locator(".tick:checked")).to_have_count(2)
+    await browser_page.get_by_role("button", name="Run the ticked again").click()
+    await expect(browser_page.locator("h1")).to_have_text("Run again 2 jobs?")
+    await keep_picture(browser_page, "many")
+    await browser_page.get_by_label("Reason").fill("mended")
+    await browser_page.get_by_role("button", name="Run again 2").click()
+    await browser_page.wait_for_url(re.compile(r"/dashboard/jobs/\d+$"))
+    await run_waiting_jobs(queue)
+    await expect(browser_page.locator("h1")).to_contain_text("succeeded", timeout=20_000)
+    assert (await client.get("/jobs", params={"replay_of": 3})).json()["total"] == 1
+    assert (await client.get("/jobs", params={"replay_of": 1})).json()["total"] == 0
