@@ -128,7 +128,10 @@ class RetrySettings(Group):
     )
     task_timeouts: values.Timeouts = setting("TASK_TIMEOUTS", "", "The same for single tasks.")
     max_wait: values.Duration = setting(
-        "MAX_WAIT", "24h", "How long a job may wait for one reason without an attempt, before it is dead-lettered."
+        "MAX_WAIT",
+        "24h",
+        "How long a job may wait for one reason without an attempt, before it is dead-lettered; for credentials that "
+        "somebody has to mend it waits without end.",
     )
     failure_rules: values.FailureRules = setting(
         "FAILURE_RULES", "", "Failure types of your own exception classes; they win over the built-in rules."

@@ -253,7 +253,7 @@ def after_refusal(engine: Engine, run: Run, refusal: DependencyUnavailable) -> t
     failure = _unavailable(refusal)
     because = Step("breaker", str(refusal), {"delay_seconds": refusal.delay.total_seconds()})
     decision = snooze(
-        SnoozeReason.DEPENDENCY_OPEN,
+        refusal.reason,
         refusal.delay,
         because,
         limits=_limits(run),

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..retry.breaker.local import Seen
 from ..retry.breaker.relevance import Relevance
 from ..retry.breaker.states import State
 from ..retry.circumstances import Circumstances
 from ..retry.classify import Context, classify
 from ..retry.failure import Failure
-from ..retry.policy import Decision
+from ..retry.policy import Decision, SnoozeReason
 from ..retry.rules import book
 from ..store import breakers
 from .dependencies import Call, Dependencies
@@ -34,12 +35,16 @@ class DependencyUnavailable(Exception):  # noqa: N818  Reads as what happened.
     Attributes:
         name: The dependency.
         delay: After which it is worth another look.
+        reason: What the job waits for then.
     """
 
-    def __init__(self, name: str, state: str, delay: timedelta) -> None:
+    def __init__(
+        self, name: str, state: str, delay: timedelta, reason: SnoozeReason = SnoozeReason.DEPENDENCY_OPEN
+    ) -> None:
         super().__init__(f"breaker of {name} is {state.replace('_', '-')}, look again in {delay.total_seconds():.0f} s")
         self.name = name
         self.delay = delay
+        self.reason = reason
 
 
 class Blamed(NamedTuple):
@@ -144,9 +149,9 @@ async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:
         raise DependencyUnavailable(name, "suspect", _delay(now, now, dependencies))
     if seen is None or seen.state is State.CLOSED:
         return dependencies.call(name, job_id)
-    look_at = first_look(seen, now)
+    look_at, reason = first_look(seen, now), _waits_for(seen)
     if look_at is None or look_at > now:
-        raise DependencyUnavailable(name, seen.state, _delay(look_at, now, dependencies))
+        raise DependencyUnavailable(name, seen.state, _delay(look_at, now, dependencies), reason)
     async with app.connection() as conn:
         admission = await dependencies.admitted(conn, name, 1, run=running.limit)
         permit = next(iter(admission.permits), None)
@@ -154,8 +159,12 @@ async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:
             await breakers.note_probes(conn, [(job_id, name, permit)])
     breaker = admission.breaker
     if not admission.jobs:
-        raise DependencyUnavailable(name, breaker.state, _delay(admission.retry_at, now, dependencies))
+        raise DependencyUnavailable(name, breaker.state, _delay(admission.retry_at, now, dependencies), reason)
     return Call(name, job_id, breaker.generation, permit, breaker.state is State.RAMPING)
+
+
+def _waits_for(seen: Seen) -> SnoozeReason:
+    return SnoozeReason.DEPENDENCY_HELD if seen.until_released else SnoozeReason.DEPENDENCY_OPEN
 
 
 def _delay(look_at: datetime | None, now: datetime, dependencies: Dependencies) -> timedelta:

@@ -23,13 +23,17 @@ LOOK_AGAIN = timedelta(seconds=60)
 
 OFF_PEAK_SPREAD_SECONDS = 300.0
 
+CAUGHT = frozenset({SnoozeReason.DEPENDENCY_OPEN, SnoozeReason.DEPENDENCY_HELD})
+"""What a job waits for that was caught by its dependency."""
+
 
 def caught(draft: Draft) -> DeathCause | None:
     """A job whose dependency went down under it gets its attempt back, unless one attempt is all it was given."""
     around = draft.around
     one_attempt = draft.limit.retries == 0 and bool(draft.limit.source)
     if around is not None and around.caught and not one_attempt:
-        draft.waiting = SnoozeReason.DEPENDENCY_OPEN
+        held = around.breaker is not None and around.breaker.until_released
+        draft.waiting = SnoozeReason.DEPENDENCY_HELD if held else SnoozeReason.DEPENDENCY_OPEN
         draft.exempt = f"{around.dependency} let nobody in" if not draft.failure.retryable else draft.exempt
     return None
 
@@ -79,7 +83,7 @@ def _multiply(draft: Draft, factor: float) -> None:
 def gate(draft: Draft) -> DeathCause | None:
     """Not before the breaker is looked at again. A job that was caught is back in line then, however long its wait."""
     around = draft.around
-    given_back = draft.waiting is SnoozeReason.DEPENDENCY_OPEN
+    given_back = draft.waiting in CAUGHT
     if around is None or (around.breaker is None and not given_back):
         return None
     breaker = around.breaker or Seen(around.dependency or "")

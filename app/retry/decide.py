@@ -9,7 +9,7 @@ from typing import assert_never
 
 from . import adapt
 from .circumstances import Circumstances
-from .draft import BY_TYPE, FIXED, Draft, Limit, bounds, past_deadline, waited_too_long
+from .draft import BY_TYPE, ENDLESS, FIXED, Draft, Limit, bounds, past_deadline, waited_too_long
 from .draws import Chance, Draws
 from .failure import Failure, FailureType, Remediation
 from .policy import (
@@ -111,7 +111,8 @@ def snooze(  # noqa: PLR0913  As `decide`.
         now: Aware.
         max_wait: The longest a job waits for one reason.
     """
-    left = max_wait - limits.waited.get(reason, timedelta(0))
+    longest = timedelta.max if reason in ENDLESS else max_wait
+    left = longest - limits.waited.get(reason, timedelta(0))
     seconds = max(0.0, min(delay, left).total_seconds())
     ended = past_deadline(seconds, limits, now)
     if left <= timedelta(0):

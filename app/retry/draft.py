@@ -23,6 +23,9 @@ HINT_MAX_SECONDS = 86_400.0
 SHORTEST_SNOOZE_SECONDS = 1.0
 """Snoozes cost no attempt, so a server that says "0.01" for ever would keep a job spinning for a day."""
 
+ENDLESS = frozenset({SnoozeReason.DEPENDENCY_HELD})
+"""What is waited for however long it takes; the job's deadline still ends it."""
+
 CONTENTION = Spread(1.0, 5.0)
 """First retry of a job that lost to another one: soon, and apart from the one that lost beside it."""
 
@@ -300,7 +303,7 @@ def waited_too_long(reason: SnoozeReason, seconds: float, limits: JobLimits, max
     """The step that ends a job which would wait longer for this reason than `max_wait` in all."""
     waited = limits.waited.get(reason, timedelta(0)).total_seconds()
     most = max_wait.total_seconds()
-    if waited + seconds <= most:
+    if waited + seconds <= most or reason in ENDLESS:
         return None
     text = f"waited {duration(waited)} for {reason} already, {duration(seconds)} more is over {duration(most)}"
     return Step("max_wait", text, {"waited_seconds": waited, "delay_seconds": seconds, "max_wait_seconds": most})

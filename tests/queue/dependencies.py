@@ -83,6 +83,14 @@ async def open_breaker(conn: AsyncConnection[Any], name: str = NAME, *, kind: Fa
     assert await state(conn, name) == "open"
 
 
+async def hold_breaker(conn: AsyncConnection[Any], kind: FailureType, name: str = NAME) -> None:
+    """Report three jobs that were refused for want of credentials or a setting."""
+    now = await value(conn, "SELECT clock_timestamp()")
+    said = Report(generation=0, at=now, holding=tuple((-number, kind) for number in (1, 2, 3)))
+    await breakers.report(conn, name, said, RULES, Random(1))
+    assert await state(conn, name) == "held"
+
+
 async def ramp(conn: AsyncConnection[Any], name: str = NAME, *, rate: float) -> None:
     """Let an open breaker's jobs out, at so many a second."""
     await breakers.reset(conn, name, actor="me", reason="it is up")

@@ -8,11 +8,12 @@ import pytest
 
 from app.queue.app import Afresh
 from app.queue.guarded import DependencyUnavailable, guarded
+from app.retry.failure import FailureType
 from app.store import breakers
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import Service, calling, lease, let_probes_go, open_breaker, registered, state
+from .dependencies import Service, calling, hold_breaker, lease, let_probes_go, open_breaker, registered, state
 from .jobs import attempts, job, rows, status, value
 from .workers import Gate, working
 
@@ -45,6 +46,22 @@ async def test_an_open_one_costs_no_attempt(open_app: OpenApp, conn: Connection)
     assert (run["outcome"], run["decision"], service.calls) == ("snoozed", "snooze", 0)
     assert run["reason"].startswith(f"breaker of {HOST} is open")
     assert ((await job(conn, job_id))["attempts"], await status(conn, job_id)) == (0, "todo")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(FailureType.PERMANENT_AUTH, "dependency_held"), (FailureType.CONFIG_MISSING_SETTING, "dependency_open")],
+)
+async def test_held_for_somebody_to_mend(open_app: OpenApp, conn: Connection, kind: FailureType, reason: str):
+    """A job that waits for credentials waits for what has no end, one that waits for a setting for an outage."""
+    call = through_guard(Service())
+    app = await open_app()
+    await hold_breaker(conn, kind, HOST)
+    job_id = await call.defer_async()
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+    waited = await value(conn, "SELECT waited FROM afresh.job_option")
+    assert list(waited) == [reason]
 
 
 async def test_its_failures_open_it(open_app: OpenApp, conn: Connection):

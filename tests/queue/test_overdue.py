@@ -11,12 +11,13 @@ from app.config import RetrySettings
 from app.queue.app import Afresh
 from app.queue.overdue import Overdue, bury_overdue
 from app.queue.submit import Submission, submit
+from app.retry.failure import FailureType
 from app.store import breakers
 from app.store.holds import hold
 from app.telemetry import Event, JobBuried
 
 from .conftest import OpenApp
-from .dependencies import NAME, Service, calling, open_breaker
+from .dependencies import NAME, Service, calling, hold_breaker, open_breaker
 from .jobs import Row, add, attempts, job, rows, value
 
 pytestmark = pytest.mark.anyio
@@ -186,6 +187,27 @@ async def test_an_outage_in_several_breaks_is_one(conn: Connection):
     await conn.execute("UPDATE afresh.hold SET held_at = now() - interval '30 hours'")
     await breakers.isolate(conn, NAME, actor="me", reason="maintenance")
     assert await value(conn, "SELECT now() - held_at FROM afresh.hold") >= timedelta(hours=30)
+
+
+@pytest.mark.parametrize(("kind", "buried"), [(FailureType.PERMANENT_AUTH, 0), (FailureType.CONFIG_MISSING_SETTING, 1)])
+async def test_what_a_person_has_to_mend(queue_app: Afresh, conn: Connection, kind: FailureType, buried: int):
+    """Nobody is buried for a key that was revoked days ago; a missing setting is waited for like an outage, a day."""
+    await add(conn, dependency=NAME)
+    await hold_breaker(conn, kind)
+    await conn.execute("UPDATE afresh.hold SET held_at = now() - interval '70 hours'")
+    await made(conn, hours=70)
+    assert await bury_overdue(queue_app) == Overdue(held_too_long=buried)
+    assert len(await letters(conn)) == buried
+
+
+async def test_after_a_revoked_key(queue_app: Afresh, conn: Connection):
+    """Who waited for days for a key has not waited yet for what holds the dependency after it."""
+    await add(conn, dependency=NAME)
+    await hold_breaker(conn, FailureType.PERMANENT_AUTH)
+    await conn.execute("UPDATE afresh.hold SET held_at = now() - interval '70 hours'")
+    await made(conn, hours=70)
+    await breakers.isolate(conn, NAME, actor="me", reason="maintenance")
+    assert await bury_overdue(queue_app) == Overdue()
 
 
 async def test_max_wait_is_a_setting(open_app: OpenApp, conn: Connection):

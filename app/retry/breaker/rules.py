@@ -16,6 +16,10 @@ BREAK_GROWTH = 2.0
 BREAK_SPREAD = 0.1
 """Share of a break by which it is moved, either way: dependencies that fell together do not come back together."""
 
+UNTIL_RELEASED = frozenset({FailureType.PERMANENT_AUTH})
+"""Types whose hold is waited for until it is released, however long that takes: nobody's jobs die of a key that was
+revoked on Friday. A missing setting is waited for no longer than an outage."""
+
 PROBE_SHARE = 10
 PROBE_LEAST_SECONDS = 5.0
 PROBE_MOST_SECONDS = 60.0

@@ -8,7 +8,7 @@ import pytest
 from app.retry.breaker.states import State
 from app.retry.simulate.clients import Guarded, plain_clients
 from app.retry.simulate.outcome import Outcome
-from app.retry.simulate.scenario import full_outage, short_scenarios
+from app.retry.simulate.scenario import full_outage, revoked_key, short_scenarios
 from app.retry.simulate.world import World
 
 SCENARIOS = {each.name: each for each in short_scenarios()}
@@ -107,6 +107,16 @@ def test_a_revoked_key_costs_two_jobs():
     assert client.transitions[0].after is State.HELD
     assert outcome.calls <= outcome.jobs + 60
     assert min(other.dead_in_vain for other in plain("revoked key")) == 3000
+
+
+def test_a_key_revoked_for_days():
+    """However long it takes to mend a key, nobody dies of it but the first few, and then all are done."""
+    hours = 30
+    story = replace(revoked_key(200, hours * 3600.0), processes=1, slots=8, horizon=(hours + 1) * 3600.0)
+    outcome = World(story, Guarded(), 1).play()
+    assert outcome.dead_in_vain <= 3
+    assert outcome.waiting == 0
+    assert outcome.calls <= outcome.jobs + 4 * hours + 8
 
 
 def test_a_rate_limit_is_heeded():
