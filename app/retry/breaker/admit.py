@@ -76,10 +76,17 @@ def _granted(breaker: Breaker, want: int, rules: Rules, now: datetime, lease: ti
         case State.OPEN | State.HELD:
             return _early(breaker, want, now, lease)
         case State.HALF_OPEN:
-            most = min(1 + breaker.probe_successes, rules.half_open_max_calls)
-            return _probes(breaker, want, most - len(breaker.permits), now, lease)
+            return _probes(breaker, want, _most_probes(breaker, rules) - len(breaker.permits), now, lease)
         case State.ISOLATED:
             return Admission(breaker, 0)
+
+
+def _most_probes(breaker: Breaker, rules: Rules) -> int:
+    """One, then two, then three; after a break that did not help one by one.
+
+    What bears a single call at a time refuses the second of two probes: it would open again for ever.
+    """
+    return 1 if breaker.reopenings > 1 else min(1 + breaker.probe_successes, rules.half_open_max_calls)
 
 
 def _from_bucket(breaker: Breaker, want: int, rules: Rules, now: datetime) -> Admission:

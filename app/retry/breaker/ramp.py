@@ -20,7 +20,15 @@ of the calls would fail, which is an outage. Half as much again never is."""
 
 GROW = 1.05
 FEEL = 1.15
-"""Growth where the rate before is not known: fast enough to arrive, slow enough not to overshoot by a fifth."""
+"""Growth between half of the rate before and nearly all of it, and where that is not known: fast enough to arrive, slow
+enough not to overshoot by a fifth."""
+
+NEAR = 0.9
+"""From this share of the rate before on it grows by the small step."""
+
+BETTER = 1.1
+"""Without failures at a tenth more than where calls failed last, the dependency bears more than it did: a brownout is
+over, and the rate leads back to that before it."""
 
 LEAST_RATE = 1.0
 """Calls per second that a ramp starts with at least: one call alone shows nothing for a step."""
@@ -131,7 +139,9 @@ def _growth(breaker: Breaker, share: float) -> float:
     known = breaker.ceiling or breaker.baseline
     if share > CLEAN_SHARE:
         return 1.0 if known and breaker.rate >= known else GROW
-    if not known:
+    if breaker.ceiling and breaker.baseline and breaker.rate > BETTER * breaker.ceiling / SHRINK:
+        known = max(breaker.ceiling, breaker.baseline)
+    if not known or known / 2 <= breaker.rate < NEAR * known:
         return FEEL
     return SURGE if breaker.rate < known / 2 else GROW
 

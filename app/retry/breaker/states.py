@@ -83,7 +83,7 @@ class Breaker:
         generation: Counts the transitions. What was started under another one is late.
         changed_at: When the last transition was.
         cause: Why it was, as an operator reads it.
-        slots: Outcomes by the second while suspect, oldest first.
+        slots: Outcomes by the second while suspect or ramping, oldest first.
         suspect_since: The first failure that is counted now.
         failure_type: Of the latest counted failure: its policy gives the ratio and the break.
         hold_jobs: Jobs that failed for want of credentials or settings, with no success since.

@@ -260,14 +260,16 @@ def _ramped(breaker: Breaker, report: Report, rules: Rules, now: datetime, rng: 
     if held.transition is not None:
         return held
     breaker = replace(
-        held.breaker,
+        counted(held.breaker, report, rules),
         step_successes=breaker.step_successes + sum(count for _, count in report.successes),
         step_failures=breaker.step_failures + len(report.failures) + report.paced,
-        failure_type=report.failures[-1].type if report.failures else breaker.failure_type,
     )
     if _is_bad(breaker, report, rules, now):
         cause = f"{breaker.step_failures} of {breaker.step_successes + breaker.step_failures} calls of the ramp failed"
         return _opened(breaker, _trip_of(breaker, rules), cause, now, rng)
+    # Most of a step may have worked before an outage began in it.
+    if (why := tripped(breaker, report, rules)) is not None:
+        return _opened(breaker, _trip_of(breaker, rules), _counts(breaker, why), now, rng)
     breaker = ramp.stepped(breaker, now)
     return closed(breaker, rules, now) if ramp.is_over(breaker, rules.quiet_seconds, now) else Moved(breaker)
 

@@ -146,7 +146,7 @@ class Guarded:
                 mine.ring.paced()
             case _:
                 return
-        first = says is Relevance.COUNTED and self._row.healthy
+        first = says is Relevance.COUNTED and not self._row.suspect
         if first or says is Relevance.HOLDS:
             self._report(process, now)
 

@@ -48,7 +48,8 @@ class Dependency:
 
     def _refused(self, now: float, phase: Phase) -> Call | None:
         rate = self._scenario.capacity * phase.share
-        self._tokens = min(rate * BURST_SECONDS, self._tokens + rate * (now - self._at))
+        # Whatever bears a call a minute bears one at once.
+        self._tokens = min(max(1.0, rate * BURST_SECONDS), self._tokens + rate * (now - self._at))
         self._at = now
         if self._tokens < 1:
             return Call(REFUSAL_SECONDS, a_failure(FailureType.EXTERNAL_API_DOWN))

@@ -21,6 +21,18 @@ def test_one_probe_then_two_then_three():
     assert driver.probed(second.permits[1], Relevance.WORKED).state is State.RAMPING
 
 
+def test_one_by_one_after_a_failure():
+    """After a probe that failed they go one by one: two at a time may be what it does not bear."""
+    driver = half_open().probe(Relevance.COUNTED)
+    assert driver.breaker.until is not None
+    driver.now = driver.breaker.until
+    for _ in range(3):
+        admission = driver.claim(10)
+        assert (admission.jobs, driver.claim(10).jobs) == (1, 0)
+        driver.probed(admission.permits[0], Relevance.WORKED)
+    assert driver.state is State.RAMPING
+
+
 def test_most_probes():
     """No more probes are in flight than BREAKER_HALF_OPEN_MAX_CALLS allows."""
     driver = half_open()

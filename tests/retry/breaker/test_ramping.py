@@ -1,5 +1,6 @@
 """Ramping: the waiting jobs are let out by a bucket that feels its way."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -30,13 +31,15 @@ def test_starts_at_a_tenth():
 
 
 def test_surges_then_creeps():
-    """Below half the baseline it grows by half every 5 s, above it grows by 5 %."""
+    """Every 5 s it grows by half below half the baseline, by 15 % up to nine tenths of it, and by 5 % from there on."""
     driver = ramping()
     rates = []
-    for _ in range(6):
+    for _ in range(11):
         pour(driver, 5.1)
         rates.append(driver.breaker.rate)
-    assert rates == pytest.approx([15, 22.5, 33.75, 50.625, 53.15625, 55.8140625])
+    factors = [later / former for former, later in itertools.pairwise([10.0, *rates])]
+    assert factors == pytest.approx([1.5] * 4 + [1.15] * 5 + [1.05] * 2)
+    assert rates[8] == pytest.approx(101.8, abs=0.1)
 
 
 def at_80() -> Driver:
@@ -100,6 +103,20 @@ def test_does_not_surge_to_where_it_failed():
     assert driver.breaker.rate == pytest.approx(24.0 * 1.05)
 
 
+def test_notices_that_it_bears_more():
+    """At a tenth more than where calls failed last without any, it grows as if it had never failed."""
+    driver = ramping()
+    driver.breaker = replace(driver.breaker, rate=40.0)
+    driver.report(successes=80, failures=20).wait(5).claim(1000)
+    assert driver.breaker.rate == driver.breaker.ceiling == pytest.approx(32.0)
+    rates = [32.0]
+    for _ in range(10):
+        pour(driver, 5.1)
+        rates.append(driver.breaker.rate)
+    factors = [later / former for former, later in itertools.pairwise(rates)]
+    assert factors == pytest.approx([1.05] * 7 + [1.5] + [1.15] * 2)
+
+
 def test_not_below_where_it_began():
     """Jobs that fail by themselves do not starve the others: a tenth of the throughput before stays."""
     driver = ramping()
@@ -131,6 +148,17 @@ def test_half_of_a_step_opens():
     assert driver.state is State.OPEN
     assert driver.breaker.break_seconds == 3600
     assert driver.breaker.baseline == 100.0
+
+
+def test_an_outage_in_the_midst_of_a_step():
+    """An outage opens it within seconds, also where most of the step had worked before."""
+    driver = at_80()
+    for _ in range(3):
+        driver.wait(1).report(successes=80)
+    for _ in range(3):
+        driver.wait(0.9).report(failures=15)
+    assert driver.state is State.OPEN
+    assert driver.transitions[-1].cause.startswith("45 of 45 calls failed, the last with EXTERNAL_API_DOWN")
 
 
 def test_one_event_does_not_open():

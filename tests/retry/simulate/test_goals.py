@@ -58,11 +58,20 @@ def test_no_stampede(name: str):
     assert outcome.peak <= 1.2
 
 
-@pytest.mark.parametrize("capacity", [10, 20, 35, 100])
+@pytest.mark.parametrize("capacity", [5, 10, 20, 35, 100])
 def test_no_stampede_of_any_size(capacity: int):
     """That holds after a full outage whatever the dependency bears, small as it may be."""
     scenario = replace(full_outage(capacity * 150, capacity=float(capacity)), processes=4, slots=capacity // 4 + 2)
     assert World(scenario, Guarded(), 1).play().peak <= 1.2
+
+
+@pytest.mark.parametrize("capacity", [2, 5])
+def test_what_bears_one_call_at_a_time(capacity: int):
+    """A dependency that refuses a second call beside the first gets its jobs done all the same, and soon."""
+    scenario = replace(full_outage(capacity * 150, capacity=float(capacity)), processes=4, slots=2)
+    outcome = World(scenario, Guarded(), 1).play()
+    assert outcome.done == outcome.jobs
+    assert outcome.drain_seconds <= 3 * outcome.oracle_seconds
 
 
 def test_drained_soon():
