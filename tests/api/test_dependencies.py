@@ -1,9 +1,14 @@
 """Dependencies: what is known of them, and what operators say about them."""
 
+from typing import Any
+
 import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from app.queue.app import Afresh
+
+from ..application import run_waiting_jobs
 from ..queue.dependencies import open_breaker
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +22,30 @@ async def test_one_that_never_failed(client: httpx.AsyncClient):
     assert (listed["joke-api"]["state"], listed["joke-api"]["generation"]) == ("closed", 0)
     assert "app.tasks.jokes.fetch_and_cache_joke" in listed["joke-api"]["tasks"]
     assert (await client.get("/dependencies/nobody")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "body"),
+    [
+        ("llm", "app.tasks.translation.translate", {"text": "Tea", "target": "Dutch"}),
+        ("mail-server", "app.tasks.email.send_email", {"to": ["zoe@example.com"], "subject": "Hi", "text": "there"}),
+        ("joke-api", "app.tasks.jokes.fetch_and_cache_joke", {}),
+    ],
+)
+async def test_those_of_tasks_that_ship(
+    queue: Afresh, client: httpx.AsyncClient, name: str, task: str, body: dict[str, Any]
+):
+    """What a task that ships relies on is listed and shown before it was ever called, and its jobs wait if isolated."""
+    assert name in {each["name"] for each in (await client.get("/dependencies")).json()}
+    shown = (await client.get(f"/dependencies/{name}")).json()
+    assert (shown["state"], shown["waiting"], shown["history"]) == ("closed", {}, [])
+    assert task in shown["tasks"]
+    assert (await client.post(f"/dependencies/{name}/isolate", json=WHY)).json()["state"] == "isolated"
+    job = (await client.post(f"/tasks/{task}", json={"args": body})).json()
+    await run_waiting_jobs(queue)
+    assert (await client.get(f"/jobs/{job['job_id']}")).json()["waiting_for"] == "dependency"
+    shown = (await client.get(f"/dependencies/{name}")).json()
+    assert (shown["state"], shown["waiting"]) == ("isolated", {task: 1})
 
 
 async def test_an_outage_is_told(client: httpx.AsyncClient, conn: AsyncConnection):

@@ -126,6 +126,23 @@ async def test_cancel(served: Served, llm: Receiver):
     assert len(actions) >= 2, actions
 
 
+async def test_health(served: Served, llm: Receiver):
+    """The health of the language models is that of a dependency: an outage is told there, and isolation keeps them."""
+    queue, client = served
+    assert (await client.get("/dependencies/llm")).json()["state"] == "closed"
+    llm.will(*[refuses(503, None, "overloaded")] * 3)
+    for _ in range(3):
+        await submit(client)
+    await run_waiting_jobs(queue)
+    shown = (await client.get("/dependencies/llm")).json()
+    assert (shown["suspect"], shown["failure_type"]) == (True, "EXTERNAL_API_DOWN")
+    await client.post("/dependencies/llm/isolate", json={"reason": "too dear"})
+    number = (await submit(client))["translation_id"]
+    await run_waiting_jobs(queue)
+    assert (await client.get(f"/translations/{number}")).json()["state"] == "ready"
+    assert len(llm.requests) == 3
+
+
 async def test_other_jobs_are_none(served: Served):
     """A job of another task is no translation, whatever is asked of it."""
     number = (await served[1].post("/tasks/add", json={"args": {"a": 1}})).json()["job_id"]
