@@ -6,10 +6,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from app.queue.task import task
+from app.redact import MASK
+
+MOST_CHARGED = 100
 
 
 class RefusedError(Exception):
-    """What `fail` raises."""
+    """What `fail` and `charge` raise."""
 
 
 @task(name="sample.add", slug="add", queue="sums")
@@ -35,6 +38,14 @@ async def fail(message: str, password: str = "") -> None:
     """Fail at once, with no retry."""
     del password
     raise RefusedError(message)
+
+
+@task(name="sample.charge", slug="charge", queue="orders", retry=False)
+async def charge(amount: int, password: str) -> int:
+    """Charge what is not too much, with a password that is none of those shown in place of one."""
+    if amount > MOST_CHARGED or MASK in password:
+        raise RefusedError(f"{amount} is refused")
+    return amount
 
 
 @task(name="sample.return_nothing", slug="return-nothing")
