@@ -13,7 +13,15 @@ from .row import Row, from_rounds
 
 READS = {
     "the newest jobs": ("/jobs",),
-    "pages of the dashboard": ("/dashboard", "/dashboard/jobs", "/dashboard/jobs?state=failed", "/dashboard/jobs/5000"),
+    "pages of the dashboard": (
+        "/dashboard",
+        "/dashboard/jobs",
+        "/dashboard/jobs?state=failed",
+        "/dashboard/jobs/5000",
+        "/dashboard/dependencies",
+        "/dashboard/dependencies/joke-api",
+        "/dashboard/policies",
+    ),
     "one job": ("/jobs/5000", "/jobs/5000/attempts"),
     "jobs by state": ("/jobs?state=ready", "/jobs?state=retrying", "/jobs?state=failed", "/jobs?state=cancelled"),
     "jobs by task and queue": ("/jobs?task=tasks.kind_7", "/jobs?task=none", "/jobs?queue=queue_3&task=tasks.kind_13"),
