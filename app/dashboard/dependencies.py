@@ -1,5 +1,6 @@
 """The pages of dependencies: which are called and which are not, why, what waits for each, and what can be done."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from ..retry.breaker.states import Breaker, State
 from ..retry.budget import CAPACITY, FLOOR_PER_SECOND
 from ..store import breakers
-from ..store.breakers import Dependency, PastTransition
+from ..store.breakers import PastTransition
 from ..web import dependencies
 from ..web.dependencies import find_dependency, tasks_relying_on
 from ..web.fields import Text
@@ -32,7 +33,7 @@ COUNTED = 10_000
 TOLD = 50
 """Transitions that are told of one breaker."""
 
-SHOWN = 200
+SHOWN = 100
 """Dependencies on the page, those that are not well first."""
 
 DAY = timedelta(hours=24)
@@ -55,21 +56,19 @@ async def show_dependencies(
 ) -> HTMLResponse:
     """Every dependency that a task names or that ever failed, those that are not well first."""
     own = queue.own_dependencies()
-    every = await breakers.list_dependencies(conn, names=own[1])
-    found = sorted((each for each in every if text.lower() in each.breaker.name.lower()), key=_urgency)
-    unwell = [each.breaker.name for each in found[:SHOWN] if each.breaker.state is not State.CLOSED]
+    shown, found = await breakers.search_dependencies(conn, names=own[1], text=text or None, limit=SHOWN)
+    unwell = [each.breaker.name for each in shown if each.breaker.state is not State.CLOSED]
     waiting = await breakers.count_waiting(conn, unwell, queues=None, own=own, most=COUNTED) if unwell else {}
     return render(
         request,
         "dependencies.html",
         "Dependencies",
-        dependencies=found[:SHOWN],
-        left=len(found) - SHOWN,
-        known=len(every),
+        dependencies=shown,
+        found=found,
         text=text,
         waiting=waiting,
         counted=COUNTED,
-        tasks={each.breaker.name: len(tasks_relying_on(queue, each.breaker.name)) for each in found[:SHOWN]},
+        tasks=Counter(own[1]),
         spoken=spoken,
     )
 
@@ -130,11 +129,6 @@ async def probe(request: Request, name: Name, form: OperatorsForm, queue: Queue)
 def address_of_dependency(name: str) -> str:
     """Where its page is."""
     return f"/dashboard/dependencies/{quote(name)}"
-
-
-def _urgency(each: Dependency) -> tuple[bool, bool, str]:
-    breaker = each.breaker
-    return (breaker.state is State.CLOSED, not breaker.suspect, breaker.name)
 
 
 def _counts(breaker: Breaker) -> Counts | None:

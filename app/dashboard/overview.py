@@ -10,10 +10,9 @@ from psycopg import AsyncConnection
 
 from ..monitoring.health import look
 from ..queue.app import Afresh
-from ..retry.breaker.states import State
 from ..retry.offpeak import saved
 from ..store import breakers, samples
-from ..store.adaptation import sum_put_off, sum_retries_ended_well
+from ..store.adaptation import GLANCED_AT, sum_put_off, sum_retries_ended_well
 from ..store.groups import GroupFilter, list_groups
 from ..store.queues import find_next_due, list_queues
 from ..store.workers import list_workers
@@ -26,7 +25,7 @@ from .incidents import Incident, join
 MOST_GROUPS = 5
 
 MOST_GUARDS = 20
-"""Breakers whose waiting jobs are counted."""
+"""Breakers that are told, and whose waiting jobs are counted."""
 
 COUNTED = 10_000
 """Waiting jobs of a dependency that are counted."""
@@ -51,7 +50,7 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
     health = await look(conn, stalled_after=stalled_after)
     day = samples.hours_until(now, HOURS)
     points = await samples.read_points(conn, day)
-    put_off = await sum_put_off(conn, now - RECENT)
+    put_off = await sum_put_off(conn, now - RECENT, most=GLANCED_AT)
     return render(
         request,
         "overview.html",
@@ -62,7 +61,7 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
         sparks={name: _spark(points, day, name, tone) for name, tone in SPARKS.items()},
         retries_ended_well=await sum_retries_ended_well(conn, now - RECENT),
         saved=saved(put_off.spent, queue.settings.off_peak.cost_per_hour),
-        put_off=put_off.runs,
+        put_off=put_off,
         queues=await list_queues(conn),
         next_due=await find_next_due(conn),
         remedy=remedy,
@@ -80,11 +79,9 @@ async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -
         ).items
     ][:MOST_GROUPS]
     own = queue.own_dependencies()
-    known = await breakers.list_dependencies(conn, names=own[1])
-    guards = [each for each in known if each.breaker.state is not State.CLOSED]
+    guards, _ = await breakers.search_dependencies(conn, only_unwell=True, limit=MOST_GUARDS)
     held = {
-        each.breaker.name: await breakers.count_held(conn, each.breaker.name, own=own, most=COUNTED)
-        for each in guards[:MOST_GUARDS]
+        each.breaker.name: await breakers.count_held(conn, each.breaker.name, own=own, most=COUNTED) for each in guards
     }
     catalog = queue.catalog
     return join(groups, guards, relied_on=lambda group: dependencies_of(group, catalog), held=held)

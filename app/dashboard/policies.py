@@ -16,7 +16,7 @@ from ..retry.offpeak import saved
 from ..retry.policy import RetryPolicy, schedule
 from ..retry.taxonomy import TAXONOMY, Meaning
 from ..retry.words import duration
-from ..store.adaptation import RetrySample, read_samples, sum_put_off
+from ..store.adaptation import GLANCED_AT, RetrySample, read_samples, sum_put_off
 from ..store.failures import first_hour
 from ..store.trends import Tally, find_trends
 from ..web.reading import Queue, ReadingConnection
@@ -71,7 +71,7 @@ async def show_policies(request: Request, conn: ReadingConnection, queue: Queue)
     """The policies in force, what was learned, and what failing cost."""
     since = first_hour(datetime.now(UTC), HOURS)
     trends = await find_trends(conn, since)
-    put_off = await sum_put_off(conn, since)
+    put_off = await sum_put_off(conn, since, most=GLANCED_AT)
     off_peak, engine = queue.settings.off_peak, queue.engine
     return render(
         request,

@@ -24,6 +24,9 @@ MOST_SAMPLES = 10_000
 MOST_PUT_OFF = 50_000
 """Jobs put off that a sum is made of, the latest."""
 
+GLANCED_AT = 500
+"""The same for a page, whose reader would not wait a second for the sum."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetrySample:
@@ -86,9 +89,11 @@ async def count_ready_by_queue(
     return dict(await (await conn.execute(SQL["count_ready_by_queue"], wanted)).fetchall())
 
 
-async def sum_put_off(conn: AsyncConnection[Any], since: datetime, *, until: datetime | None = None) -> PutOff:
-    """Sum up the jobs that were put off since a time, and before another, and their runs after it."""
-    given = {"since": since, "until": until, "most": MOST_PUT_OFF}
+async def sum_put_off(
+    conn: AsyncConnection[Any], since: datetime, *, until: datetime | None = None, most: int = MOST_PUT_OFF
+) -> PutOff:
+    """Sum up the latest jobs that were put off since a time, and before another, and their runs after it."""
+    given = {"since": since, "until": until, "most": most}
     async with conn.cursor(row_factory=class_row(PutOff)) as cursor:
         await cursor.execute(SQL["sum_put_off"], given, prepare=False)
         return await cursor.fetchone() or PutOff(0, 0, timedelta(0), is_exact=True)

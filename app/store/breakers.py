@@ -24,6 +24,7 @@ from ..retry.breaker.row import JSON_COLUMNS, as_row, from_row
 from ..retry.breaker.rules import Rules
 from ..retry.breaker.states import Breaker, Moved, State, Transition
 from .audit import record
+from .jobs import escape_like
 
 SQL = load("breakers")
 
@@ -204,6 +205,17 @@ async def list_dependencies(conn: Conn, *, names: Sequence[str] = (), name: str 
     async with conn.cursor(row_factory=dict_row) as cursor:
         rows = await (await cursor.execute(SQL["list_breakers"], {"names": list(names), "name": name})).fetchall()
     return [_dependency(row) for row in rows]
+
+
+async def search_dependencies(
+    conn: Conn, *, names: Sequence[str] = (), text: str | None = None, only_unwell: bool = False, limit: int
+) -> tuple[list[Dependency], int]:
+    """The first of the dependencies in whose name `text` occurs, and how many there are: those not well come first."""
+    like = None if text is None else f"%{escape_like(text)}%"
+    given = {"names": list(names), "text": like, "unwell": only_unwell, "limit": limit}
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        rows = await (await cursor.execute(SQL["search_breakers"], given)).fetchall()
+    return [_dependency(row) for row in rows], rows[0]["found"] if rows else 0
 
 
 def _dependency(row: Mapping[str, Any]) -> Dependency:

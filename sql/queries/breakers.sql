@@ -164,6 +164,24 @@ WHERE %(name)s::text IS NULL OR k.name = %(name)s::text
 ORDER BY k.name
 LIMIT 1000;
 
+-- name: search_breakers
+-- The dependencies in whose name a text occurs: those that are not well first, then those that are suspect; and how many
+-- there are. A closed one is left out where only the others are asked for.
+WITH known AS (
+    SELECT name FROM afresh.breaker
+    UNION SELECT dependency FROM afresh.task_dependency
+    UNION SELECT unnest(%(names)s::text[])
+    UNION SELECT h.name FROM afresh.hold h WHERE h.kind = 'dependency'
+)
+SELECT k.name AS known, b.*, h.reason AS hold_reason, h.held_by, h.held_at, count(*) OVER () AS found
+FROM known k
+LEFT JOIN afresh.breaker b ON b.name = k.name
+LEFT JOIN afresh.hold h ON h.kind = 'dependency' AND h.name = k.name
+WHERE (%(text)s::text IS NULL OR k.name ILIKE %(text)s::text)
+  AND (NOT %(unwell)s::boolean OR b.state <> 'closed')
+ORDER BY coalesce(b.state, 'closed') = 'closed', coalesce(b.slots = '[]' AND b.hold_jobs = '{}', true), k.name
+LIMIT %(limit)s;
+
 -- name: count_held
 -- Waiting jobs that rely on a dependency, counted up to a limit, by task.
 WITH lane AS (
