@@ -2042,6 +2042,16 @@ COMMENT ON COLUMN afresh.alert.subject IS 'What it is about: a task, a queue, a 
 
 COMMENT ON COLUMN afresh.alert.severity IS 'The present one, or the last one before it was resolved.';
 
+CREATE TABLE afresh.alert_delivery (
+    message_id bigint NOT NULL,
+    channel text NOT NULL,
+    job_id bigint NOT NULL
+);
+
+COMMENT ON TABLE afresh.alert_delivery IS 'How it went, the job knows, for as long as it is kept.';
+
+COMMENT ON COLUMN afresh.alert_delivery.channel IS 'The name of an address of ALERT_URLS, which tells nothing of its secrets.';
+
 CREATE TABLE afresh.alert_event (
     id bigint NOT NULL,
     alert_id bigint NOT NULL,
@@ -3038,6 +3048,9 @@ COMMENT ON COLUMN afresh.task_sample.spent IS 'Seconds that its attempts took, i
 
 COMMENT ON COLUMN afresh.task_sample.durations IS 'Attempts by duration: up to each of afresh.duration_bounds(), and longer ones.';
 
+ALTER TABLE ONLY afresh.alert_delivery
+    ADD CONSTRAINT alert_delivery_pkey PRIMARY KEY (message_id, channel);
+
 ALTER TABLE ONLY afresh.alert_event
     ADD CONSTRAINT alert_event_pkey PRIMARY KEY (id);
 
@@ -3271,6 +3284,9 @@ CREATE INDEX task_sample_at_idx ON afresh.task_sample USING btree (seconds, at);
 CREATE TRIGGER count_letter AFTER INSERT OR DELETE OR UPDATE OF status, died_at, cause, task_name, failure_type, remediation ON afresh.dead_letter FOR EACH ROW EXECUTE FUNCTION afresh.count_letter();
 
 CREATE TRIGGER job_limit_changed AFTER INSERT OR DELETE OR UPDATE OF max_running, rate_jobs, rate_seconds, burst ON afresh.job_limit FOR EACH STATEMENT EXECUTE FUNCTION afresh.announce_limit();
+
+ALTER TABLE ONLY afresh.alert_delivery
+    ADD CONSTRAINT alert_delivery_message_id_fkey FOREIGN KEY (message_id) REFERENCES afresh.alert_message(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY afresh.alert_event
     ADD CONSTRAINT alert_event_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES afresh.alert(id) ON DELETE CASCADE;

@@ -4,20 +4,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from ..store.monitoring import Monitoring, read_monitoring, start_monitoring, stop_monitoring
+from ..store.monitoring import Monitoring, read_monitoring
+from ..web import maintenance
 from ..web.auth import Operator
-from ..web.errors import NotStopped
 from ..web.fields import Duration, Text, Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=StrictRoute)
-
-LONGEST_STOP = timedelta(days=7)
-"""Whoever needs longer switches rules off by their settings."""
 
 
 class MonitoringReport(BaseModel):
@@ -52,13 +49,6 @@ class MonitoringStop(BaseModel):
     duration: Duration = Field(timedelta(hours=1), description="After which it goes on by itself; 7 days at most.")
     reason: Text
 
-    @field_validator("duration")
-    @classmethod
-    def _not_for_long(cls, value: timedelta) -> timedelta:
-        if value > LONGEST_STOP:
-            raise ValueError("7 days at most")
-        return value
-
 
 class MonitoringStart(BaseModel):
     """Why it goes on; it goes into the audit."""
@@ -71,9 +61,8 @@ class MonitoringStart(BaseModel):
 @router.post("/stop", summary="Stop monitoring for a while", responses=responses(400, 403, 413, 415, 422, 503))
 async def stop(body: Annotated[MonitoringStop, Body()], caller: Operator, queue: Queue) -> MonitoringReport:
     """Take no samples, and open, resolve and send no alerts, for a maintenance window that ends by itself."""
-    until = datetime.now(UTC) + body.duration
     async with queue.connection() as conn:
-        await stop_monitoring(conn, until=until, duration=body.duration, actor=caller.name, reason=body.reason)
+        await maintenance.stop(conn, body.duration, actor=caller.name, reason=body.reason)
         return MonitoringReport.of(await read_monitoring(conn))
 
 
@@ -83,6 +72,5 @@ async def start(
 ) -> MonitoringReport:
     """End the maintenance window before its time."""
     async with queue.connection() as conn:
-        if not await start_monitoring(conn, now=datetime.now(UTC), actor=caller.name, reason=body.reason):
-            raise NotStopped
+        await maintenance.start(conn, actor=caller.name, reason=body.reason)
         return MonitoringReport.of(await read_monitoring(conn))

@@ -29,6 +29,7 @@ NAV = (
     ("Failures", "/dashboard/failures", "f"),
     ("Dependencies", "/dashboard/dependencies", "e"),
     ("Policies", "/dashboard/policies", "p"),
+    ("Alerts", "/dashboard/alerts", "a"),
     ("Workers", "/dashboard/workers", "w"),
     ("Audit", "/dashboard/audit", "u"),
     ("System", "/dashboard/system", "s"),

@@ -7,6 +7,7 @@ from fastapi.staticfiles import StaticFiles
 from ..queue.app import Afresh
 from ..web.auth import VIEWER
 from . import (
+    alerts,
     audit,
     bulk,
     dependencies,
@@ -32,6 +33,7 @@ from .problems import ProblemPages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
 for page in (
+    alerts,
     audit,
     bulk,
     dependencies,

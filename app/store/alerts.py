@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from ..postgres.sqlfiles import load
-from .paging import Listing, Page, Part, fetch, fetch_page
+from .paging import Listing, Page, Part, Row, fetch, fetch_page
 
 SQL = load("alerts")
 
@@ -223,6 +223,19 @@ async def add_message(conn: AsyncConnection[Any], message: Message, events: Sequ
     given = {**asdict(message), "now": message.made_at, "events": list(events)}
     row = await (await conn.execute(SQL["add_message"], given)).fetchone()
     return int(row[0]) if row else 0
+
+
+async def add_delivery(conn: AsyncConnection[Any], message_id: int, channel: str, job_id: int) -> None:
+    """Remember the job that sends a message to an address."""
+    await conn.execute(SQL["add_delivery"], {"message_id": message_id, "channel": channel, "job_id": job_id})
+
+
+async def list_messages(conn: AsyncConnection[Any], *, most: int) -> list[Row]:
+    """The newest messages, each with its `deliveries`: channel, job_id, state, attempts, next_run_at, ended_at, reason.
+
+    Where the state is None, the job is not kept any more.
+    """
+    return await fetch(conn, SQL["list_messages"], {"most": most})
 
 
 async def find_message(conn: AsyncConnection[Any], message_id: int) -> Message | None:

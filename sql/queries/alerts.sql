@@ -132,6 +132,24 @@ SELECT id FROM made;
 -- A message.
 SELECT rule, severity, title, body, made_at FROM afresh.alert_message WHERE id = %(message_id)s;
 
+-- name: add_delivery
+-- The job that sends a message to an address.
+INSERT INTO afresh.alert_delivery (message_id, channel, job_id) VALUES (%(message_id)s, %(channel)s, %(job_id)s);
+
+-- name: list_messages
+-- The newest messages, each with what became of it at every address; no state: its job is not kept any more.
+SELECT m.id, m.rule, m.severity, m.title, m.body, m.made_at,
+       coalesce(jsonb_agg(jsonb_build_object(
+           'channel', d.channel, 'job_id', d.job_id, 'state', j.state, 'attempts', coalesce(j.attempts, 0),
+           'next_run_at', CASE WHEN j.state IN ('scheduled', 'retrying') THEN j.scheduled_at END,
+           'ended_at', j.ended_at, 'reason', CASE WHEN j.state <> 'succeeded' THEN j.last_message END
+       ) ORDER BY d.channel) FILTER (WHERE d.channel IS NOT NULL), '[]') AS deliveries
+FROM (SELECT * FROM afresh.alert_message ORDER BY id DESC LIMIT %(most)s) m
+LEFT JOIN afresh.alert_delivery d ON d.message_id = m.id
+LEFT JOIN LATERAL (SELECT * FROM afresh.jobs v WHERE v.id = d.job_id OFFSET 0) j ON true
+GROUP BY m.id, m.rule, m.severity, m.title, m.body, m.made_at
+ORDER BY m.id DESC;
+
 -- name: list_milestones
 -- The highest that was told of each count.
 SELECT name, reached FROM afresh.milestone;

@@ -26,6 +26,7 @@ PAGES = {
     "letter": "/dashboard/dead-letters/1",
     "failures": "/dashboard/failures",
     "policies": "/dashboard/policies",
+    "alerts": "/dashboard/alerts",
     "simulation": "/dashboard/policies/simulation?scenario=full+outage&jobs=100",
     "queues": "/dashboard/queues",
     "queue": "/dashboard/queues/sums",

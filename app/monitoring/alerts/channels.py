@@ -84,7 +84,7 @@ def _send(courier: "Apprise", title: str, body: str, severity: Severity) -> tupl
     """Whether it was taken, and what Apprise said to its log meanwhile; one at a time, or they hear each other."""
     from apprise import LogCapture, NotifyType
 
-    with _sending, LogCapture(level=logging.INFO) as said:  # type: ignore[no-untyped-call]  # It has no annotations.
+    with _sending, LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]  # It has no annotations.
         taken = courier.notify(body=body, title=title, notify_type=NotifyType(_TYPES[severity]))
         return bool(taken), said.getvalue()
 

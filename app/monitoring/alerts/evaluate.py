@@ -150,10 +150,11 @@ async def _send(app: Afresh, conn: AsyncConnection[Any], now: datetime) -> int:
     made = messages(await alerts.find_untold(conn, now), now)
     for message, events in made:
         message_id = await alerts.add_message(conn, message, events)
-        for url in app.settings.alert.urls:
-            args = {"message_id": message_id, "channel": channel_of(url)}
+        for url in dict.fromkeys(app.settings.alert.urls):
+            channel = channel_of(url)
+            args = {"message_id": message_id, "channel": channel}
             job = Submission(task_name=SEND_TASK, args=args, queue=QUEUE, priority=10, deadline=now + SENDING)
-            await submit(conn, job)
+            await alerts.add_delivery(conn, message_id, channel, await submit(conn, job))
     return len(made) if app.settings.alert.urls else 0
 
 
