@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from . import draft as plain
 from .breaker.local import Seen
+from .breaker.relevance import Relevance
 from .breaker.states import State
 from .draft import Draft, Influence, Limit
 from .learning import DEEP_JOBS, is_seldom_worth_it, learned_factor, load_factor
@@ -20,6 +21,9 @@ SPREAD_SECONDS = 5.0
 
 LOOK_AGAIN = timedelta(seconds=60)
 """Where a breaker has no end of its own. The claim holds the job anyway; this is when it stands in line again."""
+
+SOONEST = timedelta(seconds=60)
+"""How long after its failure a retry comes at the soonest that a recovery brings forward."""
 
 OFF_PEAK_SPREAD_SECONDS = 300.0
 
@@ -149,13 +153,29 @@ def off_peak(draft: Draft) -> DeathCause | None:
     return None
 
 
+def sooner(draft: Draft) -> DeathCause | None:
+    """A long wait ends with the outage that it is for: `recovery` in the explanation is what a recovery looks for."""
+    around = draft.around
+    if around is None or around.relevance is not Relevance.COUNTED or draft.waiting is not None:
+        return None
+    if draft.floor > 0 or around.peak is not None or draft.seconds <= SOONEST.total_seconds():
+        return None
+    draft.say("recovery", on_recovery(around.dependency or ""))
+    return None
+
+
+def on_recovery(dependency: str) -> str:
+    """What the explanation of a retry says that comes sooner once its dependency lets jobs in again."""
+    return f"sooner if {dependency} was down and recovers"
+
+
 def _around(influences: Sequence[Influence], *, caught_by: Influence, adapted: bool) -> tuple[Influence, ...]:
     """Put ours in their places: after what forbids a repetition, around the plan, and after the draw."""
     ours: dict[Influence, tuple[Influence, ...]] = {
         plain.unsafe_to_repeat: (caught_by,),
         plain.wait_as_told: (one_fewer,) if adapted else (),
         plain.plan: (learned, load) if adapted else (),
-        plain.jitter: (gate, afford, off_peak),
+        plain.jitter: (gate, afford, off_peak, *((sooner,) if adapted else ())),
     }
     return tuple(each for influence in influences for each in (influence, *ours.get(influence, ())))
 

@@ -15,6 +15,7 @@ from psycopg.rows import class_row, dict_row
 
 from ..postgres.sqlfiles import load
 from ..redact import redact_text
+from ..retry.adapt import SOONEST, on_recovery
 from ..retry.breaker import ramp, transition
 from ..retry.breaker.admit import Admission, admit, leased
 from ..retry.breaker.counting import Report
@@ -37,8 +38,16 @@ _BROKEN = frozenset({State.OPEN, State.HELD})
 _LONG_WAITS = frozenset({State.HELD, State.ISOLATED})
 """Whoever is caught by these waits for long; by any other for a minute."""
 
+_OUTAGES = frozenset({State.OPEN, State.HALF_OPEN})
+
 WAIT_SECONDS = 90.0
 """The longest that a job waits which was caught by a breaker without a break of its own, and some more."""
+
+LONGEST_BEGIN = timedelta(minutes=5)
+"""How long before a trip retries are looked for that it explains. One lock is held meanwhile."""
+
+SLACK = timedelta(seconds=5)
+"""Workers write down by their own clocks when a run ended."""
 
 RECOVERY_TASK = "app.tasks.dead_letters.replay_recovered"
 RECOVERY_QUEUE = "dead_letters"
@@ -318,11 +327,30 @@ async def _store(
                 "cause": each.cause,
             },
         )
-        if each.after is State.RAMPING and each.before in _LONG_WAITS:
-            seconds = before.break_seconds + WAIT_SECONDS
-            await conn.execute(SQL["wake_snoozed"], {"name": each.name, "at": each.at, "seconds": seconds})
+        if each.after is State.RAMPING:
+            await _wake(conn, before, each)
         if recovered and each.after is State.RAMPING and each.before is not State.CLOSED:  # Not after a rate limit.
             await _replay_recovered(conn, each)
+
+
+async def _wake(conn: Conn, before: Breaker, recovery: Transition) -> None:
+    """Let nobody sit out a wait that was for an outage: jobs that a hold caught, and retries from before a trip."""
+    name, at = recovery.name, recovery.at
+    if recovery.before in _LONG_WAITS:
+        since, until = at - timedelta(seconds=before.break_seconds + WAIT_SECONDS), at
+        given: dict[str, Any] = {"outcome": "snoozed", "said": f"breaker of {name} ", "soonest": timedelta(0)}
+    elif recovery.before in _OUTAGES and before.suspect_since is not None:
+        tripped_at = await _tripped_at(conn, name) or at
+        since, until = max(before.suspect_since, tripped_at - LONGEST_BEGIN) - SLACK, tripped_at + SLACK
+        given = {"outcome": "failed", "said": on_recovery(name), "soonest": SOONEST}
+    else:
+        return
+    await conn.execute(SQL["wake_waiting"], given | {"name": name, "at": at, "since": since, "until": until})
+
+
+async def _tripped_at(conn: Conn, name: str) -> datetime | None:
+    row = await (await conn.execute(SQL["find_trip"], {"name": name})).fetchone()
+    return row[0] if row else None
 
 
 async def _replay_recovered(conn: Conn, recovery: Transition) -> None:

@@ -43,19 +43,19 @@ WHERE hold.held_by = 'breaker';
 -- Let claims take its jobs.
 DELETE FROM afresh.hold WHERE kind = 'dependency' AND name = %(name)s AND held_by = 'breaker';
 
--- name: wake_snoozed
--- Bring forward what was caught by a breaker that lets jobs out again, and with it the record of each: whatever was
--- snoozed because of it, be it relied on or guarded, in the time that such a job waits at most.
-WITH snoozed AS MATERIALIZED (
-    SELECT a.id, a.job_id, a.next_run_at
+-- name: wake_waiting
+-- Bring forward what waits because of a breaker that lets jobs out again, and with it the record of each: runs of that
+-- outcome, ended in that time, whose reason says so, be it relied on or guarded; each `soonest` after its end.
+WITH waiting AS MATERIALIZED (
+    SELECT a.id, a.job_id, a.next_run_at, greatest(%(at)s, a.ended_at + %(soonest)s) AS at
     FROM afresh.attempt a
-    WHERE a.ended_at > clock_timestamp() - make_interval(secs => %(seconds)s)
-      AND a.outcome = 'snoozed' AND a.next_run_at > %(at)s
-      AND strpos(a.reason, 'breaker of ' || %(name)s || ' ') > 0
+    WHERE a.ended_at BETWEEN %(since)s AND %(until)s
+      AND a.outcome::text = %(outcome)s AND a.next_run_at > greatest(%(at)s, a.ended_at + %(soonest)s)
+      AND strpos(a.reason, %(said)s) > 0
 ),
 due AS MATERIALIZED (
-    SELECT j.id, s.id AS attempt
-    FROM snoozed s
+    SELECT j.id, s.id AS attempt, s.at
+    FROM waiting s
     CROSS JOIN LATERAL (
         SELECT id FROM procrastinate_jobs
         WHERE id = s.job_id AND status::text = 'todo' AND scheduled_at = s.next_run_at
@@ -63,10 +63,14 @@ due AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) j
 ),
-woken AS (UPDATE procrastinate_jobs j SET scheduled_at = %(at)s FROM due WHERE j.id = due.id)
-UPDATE afresh.attempt a SET next_run_at = %(at)s, delay = greatest(%(at)s - a.ended_at, interval '0')
+woken AS (UPDATE procrastinate_jobs j SET scheduled_at = due.at FROM due WHERE j.id = due.id)
+UPDATE afresh.attempt a SET next_run_at = due.at, delay = greatest(due.at - a.ended_at, interval '0')
 FROM due
 WHERE a.id = due.attempt;
+
+-- name: find_trip
+-- When a breaker last left the state in which everything is let in.
+SELECT at FROM afresh.breaker_event WHERE name = %(name)s AND before = 'closed' ORDER BY id DESC LIMIT 1;
 
 -- name: list_idle
 -- Breakers that may have been without a call for long.

@@ -7,13 +7,16 @@ import pytest
 from psycopg import AsyncConnection as Connection
 
 from app.queue.guarded import guarded
+from app.queue.task import ExponentialBackoff
 from app.retry.breaker.relevance import Relevance
+from app.retry.failure import FailureType
+from app.retry.markers import RetryLater
 from app.store import breakers
 
 from ..eventually import eventually
 from .conftest import OpenApp
 from .dependencies import NAME, RULES, calling, registered, state
-from .jobs import add, attempts, job, value
+from .jobs import add, attempts, job, rows, value
 from .workers import working
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +57,44 @@ async def test_what_a_hold_caught_is_woken_with_it(open_app: OpenApp, conn: Conn
     assert await value(conn, caught) == 1
     told = "SELECT count(*) FROM afresh.attempt WHERE outcome = 'snoozed' AND next_run_at <= now() AND delay < '1 min'"
     assert await value(conn, told) == count
+
+
+async def test_retries_from_before_a_trip(open_app: OpenApp, conn: Connection):
+    """Whoever met an outage first does not wait a quarter of an hour when the others are let out again."""
+
+    async def down() -> None:
+        raise RetryLater("all is down", type=FailureType.EXTERNAL_API_DOWN)
+
+    call = calling(down)
+    own = calling(down, retry=ExponentialBackoff(initial_delay=timedelta(hours=1), max_delay=timedelta(hours=1)))
+    app = await open_app()
+    await own.defer_async()
+    await call.batch_defer_async(*[{} for _ in range(40)])
+    async with working(app, concurrency=2):
+        await eventually(lambda: is_open(conn), 20)
+    other = await add(conn, due_in=3600)
+    failed = await rows(
+        conn,
+        "SELECT j.id, j.task_name FROM procrastinate_jobs j JOIN afresh.attempt a ON a.job_id = j.id "
+        "WHERE a.outcome = 'failed' AND j.scheduled_at > now() + interval '10 min'",
+    )
+    first = [each["id"] for each in failed if each["task_name"] == call.name]
+    assert len(first) >= 3
+    await breakers.reset(conn, NAME, actor="me", reason="it is up")
+    soonest = (
+        "SELECT count(*) FROM procrastinate_jobs j JOIN afresh.attempt a ON a.job_id = j.id WHERE j.id = ANY (%s) "
+        "AND j.scheduled_at = a.ended_at + interval '1 min' AND a.next_run_at = j.scheduled_at AND a.delay = '1 min'"
+    )
+    assert await value(conn, soonest, first) == len(first)
+    left = [each["id"] for each in failed if each["id"] not in first] + other
+    late = "SELECT count(*) FROM procrastinate_jobs WHERE id = ANY (%s) AND scheduled_at > now() + interval '30 min'"
+    assert await value(conn, late, left) == len(left) == 2
+
+
+async def is_open(conn: Connection) -> bool:
+    """Whether the breaker is open, and nothing runs."""
+    running = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'")
+    return await state(conn) == "open" and running == 0
 
 
 async def test_what_a_guarded_hold_caught_is_woken_too(open_app: OpenApp, conn: Connection):

@@ -177,6 +177,37 @@ def test_another_failure_waits_for_the_break():
     assert 180 <= seconds(decision) <= 185
 
 
+FAILED = FailureType.EXTERNAL_API_DOWN  # Fifteen minutes until its first retry.
+SOONER = "sooner if joke-api was down and recovers"
+
+
+def test_a_long_wait_ends_with_the_outage():
+    """A retry that waits for long because its dependency failed says that it comes sooner if that recovers."""
+    decision = decided(around(relevance=COUNTED), kind=FAILED)
+    assert isinstance(decision, Retry)
+    assert (decision.explanation[-1].name, decision.explanation[-1].text) == ("recovery", SOONER)
+    assert seconds(decision) == 900
+
+
+@pytest.mark.parametrize(
+    ("fields", "case"),
+    [
+        ({"relevance": Relevance.SILENT}, {}),
+        ({"relevance": COUNTED, "breaker": OPEN}, {}),
+        ({"relevance": COUNTED, "peak": PeakHours(0, 1, UTC)}, {}),
+        ({"relevance": COUNTED}, {"hint": 100}),
+        ({"relevance": COUNTED}, {"kind": FailureType.TRANSIENT_NETWORK}),
+        ({"relevance": COUNTED}, {"tier": fixed(initial_delay=timedelta(hours=1), max_delay=timedelta(hours=1))}),
+    ],
+    ids=["own fault", "caught", "off-peak", "hint", "short", "own policy"],
+)
+def test_other_waits_are_kept(fields: dict[str, Any], case: dict[str, Any]):
+    """A server's word, a quiet hour, a short wait and a policy of the task's own are kept, whatever recovers."""
+    decision = decided(around(**fields), **({"kind": FAILED} | case))
+    assert not isinstance(decision, DeadLetter)
+    assert SOONER not in line(decision.explanation)
+
+
 def test_a_hint_stays_a_floor():
     """A server that said 600 s is not called sooner because its breaker is looked at sooner."""
     assert seconds(decided(around(relevance=COUNTED, breaker=OPEN), hint=600)) >= 600

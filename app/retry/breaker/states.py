@@ -84,7 +84,7 @@ class Breaker:
         changed_at: When the last transition was.
         cause: Why it was, as an operator reads it.
         slots: Outcomes by the second while suspect or ramping, oldest first.
-        suspect_since: The first failure that is counted now.
+        suspect_since: The first failure that is counted now; open and half-open: that of the outage.
         failure_type: Of the latest counted failure: its policy gives the ratio and the break.
         hold_jobs: Jobs that failed for want of credentials or settings, with no success since.
         hold_since: The first of them.

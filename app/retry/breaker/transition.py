@@ -220,6 +220,7 @@ def _opened(breaker: Breaker, trip: Trip, cause: str, now: datetime, rng: Random
     spread = seconds * rng.uniform(1 - BREAK_SPREAD, 1 + BREAK_SPREAD)
     breaker = replace(
         _forgotten(breaker),
+        suspect_since=breaker.suspect_since,
         until=now + timedelta(seconds=spread),
         probe_at=now + probe_interval(seconds),
         break_seconds=seconds,

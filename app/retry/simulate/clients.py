@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from .. import budget as budgets
+from ..adapt import SOONEST
 from ..backoff import Backoff, Jitter
 from ..breaker import transition
 from ..breaker.admit import admit
@@ -85,6 +86,7 @@ class Guarded:
         self._tier = ByType(policies)
         self._rules = rules or rules_from(policies)
         self._row = Breaker(name=NAME)
+        self._for_recovery: list[tuple[float, Job, int]] = []
 
     def begin(self, world: World) -> None:
         """Start the processes."""
@@ -131,7 +133,10 @@ class Guarded:
             return None
         if says is Relevance.PACED and failure.hint is not None:
             self._pace(process, job, failure.hint.seconds, now)
-        return self._decided(mine, job, failure, says, at)
+        decision = self._decided(mine, job, failure, says, at)
+        if any(step.name == "recovery" for step in decision.explanation):
+            self._for_recovery.append((now, job, job.turn))
+        return decision
 
     def _count(self, process: int, job: Job, says: Relevance, failure: Failure | None, now: float) -> None:
         mine, at = self._processes[process], moment(now)
@@ -201,6 +206,10 @@ class Guarded:
             self.trips += 1
             if what.before is State.CLOSED:
                 self._row = transition.measured(self._row, self._throughput(now))
+        if what.after is State.RAMPING and what.before in {State.OPEN, State.HALF_OPEN}:
+            for failed_at, job, turn in self._for_recovery:
+                self._world.bring_forward(max(now, failed_at + SOONEST.total_seconds()), job, turn)
+            self._for_recovery.clear()
         self._tell(process, now)
 
     def _tell(self, process: int, now: float) -> None:

@@ -22,13 +22,18 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class Job:
-    """A job in the simulation."""
+    """A job in the simulation.
+
+    Attributes:
+        turn: How often it has come to the front; what was planned for an earlier one is void.
+    """
 
     id: int
     poisoned: bool
     attempts: int = 0
     generation: int = 0
     permit: int | None = None
+    turn: int = 0
     waited: dict[SnoozeReason, timedelta] = field(default_factory=dict)
 
 
@@ -188,9 +193,16 @@ class World:
             job.attempts += 1
         else:
             job.waited[decision.reason] = job.waited.get(decision.reason, timedelta(0)) + decision.delay
-        self.at(now + decision.delay.total_seconds(), self._due, job)
+        self.at(now + decision.delay.total_seconds(), self._due, job, job.turn)
 
-    def _due(self, now: float, job: Job) -> None:
+    def bring_forward(self, when: float, job: Job, turn: int) -> None:
+        """Let a job that waits since that turn run at a time, if its own is not before."""
+        self.at(when, self._due, job, turn)
+
+    def _due(self, now: float, job: Job, turn: int) -> None:
+        if turn != job.turn:  # It has been brought forward, and this was its time.
+            return
+        job.turn += 1
         (self._retries if job.attempts else self._new).append(job)
         self._wake(now)
 

@@ -11,6 +11,20 @@ from app.retry.breaker.states import State
 from .driver import DOWN, Driver, half_open, opened
 
 
+def test_it_knows_when_the_outage_began():
+    """From the trip to the ramp it keeps when the first failure was, whatever probes say in between."""
+    driver = Driver().failing(2)
+    began = driver.breaker.suspect_since
+    assert driver.failing(1).state is State.OPEN
+    for _ in range(2):
+        assert driver.breaker.until is not None
+        driver.now = driver.breaker.until
+        driver.probe(Relevance.COUNTED)
+        assert (driver.state, driver.breaker.suspect_since) == (State.OPEN, began)
+    driver.operated(transition.reset(driver.breaker, "it is back", now=driver.now))
+    assert driver.breaker.suspect_since is None
+
+
 def test_nothing_is_claimed():
     """While it is open a claim takes nothing, and is told when to ask again."""
     driver = opened()

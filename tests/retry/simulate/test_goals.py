@@ -81,6 +81,15 @@ def test_drained_soon():
     assert outcome.detection_seconds <= 65
 
 
+@pytest.mark.parametrize("minutes", [1, 5, 14])
+def test_drained_soon_after_a_short_outage(minutes: int):
+    """So is that of an outage that is over before the first retries of its type would come."""
+    scenario = replace(full_outage(3_000, 60.0 * minutes, capacity=50.0), processes=5, slots=8, horizon=4200.0)
+    outcome = World(scenario, Guarded(), 1).play()
+    assert outcome.drain_seconds <= 1.3 * outcome.oracle_seconds + outcome.detection_seconds + 60
+    assert outcome.calls_per_job <= 1.05
+
+
 def test_no_work_wasted():
     """Workers spend 2 % at most of what plain policies spend in calls that fail."""
     outcome, _ = ours("full outage")
