@@ -20,12 +20,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.matrix]
 STALLED = timedelta(seconds=30)
 MOST = 2_000
 ENOUGH = 10_000
-"""Buffers where 50 000 jobs are ready, as many held, and as many for tomorrow: one for each of the 9 000 that are
-counted. To count all of them takes 150 000."""
+"""Buffers where 20 000 jobs are ready, as many held, and as many for tomorrow, of which 9 000 are counted; usual are
+4 000. To count all of them takes 40 000."""
 
 ENOUGH_FOR_GROUPS = 1_500
-"""Buffers where 50 000 groups are known and 40 000 failures are not folded, of which 100 are looked at. To read all
-groups takes 2 500, all failures ten times that."""
+"""Buffers where 50 000 groups are known and 20 000 failures are not folded, of which 100 are looked at; usual are 700.
+To read all groups takes 950 more, all failures 60 000."""
 
 JOBS = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, scheduled_at, lock, afresh_dependency)
@@ -176,12 +176,12 @@ async def crowded(request: Any, anyio_backend: str, server: Server, template: st
         await told(conn)
         await restless(conn)
         async with await psycopg.AsyncConnection.connect(server.filler(name), autocommit=True) as filler:
-            await put(filler, 50_000)
-            await put(filler, 50_000, at="now() + interval '1 day'")
-            await put(filler, 50_000, on="'known'")
+            await put(filler, 20_000)
+            await put(filler, 20_000, at="now() + interval '1 day'")
+            await put(filler, 20_000, on="'known'")
             await filler.execute("INSERT INTO afresh.hold VALUES ('dependency', 'known', 'down', 'breaker', now(), 1)")
             await filler.execute(GROUPS, [50_000])
-            await filler.execute(FAILURES, [40_000])
+            await filler.execute(FAILURES, [20_000])
         await conn.execute("SET default_transaction_read_only = on")
         yield conn
     server.drop(name)
