@@ -22,6 +22,13 @@ READS = {
         "/dashboard/dependencies/joke-api",
         "/dashboard/policies",
     ),
+    "pages of queues, workers and the system": (
+        "/dashboard/queues",
+        "/dashboard/queues/queue_17?back=24h",
+        "/dashboard/workers",
+        "/dashboard/audit",
+        "/dashboard/system",
+    ),
     "one job": ("/jobs/5000", "/jobs/5000/attempts"),
     "jobs by state": ("/jobs?state=ready", "/jobs?state=retrying", "/jobs?state=failed", "/jobs?state=cancelled"),
     "jobs by task and queue": ("/jobs?task=tasks.kind_7", "/jobs?task=none", "/jobs?queue=queue_3&task=tasks.kind_13"),

@@ -36,6 +36,9 @@ NAV = (
 )
 """The pages there are: name, address, and the letter that leads there after ``g``."""
 
+LEAST_ROLES = {"Audit": Role.ADMIN}
+"""Pages that not everybody may see."""
+
 REMEDIES: dict[str, str] = {
     Remediation.AUTO_RETRY: "it is tried again by itself",
     Remediation.MANUAL_RETRY: "replay it",
@@ -59,7 +62,7 @@ def render(request: Request, template: str, here: str, **values: Any) -> HTMLRes
     bound_to = sign_in or visitor or new_token()
     said = cookie(request.headers, SAID)
     text = _templates.get_template(template).render(
-        nav=NAV if person else (),
+        nav=[each for each in NAV if person and person.role >= LEAST_ROLES.get(each[0], Role.VIEWER)],
         here=here,
         now=datetime.now(UTC),
         host=request.headers.get("host", ""),

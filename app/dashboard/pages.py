@@ -21,6 +21,7 @@ from . import (
     many,
     overview,
     policies,
+    queue_actions,
     queues,
     sign_in,
     simulation,
@@ -32,7 +33,7 @@ from .live import Liveliness
 from .problems import ProblemPages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[VIEWER])
-for page in (
+for page in (  # In this order: what is done to a queue has an address below that of its page, which takes any.
     alerts,
     audit,
     bulk,
@@ -47,6 +48,7 @@ for page in (
     live,
     overview,
     policies,
+    queue_actions,
     queues,
     sign_in,
     simulation,

@@ -52,9 +52,10 @@ DAY = Range(timedelta(hours=24), HOUR)
 
 
 def spark(points: Iterable[QueuePoint], span: Span) -> Markup:
-    """How many jobs were ready, in the height of a line."""
+    """How many jobs were ready, in the height of a line. The present step is left out until it is summed up."""
     by_step = {point.at: float(point.ready_most) for point in points}
-    return sparkline([by_step.get(step, 0.0) for step in span.steps()], label="Ready at most, by the hour of a day")
+    steps = span.steps() if span.steps()[-1] in by_step else span.steps()[:-1]
+    return sparkline([by_step.get(step, 0.0) for step in steps], label="Ready at most, by the hour of a day")
 
 
 def draw(points: Sequence[QueuePoint], sampled: Collection[datetime], span: Span, per: int) -> list[Markup]:
@@ -67,7 +68,8 @@ def draw(points: Sequence[QueuePoint], sampled: Collection[datetime], span: Span
         per: Steps of one point.
     """
     by_step = {point.at: point for point in points}
-    groups = [span.steps()[start : start + per] for start in range(0, len(span.steps()), per)]
+    steps = span.steps()
+    groups = [steps[start : start + per] for start in range(0, len(steps), per)]
     known = [any(step in sampled for step in group) for group in groups]
     shades = _gaps(known)
     across = [f"{length((span.until - span.since).total_seconds())} ago", "now"]

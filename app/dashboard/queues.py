@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
+from psycopg import AsyncConnection
 from pydantic import AfterValidator
 
 from ..queue.app import Afresh
@@ -56,11 +57,10 @@ async def show_queue(
     """One queue, with whatever may keep its jobs from running."""
     if back not in RANGES:
         raise InvalidInput("back", f"one of {', '.join(RANGES)}")
-    found = await list_queues(conn, names=queue.catalog.queues(), name=name)
-    if not found:
-        raise UnknownQueue(name)
+    found = await find_queue(conn, queue, name)
     workers = await list_workers(conn, stalled_after=queue.settings.worker.stalled_after)
     tasks = [info for info in queue.catalog if info.queue == name]
+    every = await list_limits(conn)
     span = RANGES[back].span(datetime.now(UTC))
     sampled = {point.at for point in await samples.read_service(conn, span)}
     points = await samples.read_queues(conn, span, queue=name)
@@ -68,16 +68,29 @@ async def show_queue(
         request,
         "queue.html",
         "Queues",
-        queue=found[0],
+        queue=found,
         takers=takers_of(name, workers),
         tasks=tasks,
         charts=draw(points, sampled, span, RANGES[back].per),
         back=back,
         ranges=RANGES,
-        limits=_that_concern(queue, name, await list_limits(conn)),
+        own_limit=next((each for each in every if (each.kind, each.name) == ("queue", name)), None),
+        limits=_that_concern(queue, name, every),
         empties=empties,
         in_words=in_words,
     )
+
+
+async def find_queue(conn: AsyncConnection[Any], app: Afresh, name: str) -> QueueDepth:
+    """The queue of that name.
+
+    Raises:
+        UnknownQueue: No task, job or pause names it.
+    """
+    found = await list_queues(conn, names=app.catalog.queues(), name=name)
+    if not found:
+        raise UnknownQueue(name)
+    return found[0]
 
 
 def takers_of(name: str, workers: Iterable[Worker]) -> list[Worker]:
@@ -91,7 +104,7 @@ def empties(depth: QueueDepth) -> str:
         return "paused"
     seconds = depth.seconds_to_empty()
     if seconds is None:
-        return "not at this rate"
+        return "grows" if depth.rate_in > depth.rate_out else "stands still"
     return "-" if seconds == 0 else f"in {length(seconds)}"
 
 

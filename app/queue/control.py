@@ -194,7 +194,7 @@ async def clear(
         NotConfirmed: Another number waits; nothing is cancelled.
     """
     async with conn.transaction():
-        waiting = await _count_waiting(conn, queue)
+        waiting = await count_waiting(conn, queue)
         if confirmed != waiting:
             raise NotConfirmed(queue, waiting)
         cursor = await conn.execute(SQL["clear_queue"], {"queue": queue, "most": CLEARED_AT_ONCE})
@@ -208,7 +208,8 @@ async def clear(
     return cleared
 
 
-async def _count_waiting(conn: AsyncConnection[Any], queue: str) -> int:
+async def count_waiting(conn: AsyncConnection[Any], queue: str) -> int:
+    """How many jobs `clear` would cancel now."""
     cursor = await conn.execute(SQL["count_waiting"], {"queue": queue, "most": CLEARED_AT_ONCE})
     row = await cursor.fetchone()
     return int(row[0]) if row else 0
