@@ -99,6 +99,7 @@ async def door(anyio_backend: str, server: Server, template: str) -> AsyncIterat
     app = create_app(queue)
     queue.periodic_registry.periodic_tasks.clear()
     async with app.router.lifespan_context(app):
+        app.state.liveliness.close()  # The stream for pages then ends at once: what is asked here is who may have it.
         async with queue.connection() as conn:
             keys = {role.label: await create_key(conn, f"the {role.label}", role, actor="test") for role in Role}
             keys["revoked"] = await create_key(conn, "gone", Role.ADMIN, actor="test")
