@@ -50,6 +50,9 @@ LISTING = Listing(
     count=SQL["count_letters"],
     estimate=SQL["estimate_letters"],
     conditions=CONDITIONS,
+    search=SQL["search_letters"],
+    searched={"text": False},
+    found="l.id = ANY (%(found)s::bigint[])",
 )
 
 PROPERTIES: Mapping[str, LiteralString] = {

@@ -63,6 +63,18 @@ FROM afresh.dead_letter l
 WHERE true
 /* filters */;
 
+-- name: search_letters
+-- Of the newest letters that the other filters let through, so many at most: which ones fit, and where it stopped.
+SELECT count(*) AS looked_at, min(l.id) AS last,
+       coalesce(array_agg(l.id ORDER BY l.id DESC) FILTER (WHERE true /* searched */), '{}') AS found
+FROM (
+    SELECT * FROM afresh.dead_letter l
+    WHERE (%(before)s::bigint IS NULL OR l.id < %(before)s::bigint)
+    /* filters */
+    ORDER BY l.id DESC
+    LIMIT %(searched)s::integer
+) AS l;
+
 -- name: sum_letters
 -- How many letters there are by one of their properties and status, most first; from the counts, never from the letters.
 SELECT /* property */ AS name, status::text AS status, sum(letters)::bigint AS letters

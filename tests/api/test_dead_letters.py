@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 
 from app.queue.app import Afresh
 from app.store.dead_letters import fold_counts
+from app.store.paging import SEARCHED
 
 from ..application import run_waiting_jobs
 
@@ -231,6 +232,16 @@ async def test_pages(client: httpx.AsyncClient, conn: AsyncConnection):
         if cursor is None:
             break
     assert seen == [7, 6, 5, 4, 3, 2, 1]
+
+
+async def test_a_search_is_bounded(client: httpx.AsyncClient, conn: AsyncConnection):
+    """A text is looked for among so many of the newest letters; the next page goes on behind them."""
+    await insert(conn, message="very rare")
+    await insert(conn, SEARCHED)
+    first = (await client.get("/dead-letters", params={"text": "rare"})).json()
+    assert (first["items"], first["total"], first["total_is_exact"]) == ([], 0, False)
+    then = (await client.get("/dead-letters", params={"text": "rare", "cursor": first["next_cursor"]})).json()
+    assert ([each["id"] for each in then["items"]], then["next_cursor"]) == ([1], None)
 
 
 @pytest.mark.parametrize("folded", [False, True])

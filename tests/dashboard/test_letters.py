@@ -7,6 +7,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from app.queue.app import Afresh
+from app.store.paging import SEARCHED
 
 from ..api.test_dead_letters import bury, insert
 from ..application import run_waiting_jobs
@@ -123,6 +124,16 @@ async def test_older_letters(served: Served, conn: AsyncConnection):
     assert page.count('<li class="row">') == 50
     assert f'rel="next" href="{LIST}?status=pending&amp;cursor=3"' in page
     assert (await page_of(served[1], status="pending", cursor="3")).count('<li class="row">') == 2
+
+
+async def test_search_further(served: Served, conn: AsyncConnection):
+    """A search that found nothing among the newest letters says so, and goes on with older ones."""
+    await insert(conn, message="very rare")
+    await insert(conn, SEARCHED)
+    page = await page_of(served[1], text="rare")
+    assert "None among the newest that were searched" in page
+    assert "at least 0 of 5,001 in all" in page
+    assert '<li class="row">' in await page_of(served[1], text="rare", cursor="2")
 
 
 async def test_the_whole_story(served: Served):
