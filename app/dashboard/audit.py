@@ -16,8 +16,17 @@ from .jobs import Word
 PAGE_SIZE = 50
 ADDRESS = "/dashboard/audit"
 
-_PAGES = {"job": "/dashboard/jobs/", "queue": "/dashboard/queues/"}
-"""Where what was changed has a page of its own, by the noun of the action."""
+_PLACES = (
+    (r"job\.", r"[1-9]\d{0,18}", "/dashboard/jobs/{}"),
+    (r"queue\.", r".+", "/dashboard/queues/{}"),
+    (r"task\.", r".+", "/dashboard/jobs?task={}"),
+    (r"dependency\.", r".+", "/dashboard/dependencies/{}"),
+    (r"dead_letter\.", r"[1-9]\d{0,18}", "/dashboard/dead-letters/{}"),
+    (r"dead_letter\.", r"bulk ([1-9]\d{0,18})", "/dashboard/dead-letters/bulk/{}"),
+    (r"failure_group\.", r".+", "/dashboard/failures/groups/{}"),
+    (r"monitoring\.", r"monitoring", "/dashboard/alerts"),
+)
+"""Where what was changed has a page: how the action begins, how the target reads, and the address."""
 
 router = APIRouter(prefix="/dashboard", dependencies=[ADMIN])
 
@@ -59,7 +68,7 @@ def address(given: dict[str, str], **changes: str | int | None) -> str:
 
 def place_of(action: str, target: str) -> str | None:
     """The page of what was changed; None where it has none."""
-    noun = action.partition(".")[0]
-    if noun not in _PAGES or (noun == "job" and not re.fullmatch(r"[1-9]\d{0,18}", target, re.ASCII)):
-        return None
-    return _PAGES[noun] + quote(target)
+    for begins, reads, place in _PLACES:
+        if re.match(begins, action) and (found := re.fullmatch(reads, target, re.ASCII)):
+            return place.format(quote(found[found.re.groups]))
+    return None

@@ -85,6 +85,12 @@ async def test_admins_only(database_url: str):
         ("job.cancel", "7", "/dashboard/jobs/7"),
         ("job.cancel", "7/../..", None),
         ("queue.pause", "north & south", "/dashboard/queues/north%20%26%20south"),
+        ("task.limit", "sample.add", "/dashboard/jobs?task=sample.add"),
+        ("dependency.isolate", "joke-api", "/dashboard/dependencies/joke-api"),
+        ("dead_letter.replay", "7", "/dashboard/dead-letters/7"),
+        ("dead_letter.replay", "bulk 7", "/dashboard/dead-letters/bulk/7"),
+        ("failure_group.mute", "f00d", "/dashboard/failures/groups/f00d"),
+        ("monitoring.stop", "monitoring", "/dashboard/alerts"),
         ("key.create", "deploy", None),
     ],
 )
