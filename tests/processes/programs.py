@@ -40,12 +40,12 @@ class Program:
         """What it and its children have written so far, to standard output and error alike."""
         return self.output.read_text(encoding="utf-8", errors="replace")
 
-    def says(self, words: str, within: float = 15.0) -> str:
+    def says(self, words: str, within: float = 40.0) -> str:
         """Wait until it has written these words; return all that it wrote."""
         eventually_sync(lambda: words in self.text or self._complain(words), within)
         return self.text
 
-    def ends(self, within: float = 15.0) -> int:
+    def ends(self, within: float = 40.0) -> int:
         """Wait for its end and return its exit code."""
         eventually_sync(lambda: self.process.poll() is not None, within)
         return self.process.returncode
@@ -96,7 +96,7 @@ class Project:
         self.programs.append(program)
         return program
 
-    def run(self, *command: str, within: float = 20.0, **settings: object) -> tuple[int, str]:
+    def run(self, *command: str, within: float = 60.0, **settings: object) -> tuple[int, str]:
         """Start a program, wait for its end, and return its exit code and what it wrote."""
         program = self.start(*command, **settings)
         return program.ends(within), program.text

@@ -44,7 +44,7 @@ async def events(conn: psycopg.AsyncConnection[Any], job_id: int) -> list[str]:
     return [event["type"] for event in found]
 
 
-async def ended(conn: psycopg.AsyncConnection[Any], job_id: int, within: float = 15.0) -> dict[str, Any]:
+async def ended(conn: psycopg.AsyncConnection[Any], job_id: int, within: float = 40.0) -> dict[str, Any]:
     """Wait until a job has ended, and return it."""
 
     async def look() -> dict[str, Any]:

