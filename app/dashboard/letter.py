@@ -30,6 +30,13 @@ LOWEST, HIGHEST = 1, 10
 """The priorities that people give."""
 
 LONGEST_QUEUE = 128
+
+TOLD_JOBS = 20
+"""The latest of its jobs on the page, besides the first: it may be replayed again and again."""
+
+TOLD_RUNS = 20
+"""Of each of them, the latest: a job may be tried for ever."""
+
 FIELDS = ("args", "queue", "priority", "ahead", "run_in", "run_at", "reason")
 
 router = APIRouter(prefix="/dashboard")
@@ -85,8 +92,9 @@ async def _story(conn: AsyncConnection[Any], queue: Afresh, letter_id: int) -> R
     letter = await find_letter(conn, letter_id)
     if letter is None:
         raise UnknownLetter(letter_id)
-    jobs = await find_chain(conn, letter_id)
-    runs = await list_attempts(conn, [job["job_id"] for job in jobs])
+    first, *others = await find_chain(conn, letter_id)
+    jobs = [first, *others[-TOLD_JOBS:]]
+    runs = await list_attempts(conn, [job["job_id"] for job in jobs], most=TOLD_RUNS + 1)
     meaning = TAXONOMY.get(letter["failure_type"])
     return {
         "letter": letter,
@@ -94,7 +102,9 @@ async def _story(conn: AsyncConnection[Any], queue: Afresh, letter_id: int) -> R
         "remediations": what_helps(letter["remediation"], meaning.actions if meaning else ()),
         "dependency": letter["dependency"] or queue.dependency_of(letter["task_name"]),
         "is_known": queue.catalog.find(letter["task_name"]) is not None,
-        "chain": [(job, runs[job["job_id"]]) for job in jobs],
+        "chain": [(job, runs[job["job_id"]][-TOLD_RUNS:], len(runs[job["job_id"]]) > TOLD_RUNS) for job in jobs],
+        "replays": len(others),
+        "left_out": len(others) - len(jobs) + 1,
     }
 
 

@@ -11,6 +11,7 @@ from app.store.paging import SEARCHED
 
 from ..api.test_dead_letters import bury, insert
 from ..application import run_waiting_jobs
+from ..store.history import fail
 from .test_pages import escape
 
 pytestmark = pytest.mark.anyio
@@ -159,6 +160,33 @@ async def test_the_chain(served: Served):
     page = await page_of(client, f"{LIST}/{letter['id']}")
     assert page.index(">Job 1</a>") < page.index(">Job 2</a>")
     assert page.count("<strong>attempt 1</strong>") == 2
+
+
+async def test_a_long_chain(served: Served, conn: AsyncConnection):
+    """Of a letter that was replayed again and again the first job is told and the latest, and how many are not."""
+    queue, client = served
+    letter = await bury(queue, client)
+    await conn.execute(
+        "WITH job AS (INSERT INTO procrastinate_jobs (queue_name, task_name, status) "
+        "SELECT 'q', 'sample.fail', 'failed' FROM generate_series(1, 30) RETURNING id) "
+        "INSERT INTO afresh.job_option (job_id, replay_of) SELECT id, id - 1 FROM job"
+    )
+    await conn.execute("UPDATE afresh.dead_letter SET replays = 30, replayed_as = 31, died_as = 31")
+    page = await page_of(client, f"{LIST}/{letter['id']}")
+    assert page.count("<h3>") == 21
+    assert "10 other jobs ran in its place before these." in page
+    assert page.index(">Job 1</a>") < page.index(">Job 12</a>") < page.index("replay 30")
+
+
+async def test_many_attempts(served: Served, conn: AsyncConnection):
+    """Of a job that was tried again and again its latest attempts are told, and its page has the others."""
+    queue, client = served
+    letter = await bury(queue, client)
+    for number in range(2, 25):
+        await fail(conn, job_id=letter["job_id"], attempt=number)
+    page = await page_of(client, f"{LIST}/{letter['id']}")
+    assert page.count("<strong>attempt ") == 20
+    assert "The latest of its attempts; the others are on" in page
 
 
 async def test_abandoned(served: Served):
