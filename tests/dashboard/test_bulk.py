@@ -88,12 +88,14 @@ async def test_odd_previews(served: Served, fields: dict[str, str]):
 
 
 async def test_replay_to_its_end(served: Served, conn: AsyncConnection):
-    """A confirmed replay is run by a job; its page tells how far it is, and what became of the letters."""
+    """A confirmed replay is audited and run by a job; its page tells how far it is, and what became of the letters."""
     queue, client = served
     await insert(conn, 12, task_name="sample.accept_anything")
     page = await confirm(client, await preview(client, task="accept-anything"), rate_per_second="1000")
     assert '<span class="state waiting">waiting</span>' in page
     assert 'action="/dashboard/dead-letters/bulk/1/stop"' in page
+    (row,) = (await list_audit(conn, AuditFilter(action="dead_letter.replay_many"), limit=5)).items
+    assert (row["actor"], row["target"], row["reason"]) == ("local", "bulk 1", "they are back")
     await run_waiting_jobs(queue)
     page = await page_of(client, f"{BULK}/1")
     assert '<span class="state done">done</span>' in page

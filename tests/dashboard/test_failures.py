@@ -204,6 +204,11 @@ async def test_mute_and_unmute(served: Served, conn: AsyncConnection, end: dict[
     assert "<strong>Muted</strong> by local, until" in page
     page = await do(served[1], f"{LIST}/groups/f", f"{LIST}/groups/f/unmute", reason="mended")
     assert '<span class="state open">open</span>' in page
+    rows = (await list_audit(conn, AuditFilter(target="f"), limit=5)).items
+    assert [(row["action"], row["reason"]) for row in rows] == [
+        ("failure_group.unmute", "mended"),
+        ("failure_group.mute", "the provider knows"),
+    ]
 
 
 @pytest.mark.parametrize(

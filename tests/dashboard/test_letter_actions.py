@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from psycopg import AsyncConnection
 
 from app.queue.app import Afresh
 from app.store.audit import AuditFilter, list_audit
@@ -116,14 +117,16 @@ async def test_replayed_already(served: Served):
     assert "job 2 waits or runs in the place of job 1" in answer.text
 
 
-async def test_abandon(served: Served):
-    """An abandoned letter keeps its note, can still be replayed, and no more be abandoned."""
+async def test_abandon(served: Served, conn: AsyncConnection):
+    """An abandoned letter keeps its note, as the audit does; it can still be replayed, and no more be abandoned."""
     letter = await bury(*served)
     page = await do(served[1], address_of(letter), f"{address_of(letter)}/abandon", reason="the customer left")
     assert "is abandoned." in page
     assert "the customer left" in page
     assert 'id="replay"' in page
     assert 'id="abandon"' not in page
+    (row,) = (await list_audit(conn, AuditFilter(action="dead_letter.abandon"), limit=5)).items
+    assert (row["actor"], row["target"], row["reason"]) == ("local", str(letter["id"]), "the customer left")
 
 
 async def test_abandon_wants_a_reason(served: Served):
