@@ -69,8 +69,9 @@ def _adopt_others(level: int) -> None:
         if logger.hasHandlers():  # Else its lines are not wanted: that is all that --no-access-log does.
             logger.handlers.clear()
             logger.propagate = True
-    for name in ("procrastinate", "httpx", "httpcore"):  # httpx logs whole addresses, with their query, at INFO.
-        logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
+    # httpx logs whole addresses, with their query, at INFO; psycopg gives itself a level, whatever that of the root is.
+    for name in ("procrastinate", "httpx", "httpcore", "psycopg"):
+        logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else max(level, logging.WARNING))
 
 
 def _add_running_attempt(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -300,6 +300,14 @@ def test_level_of_the_command_line(configure: Configure, monkeypatch: pytest.Mon
     assert root.level == logging.ERROR
 
 
+def test_level_is_of_every_library(configure: Configure):
+    """Below LOG_LEVEL no library says anything either: psycopg gives its logger a level of its own."""
+    lines = configure(level="CRITICAL")
+    for name in ("psycopg.pool", "procrastinate.worker", "httpx", "uvicorn.error", "mycompany"):
+        logging.getLogger(name).warning("hm")
+    assert lines() == []
+
+
 def test_secrets(configure: Configure):
     """No line holds a secret: not in its text, its fields, an exception or a traceback, whoever writes it."""
     lines = configure()

@@ -20,7 +20,7 @@ OpenApp = Callable[..., Awaitable[Afresh]]
 def own_declarations() -> Iterator[None]:
     """Only what this test declares by `@task` is known, and forgotten after it; else the clock would run jobs too."""
     kept = {name: getattr(declarations, name) for name in ("tasks", "schedules", "slugs")}
-    former = declarations.app
+    former, declarations.app = declarations.app, None
     for name in kept:
         setattr(declarations, name, {})
     yield
