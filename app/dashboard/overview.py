@@ -14,7 +14,7 @@ from ..retry.offpeak import saved
 from ..store import breakers, samples
 from ..store.adaptation import GLANCED_AT, sum_put_off, sum_retries_ended_well
 from ..store.groups import GroupFilter, list_groups
-from ..store.queues import find_next_due, list_queues
+from ..store.queues import AT_A_GLANCE, find_next_due, list_queues
 from ..store.workers import list_workers
 from ..web.groups import dependencies_of
 from ..web.reading import Queue, ReadingConnection
@@ -62,7 +62,7 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
         retries_ended_well=await sum_retries_ended_well(conn, now - RECENT),
         saved=saved(put_off.spent, queue.settings.off_peak.cost_per_hour),
         put_off=put_off,
-        queues=await list_queues(conn),
+        queues=await list_queues(conn, closeness=AT_A_GLANCE),
         next_due=await find_next_due(conn),
         remedy=remedy,
         workers=[each for each in await list_workers(conn, stalled_after=stalled_after) if each.lives],

@@ -12,20 +12,30 @@ from ..postgres.sqlfiles import load
 
 SQL = load("queues")
 
-COUNTED_EXACTLY = 20_000
-"""Waiting jobs of a queue that are counted one by one; beyond, there are at least so many."""
-
-COUNTED_IN_ALL = 30_000
-"""The same of all queues together: of each of many, fewer are counted."""
-
-LOOKED_AT, LOOKED_AT_IN_ALL = 1_000, 2_000
-"""Jobs that wait for their time and are looked at to see whether they ran before, of one queue and of all together."""
-
 FEWEST = 100
 """However many queues there are, so many jobs of each are counted, and looked at."""
 
-EVENTS = 5_000
-"""Latest events that rates are taken from, of all queues together."""
+
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """How far is counted.
+
+    Attributes:
+        counted, counted_in_all: Waiting jobs that are counted one by one, of a queue and of all together; beyond, there
+            are at least so many.
+        looked_at, looked_at_in_all: Jobs that wait for their time and are looked at to see whether they ran before.
+        events: Latest events that rates are taken from, of all queues together; 0: every rate is 0.
+    """
+
+    counted: int
+    counted_in_all: int
+    looked_at: int
+    looked_at_in_all: int
+    events: int
+
+
+CLOSELY = Closeness(20_000, 30_000, 1_000, 2_000, 5_000)
+AT_A_GLANCE = Closeness(2_000, 6_000, 200, 500, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,11 @@ class QueueDepth:
 
 
 async def list_queues(
-    conn: AsyncConnection[Any], *, names: Sequence[str] = (), name: str | None = None
+    conn: AsyncConnection[Any],
+    *,
+    names: Sequence[str] = (),
+    name: str | None = None,
+    closeness: Closeness = CLOSELY,
 ) -> list[QueueDepth]:
     """Every queue that has jobs, is paused, or is one of `names`; or of all those only `name`.
 
@@ -89,9 +103,9 @@ async def list_queues(
     given = {
         "names": list(names),
         "name": name,
-        "most": max(FEWEST, min(COUNTED_EXACTLY, COUNTED_IN_ALL // queues)),
-        "closely": max(FEWEST, min(LOOKED_AT, LOOKED_AT_IN_ALL // queues)),
-        "events": EVENTS,
+        "most": max(FEWEST, min(closeness.counted, closeness.counted_in_all // queues)),
+        "closely": max(FEWEST, min(closeness.looked_at, closeness.looked_at_in_all // queues)),
+        "events": closeness.events,
     }
     # Rolled back, so that the planner is free again afterwards.
     async with conn.transaction(force_rollback=True), conn.cursor(row_factory=class_row(QueueDepth)) as cursor:

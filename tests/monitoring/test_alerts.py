@@ -17,7 +17,7 @@ from app.monitoring.alerts.rules import QUEUE_SIZE
 from app.monitoring.samples import sample
 from app.queue.app import Afresh
 from app.queue.task import task
-from app.store.queues import COUNTED_EXACTLY
+from app.store.queues import CLOSELY
 
 from ..application import run_waiting_jobs, serving, settings_for
 from .watchman import A_MINUTE, Watchman, alerts, fail_often
@@ -280,7 +280,7 @@ async def test_nowhere_to_send(database_url: str, conn: AsyncConnection):
 @pytest.mark.parametrize("severity", ["warning", "critical"])
 async def test_a_full_queue_beyond_what_is_counted_exactly(database_url: str, conn: AsyncConnection, severity: str):
     """However large ALERT_QUEUE_SIZE or MAX_QUEUE_SIZE is, a queue that has reached it is seen to be full."""
-    limit = COUNTED_EXACTLY + 500
+    limit = CLOSELY.counted + 500
     full_at = {"warning": {"alert": AlertSettings(queue_size=limit)}}.get(
         severity, {"submission": SubmissionSettings(max_queue_size=limit)}
     )

@@ -13,7 +13,7 @@ from ...retry.words import duration
 from ...store import alerts, samples
 from ...store.adaptation import count_ready_by_queue
 from ...store.dead_letters import sum_letters
-from ...store.queues import COUNTED_EXACTLY, list_queues
+from ...store.queues import CLOSELY, list_queues
 from ...store.samples import MINUTE, Span, TaskPast, TaskWork
 from ...store.workers import Worker, list_workers
 from . import rules
@@ -127,7 +127,7 @@ async def _dead_letters(conn: AsyncConnection[Any]) -> list[Reading]:
 async def _queues(app: Afresh, conn: AsyncConnection[Any]) -> list[Reading]:
     found = []
     # What is a warning, and what is critical, must be in reach.
-    most = max(COUNTED_EXACTLY, 1 + max(app.settings.submission.max_queue_size, app.settings.alert.queue_size))
+    most = max(CLOSELY.counted, 1 + max(app.settings.submission.max_queue_size, app.settings.alert.queue_size))
     waiting = await count_ready_by_queue(conn, own=app.own_dependencies(), most=most)
     for depth in await list_queues(conn):
         ready = waiting.get(depth.name, 0)
