@@ -49,8 +49,13 @@ def list_all() -> None:
 @group.command()
 def isolate(name: Name, reason: Reason) -> None:
     """Start no job that relies on it until it is reset. What runs goes on."""
+    from ..retry.breaker.states import checked_name
     from ..store import breakers
 
+    try:
+        checked_name(name)
+    except ValueError as error:
+        refuse(str(error))
     if not in_database(lambda conn: breakers.isolate(conn, name, actor=ACTOR, reason=reason)):
         refuse(f"dependency {name} is isolated already")
     typer.echo(f"Dependency {name} is isolated.")

@@ -6,8 +6,8 @@ every half second for as long as a dependency is not well.
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,9 +17,9 @@ import psycopg
 from ..retry import budget
 from ..retry.breaker.admit import Admission
 from ..retry.breaker.counting import Report
-from ..retry.breaker.local import REPORT_SECONDS, Ring, Snapshot
+from ..retry.breaker.local import REPORT_SECONDS, Snapshot
 from ..retry.breaker.relevance import Relevance, relevance
-from ..retry.breaker.rules import DEFAULT_FAILURES, Rules, rules_from
+from ..retry.breaker.rules import Rules, rules_from
 from ..retry.breaker.states import State, Transition
 from ..retry.circumstances import Circumstances
 from ..retry.draft import HINT_MAX_SECONDS
@@ -28,11 +28,14 @@ from ..retry.policy import Decision, Retry, Snooze, SnoozeReason
 from ..store import breakers
 from ..telemetry import BreakerMoved, emit
 from .connector import AfreshConnector
+from .known import Known
 from .settle import refused
 from .task import options_of
 
 if TYPE_CHECKING:
     from .app import Afresh
+
+_logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 1.0
 """Between two looks at the breakers, if no notification comes."""
@@ -66,30 +69,6 @@ class Call(NamedTuple):
     token: bool = False
 
 
-@dataclass(slots=True)
-class _Known:
-    """What this process keeps of one dependency."""
-
-    rules: Rules
-    budget: budget.Budget
-    ring: Ring = field(default_factory=Ring)
-    calls: int = 0
-    threshold: int = DEFAULT_FAILURES
-    refusals: tuple[int, int] = (0, 0)
-
-    def refused(self, now: datetime) -> None:
-        """Count a job that was not let in: the second, and how many in it."""
-        second = int(now.timestamp())
-        self.refusals = (second, self.refusals[1] + 1 if self.refusals[0] == second else 1)
-
-    def braked(self, now: datetime) -> bool:
-        """Whether nothing is to be claimed until the next second: in this one every call failed."""
-        second, count = self.refusals
-        worked = self.ring.last_success_at
-        refused = count >= self.threshold and second == int(now.timestamp())
-        return self.ring.braked(now, self.threshold) or (refused and (worked is None or worked.timestamp() < second))
-
-
 class _Probe(NamedTuple):
     name: str
     permit: int
@@ -121,7 +100,7 @@ class Dependencies:
 
     def __init__(self, app: "Afresh", snapshot: Snapshot | None = None) -> None:
         self._app = app
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
         self._snapshot = snapshot or Snapshot()
         self._ahead_of_us = timedelta(0)
         self._untold: set[str] = set()
@@ -235,7 +214,7 @@ class Dependencies:
         """A ramp's tokens with which no job was claimed go back."""
         self._say(_Unused(name, generation, tokens))
 
-    def _count(self, call: Call, failure: Failure, means: Relevance, known: _Known) -> None:
+    def _count(self, call: Call, failure: Failure, means: Relevance, known: Known) -> None:
         now = self.now()
         match means:
             case Relevance.WORKED:
@@ -310,13 +289,18 @@ class Dependencies:
             return
         async with self._flushing, connector.connection() as conn:
             while self._unsent:
+                word = self._unsent[0]
                 try:
-                    await self._tell(conn, self._unsent[0])
+                    await self._tell(conn, word)
                 except psycopg.Error as error:
-                    if refused(error):  # It would be refused for ever, and all behind it would wait.
-                        self._unsent.popleft()
-                    raise
-                self._unsent.popleft()
+                    if not refused(error):
+                        raise
+                    # It would be refused for ever, and what there is to say of others does not wait for it.
+                    _logger.warning(
+                        "what became of calls of %.80r cannot be told (%s)", word.name, str(error).partition("\n")[0]
+                    )
+                if self._unsent and self._unsent[0] is word:  # Where there are too many, the oldest is dropped.
+                    self._unsent.popleft()
         await self.refresh()
 
     async def heard(self) -> None:
@@ -386,12 +370,12 @@ class Dependencies:
         if moved is not None:
             emit(BreakerMoved(moved))
 
-    def _of(self, name: str) -> _Known:
+    def _of(self, name: str) -> Known:
         known = self._known.get(name)
         if known is None:
             settings = self._app.settings
             rules = rules_from(self._app.engine.by_type.policies, settings.breaker.overrides_of(name))
-            known = self._known[name] = _Known(rules, budget.Budget(per_call=settings.retry.budget))
+            known = self._known[name] = Known(rules, budget.Budget(per_call=settings.retry.budget))
         return known
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..retry.breaker.local import Seen
 from ..retry.breaker.relevance import Relevance
-from ..retry.breaker.states import State
+from ..retry.breaker.states import State, checked_name
 from ..retry.circumstances import Circumstances
 from ..retry.classify import Context, classify
 from ..retry.failure import Failure
@@ -64,10 +64,11 @@ async def guarded(name: str) -> AsyncIterator[None]:
     Raises:
         DependencyUnavailable: Its breaker lets nobody in.
         LookupError: Not called from a job.
+        ValueError: No dependency can have that name: it is empty, say, or longer than 255 characters.
     """
     running = current_job()
     app = running.app
-    call = await _let_in(app, name, running)
+    call = await _let_in(app, checked_name(name), running)
     try:
         yield
     except asyncio.CancelledError as error:  # Out of time, or asked to end: whoever knows which judges it.

@@ -18,6 +18,7 @@ from procrastinate.tasks import Task
 from psycopg import AsyncConnection
 
 from ..config import Settings
+from ..retry.breaker.states import checked_name
 from ..retry.rules import book
 from .defer import DeclaredTask
 from .strategy import ExponentialBackoff, preset
@@ -205,7 +206,10 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
 
     Raises:
         SlugTaken: Another task has this slug.
+        ValueError: No dependency can have the name that `depends_on` gives.
     """
+    if depends_on is not None:
+        checked_name(depends_on)
 
     def declare(func: Callable[..., Any]) -> Task[Any, Any, Any]:
         declared = DeclaredTask(

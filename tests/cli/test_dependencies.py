@@ -53,6 +53,13 @@ def test_an_unknown_one_is_refused(database_url: str):
     assert "none ever failed" in dependencies(database_url, "list").stdout
 
 
+def test_what_is_no_name(database_url: str):
+    """A name that no row can hold is refused in one line, before the database is asked."""
+    refused = dependencies(database_url, "isolate", "", "--reason", "why")
+    assert refused.stderr == "afresh: a dependency is named by text of 1 to 255 characters; got ''\n"
+    assert refused.returncode == 2
+
+
 def test_a_probe(database_url: str):
     """An open breaker's next probe is due at once; of one that is isolated nothing is probed."""
     asyncio.run(opened(database_url))

@@ -166,16 +166,20 @@ async def test_twice_at_once(watchman: Watchman, client: httpx.AsyncClient, queu
 
 
 async def test_critical_dependency(watchman: Watchman, client: httpx.AsyncClient, conn: AsyncConnection):
-    """An open breaker is critical where a critical task relies on it, else a warning; an isolated one is no alert."""
+    """An open breaker is critical where a critical task relies on it, else a warning, and so is one that is held; an
+    isolated one is no alert.
+    """  # noqa: D205 - one sentence
     await conn.execute(
         "INSERT INTO afresh.breaker (name, state, cause) VALUES "
-        "('bank', 'open', 'down'), ('weather', 'half_open', 'down'), ('pen', 'isolated', 'by an operator')"
+        "('bank', 'open', 'down'), ('weather', 'half_open', 'down'), ('mail', 'held', '3 jobs failed'), "
+        "('pen', 'isolated', 'by an operator')"
     )
     await watchman.look()
     response = await client.get("/monitoring/alerts", params={"rule": "breaker-open"})
     assert {each["subject"]: each["severity"] for each in response.json()["items"]} == {
         "bank": "critical",
         "weather": "warning",
+        "mail": "warning",
     }
 
 

@@ -120,6 +120,23 @@ async def test_outside_of_a_job():
             pass
 
 
+async def test_a_name_that_is_none(open_app: OpenApp, conn: Connection):
+    """A task that guards nothing, as of an address without a host, fails by it before it has called anybody."""
+    service = Service()
+
+    async def call() -> None:
+        async with guarded(""):
+            await service()
+
+    app = await open_app()
+    job_id = await registered(call).defer_async()
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+    (run,) = await attempts(conn, job_id)
+    assert (run["exception_type"], service.calls) == ("ValueError", 0)
+    assert "text of 1 to 255 characters" in run["message"]
+
+
 async def test_a_job_of_a_task_with_a_guard_inside_still_probes_its_own(open_app: OpenApp, conn: Connection):
     """A guarded call in a probe does not swallow what the probe says about the job's own dependency."""
     service = Service()

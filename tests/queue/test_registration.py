@@ -9,7 +9,7 @@ import pytest
 from app.queue.app import Afresh
 from app.queue.claim import Claims
 from app.queue.loops import pauses
-from app.queue.rescue import purge_workers, rescue_stalled
+from app.queue.rescue import delay_before, purge_workers, rescue_stalled
 
 from .jobs import add, job, register, rows, value
 from .workers import nothing, work_off
@@ -98,3 +98,10 @@ def test_workers_that_start_together_look_apart():
     assert max(pause for worker in workers for pause in worker) <= 5.0
     looks = [round(moment, 1) for worker in workers for moment in accumulate(worker) if moment < 30]
     assert max(looks.count(moment) for moment in set(looks)) <= 10
+
+
+def test_a_job_that_loses_worker_after_worker_comes_back_later_each_time():
+    """The first rescue is immediate; then the waits double from half a minute to a quarter of an hour."""
+    waits = [delay_before(rescue).total_seconds() for rescue in range(1, 9)]
+    assert waits == [0, 30, 60, 120, 240, 480, 900, 900]
+    assert delay_before(10**6).total_seconds() == 900

@@ -13,6 +13,7 @@ A dependency is *suspect* while it is closed and has counted failures: that is r
 has no generation of its own, so that the failures which lead to a trip are judged like any other.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,20 @@ class State(StrEnum):
     RAMPING = "ramping"  # As many as the bucket has tokens.
     HELD = "held"  # As open, with no end of its own: somebody has to mend something.
     ISOLATED = "isolated"  # Nothing is, by an operator.
+
+
+_NAME = re.compile("[^\\0\ud800-\udfff]{1,255}")
+
+
+def checked_name(name: str) -> str:
+    """The name of a dependency, if a row can hold it.
+
+    Raises:
+        ValueError: It is empty, longer than 255 characters, or no text that Postgres holds.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a dependency is named by text of 1 to 255 characters; got {name[:80]!r}")
+    return name
 
 
 _S = State

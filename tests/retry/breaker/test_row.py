@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.retry.breaker.row import COLUMNS, JSON_COLUMNS, as_row, from_row
-from app.retry.breaker.states import State
+from app.retry.breaker.states import State, checked_name
 
 from .driver import Driver
 from .test_transitions import MAKERS
@@ -27,3 +27,18 @@ def test_through_json():
     for column in JSON_COLUMNS:
         row[column] = json.loads(json.dumps(row[column]))
     assert from_row(row) == breaker
+
+
+@pytest.mark.parametrize("name", ["joke-api", "api.example.com:8443/v2", "Wetter in Köln", "x" * 255])
+def test_names(name: str):
+    """A dependency may be called anything that is text and not too long."""
+    assert checked_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, "a\0b", "\udc80.example"], ids=["none", "long", "NUL", "half"])
+def test_no_names(name: str):
+    """What no row can hold is refused, and told in a line that can be shown."""
+    with pytest.raises(ValueError, match="text of 1 to 255 characters") as refusal:
+        checked_name(name)
+    assert str(refusal.value).encode()
+    assert len(str(refusal.value)) < 200

@@ -1,0 +1,115 @@
+"""What a process has to say of its dependencies, and what it does until others have heard."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.queue.app import Afresh
+from app.queue.claim import Claims
+from app.queue.dependencies import Dependencies
+from app.queue.task import task
+from app.retry.budget import CAPACITY
+from app.retry.failure import FailureType
+from app.retry.policy import Retry
+
+from ..retry.samples import a_failure
+from .dependencies import NAME, REFUSED
+from .jobs import add, register, rows, value
+
+pytestmark = pytest.mark.anyio
+
+Connection = psycopg.AsyncConnection
+
+DOWN = a_failure(REFUSED)
+NO_NAME = "x" * 256
+
+
+def fails(mine: Dependencies, name: str, job_id: int) -> None:
+    """Let a job that relies on a dependency fail because of it."""
+    mine.judge(mine.call(name, job_id), DOWN)
+
+
+async def test_nothing_is_claimed_for_the_rest_of_a_second_in_which_all_failed(
+    queue_app: Afresh, conn: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker whose calls all failed takes no more of that dependency until the next second, told or not."""
+    await add(conn, 5, dependency=NAME)
+    (other,) = await add(conn, dependency="another")
+    mine = queue_app.dependencies
+    now: datetime = await value(conn, "SELECT date_trunc('second', clock_timestamp())")
+    monkeypatch.setattr(mine, "now", lambda: now)
+    for job_id in range(mine.rules_of(NAME).trips[REFUSED].failures):
+        fails(mine, NAME, job_id)
+    claims = Claims(queue_app, await register(conn), None)
+    assert [each.job_id for each in await claims.take(10)] == [other]
+    now += timedelta(seconds=1)
+    assert len(await claims.take(10)) == 5
+
+
+async def test_fewer_failures_than_the_threshold_hold_nothing_back(queue_app: Afresh, conn: Connection):
+    """One failure fewer than the threshold is no reason to stop."""
+    await add(conn, 5, dependency=NAME)
+    mine = queue_app.dependencies
+    for job_id in range(mine.rules_of(NAME).trips[REFUSED].failures - 1):
+        fails(mine, NAME, job_id)
+    assert len(await Claims(queue_app, await register(conn), None).take(10)) == 5
+
+
+async def test_what_cannot_be_told_waits_for_the_database(
+    queue_app: Afresh, conn: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    """What was counted while the database is away is kept, and told once when it is back."""
+    mine = queue_app.dependencies
+    with monkeypatch.context() as away:
+        away.setattr(queue_app.connector, "connection", unreachable)
+        for job_id in range(3):
+            fails(mine, NAME, job_id)
+            with pytest.raises(psycopg.OperationalError):
+                await mine.flush()
+    for _ in range(2):
+        await mine.flush()
+    (row,) = await rows(conn, "SELECT name, slots FROM afresh.breaker")
+    assert (row["name"], sum(slot[2] for slot in row["slots"])) == (NAME, 3)
+
+
+async def test_what_is_refused_holds_nothing_up(queue_app: Afresh, conn: Connection, caplog: pytest.LogCaptureFixture):
+    """A name that no row can hold, as a job put in by SQL may have, is told of in the log; the others are reported."""
+    mine = queue_app.dependencies
+    for name in (NO_NAME, NAME):
+        fails(mine, name, 1)
+    await mine.flush()
+    assert await value(conn, "SELECT name FROM afresh.breaker") == NAME
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "app.queue.dependencies"]
+    assert "cannot be told" in line
+    assert "breaker_name_check" in line
+
+
+def test_a_task_that_relies_on_nothing_that_has_a_name():
+    """A dependency that no row can hold is refused where the task is declared."""
+    with pytest.raises(ValueError, match="text of 1 to 255 characters"):
+        task(name="tests.nameless", depends_on=NO_NAME)
+
+
+async def test_each_dependency_has_its_budget(queue_app: Afresh):
+    """A retry is taken from the budget of what was called, one after a time-out for two; others keep theirs."""
+    mine = queue_app.dependencies
+    call, other = mine.call(NAME, 1), mine.call("another", 1)
+    for each, kind in ((call, REFUSED), (call, FailureType.TRANSIENT_TIMEOUT), (other, REFUSED)):
+        mine.judge(each, a_failure(kind))
+    retry = Retry(mine.now(), timedelta(0), ())
+    mine.charge(call, REFUSED, retry)
+    mine.charge(call, FailureType.TRANSIENT_TIMEOUT, retry)
+    left = mine.budgets()
+    assert left[NAME] == pytest.approx(CAPACITY - 3, abs=0.5)
+    assert left["another"] == pytest.approx(CAPACITY, abs=0.5)
+
+
+@asynccontextmanager
+async def unreachable() -> AsyncIterator[Any]:
+    """A database that is away."""
+    raise psycopg.OperationalError("the connection is lost")
+    yield
