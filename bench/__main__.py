@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +28,7 @@ from . import (
     watching,
 )
 from .bench import Bench
+from .report import Suite
 from .row import Row
 from .scale import FULL, SHORT
 from .server import running_server
@@ -61,24 +61,18 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 150)
     chosen = {name: rows for name, rows in SUITES.items() if fnmatch(name, options.only)}
-    measured: list[Row] = []
-    took: dict[str, float] = {}
+    suites: list[Suite] = []
     with running_server() as server:
         bench = Bench(server, FULL if options.scale == "full" else SHORT, console)
         for name, rows in chosen.items():
-            begun = time.perf_counter()
-            measured += rows(bench)
-            took[name] = time.perf_counter() - begun
+            begun, load = time.perf_counter(), os.getloadavg()[0]
+            measured = list(rows(bench))
+            suites.append(Suite(name, measured, time.perf_counter() - begun, load))
         settings = server.settings()
+    measured = [row for suite in suites for row in suite.rows]
     report.show(console, measured)
-    machine: dict[str, object] = {
-        "cpus": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-    }
-    path = report.write(measured, {"scale": options.scale, **machine, "postgres": settings, "seconds": took})
-    shares = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items())
-    console.print(f"{shares}; load {os.getloadavg()[0]:.1f} at the end.")
+    path = report.write(suites, options.scale, settings)
+    console.print(", ".join(f"{suite.name} {suite.seconds:.0f} s at load {suite.load:.1f}" for suite in suites))
     console.print(f"{os.cpu_count()} CPUs, PostgreSQL {settings['server_version']}, fsync {settings['fsync']}. {path}")
     return any(row.meets(row.required) is False for row in measured)
 

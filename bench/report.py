@@ -1,10 +1,14 @@
 """The table, and the same as JSON."""
 
+import importlib.metadata
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +16,24 @@ from rich.table import Table
 from .row import Row, plain
 
 OUT = Path(__file__).parent / "out"
+
+PACKAGES = ("procrastinate", "psycopg", "fastapi", "uvicorn")
+"""Whose versions a number depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """What one module measured.
+
+    Attributes:
+        seconds: It took.
+        load: Of the machine when it began: processes that wanted a CPU, over a minute.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    seconds: float
+    load: float
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:
@@ -28,14 +50,28 @@ def show(console: Console, rows: Sequence[Row]) -> None:
     _name_misses(console, "the goal", [(row.name, row.meets(row.goal)) for row in rows], "yellow")
 
 
-def write(rows: Sequence[Row], about: dict[str, object]) -> Path:
+def write(suites: Sequence[Suite], scale: str, postgres: Mapping[str, Any]) -> Path:
     """Write bench/out/<time>.json and return its path."""
     OUT.mkdir(exist_ok=True)
     now = datetime.now(UTC)
     path = OUT / f"{now:%Y%m%dT%H%M%SZ}.json"
-    table = [asdict(row) | {"ok": row.meets(row.required), "goal_ok": row.meets(row.goal)} for row in rows]
-    path.write_text(json.dumps({"at": now.isoformat(), **about, "rows": table}, indent=2, ensure_ascii=False))
+    about = {"at": now.isoformat(), "scale": scale, **_machine(), "postgres": postgres}
+    written = json.dumps({**about, "suites": [asdict(suite) for suite in suites]}, indent=2, ensure_ascii=False)
+    path.write_text(written, encoding="utf-8")
     return path
+
+
+def _machine() -> dict[str, object]:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return {
+        "cpus": os.cpu_count(),
+        "processor": processor,
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
 
 
 def _value(row: Row) -> str:

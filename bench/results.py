@@ -1,0 +1,68 @@
+"""`python -m bench.results`: write RESULTS.md, the newest full measurement of every suite in bench/out."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .report import OUT
+from .row import Row, plain
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+HEAD = """# Measured
+
+Every row of `make bench SCALE=full`, each suite as it was measured last. To repeat it: `make bench SCALE=full`, or one
+suite with `.venv/bin/python -m bench --scale full --only reads`; then `.venv/bin/python -m bench.results` writes this.
+Ratios are taken round by round in one run; the value is the median of the rounds. A row without a bound is only shown.
+"""
+
+COLUMNS = ("what", "median", "lowest to highest", "required", "goal", "behind it")
+
+
+def newest(measured: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """By name of a suite: its newest measurement, and the run that was part of.
+
+    Args:
+        measured: Runs as `report.write` has them, oldest first.
+    """
+    return {suite["name"]: (suite, run) for run in measured if run["scale"] == "full" for suite in run["suites"]}
+
+
+def page(measured: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of RESULTS.md."""
+    yield HEAD
+    for name, (suite, run) in newest(measured).items():
+        versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+        yield f"## {name}\n"
+        yield (
+            f"{run['at'][:10]}, in {suite['seconds']:.0f} s; {run['cpus']} CPUs ({run['processor']}), load "
+            f"{suite['load']:.1f} when it began; Python {run['python']}, PostgreSQL "
+            f"{run['postgres']['server_version']} with fsync {run['postgres']['fsync']}; {versions}.\n"
+        )
+        yield f"| {' | '.join(COLUMNS)} |"
+        yield "|" + "---|" * len(COLUMNS)
+        yield from (f"| {' | '.join(_cells(Row(**row)))} |" for row in suite["rows"])
+        yield ""
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    spread = "" if row.lowest is None or row.highest is None else f"{plain(row.lowest)} to {plain(row.highest)}"
+    bounds = (_bound(row, row.required), _bound(row, row.goal))
+    return (row.name, f"{plain(row.value)} {row.unit}", spread, *bounds, row.note.replace("|", "\\|"))
+
+
+def _bound(row: Row, bound: float | None) -> str:
+    if bound is None:
+        return ""
+    return f"{'≤' if row.smaller_is_better else '≥'} {bound:g} {'kept' if row.meets(bound) else '**missed**'}"
+
+
+def main() -> None:
+    """Write the page."""
+    measured = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(OUT.glob("*.json"))]
+    RESULTS.write_text("\n".join(page(measured)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
