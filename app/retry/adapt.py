@@ -5,15 +5,16 @@ They read `Draft.around`, and stand between those of `draft`: `BY_TYPE` and `FIX
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from . import draft as plain
 from .breaker.local import Seen
 from .breaker.relevance import Relevance
 from .breaker.states import State
 from .draft import Draft, Influence, Limit
-from .learning import DEEP_JOBS, is_seldom_worth_it, learned_factor, load_factor
+from .learning import DEEP_JOBS, Samples, is_seldom_worth_it, learned_factor, load_factor
 from .offpeak import peak_end
-from .policy import DeathCause, SnoozeReason
+from .policy import DeathCause, SnoozeReason, Step
 from .words import duration
 
 SPREAD_SECONDS = 5.0
@@ -24,6 +25,8 @@ LOOK_AGAIN = timedelta(seconds=60)
 
 SOONEST = timedelta(seconds=60)
 """How long after its failure a retry comes at the soonest that a recovery brings forward."""
+
+_SOONEST_SECONDS = SOONEST.total_seconds()
 
 OFF_PEAK_SPREAD_SECONDS = 300.0
 
@@ -60,28 +63,46 @@ def one_fewer(draft: Draft) -> DeathCause | None:
 def learned(draft: Draft) -> DeathCause | None:
     """Sooner where such retries usually succeed, later where they seldom do."""
     samples = draft.around.samples if draft.around else None
-    if samples is None or draft.seconds <= 0 or (factor := learned_factor(samples)) == 1:
-        return None
-    _multiply(draft, factor)
-    text = f"{samples.ratio:.0%} of {samples.retries} such retries succeed".replace("%", " %")
-    numbers = {"success_ratio": samples.ratio, "samples_count": samples.retries, "delay_seconds": draft.seconds}
-    draft.say("learned", f"{text} → ×{factor:g} = {duration(draft.seconds)}", numbers)
+    if samples is not None and draft.seconds > 0:
+        _move(draft, _learned(samples, draft.seconds, draft.policy.max_seconds))
     return None
 
 
 def load(draft: Draft) -> DeathCause | None:
     """Later where the queue is deep: what waits is not helped by more of it."""
     jobs = draft.around.ready_jobs if draft.around else 0
-    if draft.seconds <= 0 or (factor := load_factor(jobs)) == 1:
-        return None
-    _multiply(draft, factor)
-    text = f"queue depth {jobs} > {DEEP_JOBS} → ×{factor:g} = {duration(draft.seconds)}"
-    draft.say("load", text, {"queue_depth_jobs": jobs, "delay_seconds": draft.seconds})
+    if jobs > DEEP_JOBS and draft.seconds > 0:
+        _move(draft, _loaded(jobs, draft.seconds, draft.policy.max_seconds))
     return None
 
 
-def _multiply(draft: Draft, factor: float) -> None:
-    draft.seconds = min(draft.seconds * factor, max(draft.policy.max_seconds, draft.seconds))
+# Workers read both anew every few seconds; between two looks one failure is like the other, and to word them cost a
+# third of a decision.
+@lru_cache(maxsize=1024)
+def _learned(samples: Samples, seconds: float, cap: float) -> Step | None:
+    if (factor := learned_factor(samples)) == 1:
+        return None
+    after = _multiplied(seconds, factor, cap)
+    text = f"{samples.ratio:.0%} of {samples.retries} such retries succeed → ×{factor:g} = {duration(after)}"
+    numbers = {"success_ratio": samples.ratio, "samples_count": samples.retries, "delay_seconds": after}
+    return Step("learned", text.replace("%", " %", 1), numbers)
+
+
+@lru_cache(maxsize=1024)
+def _loaded(jobs: int, seconds: float, cap: float) -> Step:
+    after = _multiplied(seconds, factor := load_factor(jobs), cap)
+    text = f"queue depth {jobs} > {DEEP_JOBS} → ×{factor:g} = {duration(after)}"
+    return Step("load", text, {"queue_depth_jobs": jobs, "delay_seconds": after})
+
+
+def _multiplied(seconds: float, factor: float, cap: float) -> float:
+    return min(seconds * factor, max(cap, seconds))
+
+
+def _move(draft: Draft, step: Step | None) -> None:
+    if step is not None:
+        draft.seconds = step.numbers["delay_seconds"]
+        draft.steps.append(step)
 
 
 def gate(draft: Draft) -> DeathCause | None:
@@ -158,10 +179,15 @@ def sooner(draft: Draft) -> DeathCause | None:
     around = draft.around
     if around is None or around.relevance is not Relevance.COUNTED or draft.waiting is not None:
         return None
-    if draft.floor > 0 or around.peak is not None or draft.seconds <= SOONEST.total_seconds():
+    if draft.floor > 0 or around.peak is not None or draft.seconds <= _SOONEST_SECONDS:
         return None
-    draft.say("recovery", on_recovery(around.dependency or ""))
+    draft.steps.append(_for_recovery(around.dependency or ""))
     return None
+
+
+@lru_cache(maxsize=256)
+def _for_recovery(dependency: str) -> Step:
+    return Step("recovery", on_recovery(dependency), {})
 
 
 def on_recovery(dependency: str) -> str:

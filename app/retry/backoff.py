@@ -5,6 +5,7 @@ A jitter is a range, not a draw; the draw is made once, by `decide`, where it is
 """
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, assert_never
 
 from .draws import Chance
@@ -108,20 +109,24 @@ def spread(  # noqa: PLR0913  Numbers, so that this file knows no policy.
     that led to it is drawn anew, which gives the same distribution. At the cap every range is narrowed instead of its
     draws being clamped: clamped, jobs would gather on the cap and return in one instant.
     """
+    if jitter is Jitter.DECORRELATED:
+        first = min(initial, cap)
+        return Spread(first, min(cap, 3 * _wait_before(first, cap, retry, rng)))
+    return _spread(jitter, seconds, cap)
+
+
+# The waits of a policy are few.
+@lru_cache(maxsize=1024)
+def _spread(jitter: Jitter, seconds: float, cap: float) -> Spread:
     match jitter:
         case Jitter.PROPORTIONAL:
             return Spread(seconds * (1 - PROPORTION), max(seconds, min(seconds * (1 + PROPORTION), cap)))
-        case Jitter.NONE:
-            return Spread(seconds, seconds)
         case Jitter.EQUAL:
             return Spread(seconds / 2, seconds)
         case Jitter.FULL:
             return Spread(0.0, seconds)
-        case Jitter.DECORRELATED:
-            first = min(initial, cap)
-            return Spread(first, min(cap, 3 * _wait_before(first, cap, retry, rng)))
         case _:
-            assert_never(jitter)
+            return Spread(seconds, seconds)
 
 
 def _wait_before(first: float, cap: float, retry: int, rng: Chance) -> float:

@@ -8,6 +8,8 @@ from .breaker.states import State
 from .learning import Samples
 from .offpeak import PeakHours
 
+_OF_THE_DEPENDENCY = frozenset({Relevance.COUNTED, Relevance.HOLDS, Relevance.PACED})
+
 
 class Circumstances(NamedTuple):
     """All that is known beside the failure, the policy and the job.
@@ -41,9 +43,6 @@ class Circumstances(NamedTuple):
         That is so where the breaker moved since the job was started, where it is not plainly closed now, and for
         probes. On a ramp, too: there the calls find out what the dependency bears.
         """
-        if self.relevance not in {Relevance.COUNTED, Relevance.HOLDS, Relevance.PACED}:
-            return False
         now = self.breaker
-        if now is None:
-            return self.probe
-        return self.probe or now.state is not State.CLOSED or now.generation != self.generation
+        moved = now is not None and (now.state is not State.CLOSED or now.generation != self.generation)
+        return (self.probe or moved) and self.relevance in _OF_THE_DEPENDENCY

@@ -15,7 +15,7 @@ from .circumstances import Circumstances
 from .draws import Chance
 from .failure import Effect, Failure, FailureType
 from .policy import DeathCause, JobLimits, RetryPolicy, SnoozeReason, Step
-from .words import duration, ordinal
+from .words import duration, duration_once, ordinal
 
 HINT_MAX_SECONDS = 86_400.0
 """A server's hint is believed up to a day; beyond it, it is a broken clock or a wish never to be called again."""
@@ -25,6 +25,8 @@ SHORTEST_SNOOZE_SECONDS = 1.0
 
 ENDLESS = frozenset({SnoozeReason.DEPENDENCY_HELD})
 """What is waited for however long it takes; the job's deadline still ends it."""
+
+_NAMES = {each: f"{each} jitter" for each in Jitter}
 
 CONTENTION = Spread(1.0, 5.0)
 """First retry of a job that lost to another one: soon, and apart from the one that lost beside it."""
@@ -220,9 +222,8 @@ def jitter(draft: Draft) -> DeathCause | None:
         low = max(low, draft.floor)
         high = max(high, draft.floor + max(1.0, 0.1 * draft.floor))
     draft.seconds = draft.rng.uniform(low, high)
-    what = "drawn" if draft.range else f"{policy.jitter} jitter"
-    numbers = {"low_seconds": low, "high_seconds": high, "delay_seconds": draft.seconds}
-    draft.say("jitter", f"{what} → {duration(draft.seconds)}", numbers)
+    text = f"{'drawn' if draft.range else _NAMES[policy.jitter]} → {duration_once(draft.seconds)}"
+    draft.steps.append(Step("jitter", text, {"low_seconds": low, "high_seconds": high, "delay_seconds": draft.seconds}))
     return None
 
 

@@ -20,6 +20,11 @@ def duration(seconds: float) -> str:
 
     Waits under five minutes stay in seconds: they are set, multiplied and compared in seconds.
     """
+    return duration_once(seconds)
+
+
+def duration_once(seconds: float) -> str:
+    """The same of a number that will hardly come again, as one that was drawn: it is not remembered."""
     if seconds < 299.5:  # noqa: PLR2004  From here on it would read "300 s".
         return f"{_figures(seconds)} s"
     whole = round(seconds)
