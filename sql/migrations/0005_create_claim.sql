@@ -1,7 +1,9 @@
+-- formerly c2dd5aa05605b0846ac9dd47de8ff75900c88212b37d1094a1dcda51420cf109, which built the indexes of 0036 here.
+--
 -- Claiming starts at what can run. The jobs that wait are seen as lanes: one lane is all waiting jobs with the same
 -- queue, task, dependency and kind of lock (some or none). What holds jobs back (a paused queue, a dependency that is
 -- down, a limit) is a property of a lane, so a claim costs the number of lanes, never the number of jobs they hold:
--- the indexes below lead with the lane, and a recursive query hops from one lane to the next.
+-- the indexes (migration 0036) lead with the lane, and a recursive query hops from one lane to the next.
 --
 -- Within a lane, jobs without a time are in order of priority, then age (ready_idx); jobs with a time are in order of
 -- priority, then time (due_idx), so that a million jobs of tomorrow lie behind the first one that is not due.
@@ -14,17 +16,6 @@ COMMENT ON COLUMN procrastinate_jobs.afresh_dependency IS 'What this job relies 
 ALTER TABLE procrastinate_jobs ADD COLUMN afresh_claim bigint;
 
 COMMENT ON COLUMN procrastinate_jobs.afresh_claim IS 'Number of the last claim within its worker: the fence of its settlement.';
-
-CREATE INDEX afresh_jobs_ready_idx ON procrastinate_jobs (
-    queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority), id
-) WHERE status = 'todo' AND scheduled_at IS NULL;
-
-CREATE INDEX afresh_jobs_due_idx ON procrastinate_jobs (
-    queue_name, task_name, coalesce(afresh_dependency, ''), (lock IS NOT NULL), (-priority), scheduled_at, id
-) WHERE status = 'todo' AND scheduled_at IS NOT NULL;
-
-CREATE INDEX afresh_jobs_lock_idx ON procrastinate_jobs (lock, (-priority), id)
-WHERE status = 'todo' AND lock IS NOT NULL;
 
 CREATE TYPE afresh.hold_kind AS ENUM ('queue', 'dependency');
 

@@ -1,5 +1,2 @@
--- Among a million jobs that succeeded, the few that did not are what people look for, newest first by status. A success
--- never touches this index.
-
-CREATE INDEX afresh_jobs_unsuccessful_idx ON procrastinate_jobs (status, id)
-WHERE status IN ('failed', 'cancelled', 'aborted');
+-- formerly 446d73d29dee6b97d85eabab115dab89218063aa309c671e008bfea23638172b, which built afresh_jobs_unsuccessful_idx.
+-- It is among those of 0036 now, which are built without blocking writers.

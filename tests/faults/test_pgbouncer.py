@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from app.postgres.account import SYSTEM_ACCOUNT
+from app.postgres.connect import Database
+from app.postgres.migrate import Step, migrate, read_steps
 
 from ..eventually import eventually_sync
 from ..servers import temporary_folder
@@ -93,3 +96,18 @@ def test_everything_works_through_a_pooler(  # noqa: PLR0913, PLR0917 - a worker
     assert queue.query("SELECT count(*) AS charges FROM charged") == [{"charges": 1}]
     assert queue.outcomes(turn) == ["snoozed", "succeeded"]
     assert worker.stop() == 0
+
+
+def test_many_migrate_at_once_through_a_pooler(queue: Queue, pooled: str):
+    """Each step runs once, also one that builds an index outside a transaction."""
+    building = next(step for step in read_steps() if step.builds)
+    queue.query(f"DROP INDEX {building.builds[0].index}")
+    queue.query("DELETE FROM afresh.migration WHERE number = %s", building.number)
+
+    def run(_: int) -> list[Step]:
+        with Database(url=pooled, data_dir=Path()) as database, database.connect() as conn:
+            return migrate(conn)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(run, range(3)), key=len) == [[], [], [building]]
+    assert queue.query("SELECT to_regclass(%s) IS NOT NULL AS there", building.builds[0].index) == [{"there": True}]
