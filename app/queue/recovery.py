@@ -3,6 +3,7 @@
 The breaker's transition submits one job for it. What that replays waits behind the ramp like every other job.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,7 +29,9 @@ STOP_SHARE = 0.5
 """With more of the replayed jobs failing again, it was not the outage that killed them."""
 
 
-async def replay(conn: AsyncConnection[Any], dependency: str, job_id: int, *, longest_wait: timedelta) -> int | None:
+async def replay(
+    conn: AsyncConnection[Any], dependency: str, job_id: int, *, wanted_by: Iterable[str] = (), longest_wait: timedelta
+) -> int | None:
     """Begin to replay what died of an outage; return the bulk action, None where nothing did.
 
     Asked again for the same job it returns the same action.
@@ -37,6 +40,8 @@ async def replay(conn: AsyncConnection[Any], dependency: str, job_id: int, *, lo
         conn: In autocommit.
         dependency: What has recovered.
         job_id: The job that the recovery submitted, and that may run twice.
+        wanted_by: Tasks that want their letters back whatever their jobs named as their own dependency. Those that
+            rely on this one are known to the database.
         longest_wait: Letters that died before that are not brought back: no job would have waited for so long either.
     """
     actor, token = f"recovery of {dependency}", f"recovery by job {job_id}"
@@ -44,12 +49,13 @@ async def replay(conn: AsyncConnection[Any], dependency: str, job_id: int, *, lo
         kept = await bulk.find_kept(conn, token)
         if kept is not None:
             return None if kept["job_id"] is None else int(kept["id"])
-        tasks = tuple(await list_recovering_tasks(conn, dependency))
+        relying = tuple(await list_recovering_tasks(conn, dependency))
+        tasks = tuple(sorted({*relying, *wanted_by}))
         if not tasks:
             return None
         chosen = LetterFilter(
             dependency=dependency,
-            tasks_of_dependency=tasks,
+            tasks_of_dependency=relying,
             any_task=tasks,
             any_type=TYPES,
             replays_below=MOST_REPLAYS,

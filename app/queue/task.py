@@ -79,7 +79,7 @@ class TaskOptions:
         critical: An open breaker of its dependency is a critical alert.
         cost: ``deferrable``: may wait outside peak hours.
         http: May be deferred over HTTP; None: by where it is defined.
-        replay_on_recovery: Its dead letters of an outage are replayed when its dependency has recovered.
+        replay_on_recovery: Its dead letters of an outage are replayed when what their jobs relied on has recovered.
         outbound: Its jobs reach out to people or to other hosts, all of them or those with such arguments: how many of
             them a key hands in is limited.
         decides_by_type: No ``retry=`` was given, so the policy of the failure's type decides.
@@ -193,7 +193,8 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
         critical: Whether an open breaker of its dependency is critical.
         cost: ``deferrable`` if it may wait for a cheaper hour.
         http: Whether it may be deferred over HTTP.
-        replay_on_recovery: Whether dead letters that an outage of its dependency left are replayed when that is over.
+        replay_on_recovery: Whether dead letters that an outage left are replayed when that is over, be it one of its
+            dependency or of one that its jobs named themselves.
         outbound: Whether it reaches out, so that a key may hand in OUTBOUND_RATE_LIMIT of its jobs in a minute; or a
             function that tells it of a job's arguments.
         periodic: A cron line in UTC, or a `Periodic` that a setting can switch off.

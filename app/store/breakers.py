@@ -195,7 +195,7 @@ async def tell_dependencies(conn: Conn, own: tuple[list[str], list[str]], replay
 
 
 async def list_recovering_tasks(conn: Conn, name: str) -> list[str]:
-    """The tasks whose dead letters are to be replayed when this dependency has recovered."""
+    """The tasks that rely on this dependency and whose dead letters are to be replayed when it has recovered."""
     return [row[0] for row in await (await conn.execute(SQL["list_recovering_tasks"], {"name": name})).fetchall()]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..queue import bulk, recovery
 from ..queue.pace import Turn
 from ..queue.progress import progress
-from ..queue.task import connection, current_job, task
+from ..queue.task import connection, current_job, options_of, task
 from ..store.breakers import RECOVERY_QUEUE, RECOVERY_TASK
 
 LOOK_SECONDS = 1.0
@@ -70,9 +70,11 @@ async def replay_recovered(dependency: str) -> dict[str, Any]:
         The bulk action, None where there are no such letters.
     """
     job = current_job()
+    wanted_by = [each.name for each in job.app.tasks.values() if options_of(each).replay_on_recovery]
+    longest_wait = job.app.settings.retry.max_wait
     async with connection() as conn:
-        longest_wait = job.app.settings.retry.max_wait
-        return {"bulk_id": await recovery.replay(conn, dependency, job.job_id, longest_wait=longest_wait)}
+        bulk_id = await recovery.replay(conn, dependency, job.job_id, wanted_by=wanted_by, longest_wait=longest_wait)
+    return {"bulk_id": bulk_id}
 
 
 async def _tell(step: bulk.Step, besides: str) -> None:

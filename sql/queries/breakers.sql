@@ -143,13 +143,20 @@ SET dependency = excluded.dependency, replay_on_recovery = excluded.replay_on_re
 WHERE (t.dependency, t.replay_on_recovery) IS DISTINCT FROM (excluded.dependency, excluded.replay_on_recovery);
 
 -- name: replay_recovered
--- Have a job replay the dead letters of an outage, if a task wants that: once for each recovery, as this transition is.
+-- Have a job replay the dead letters of an outage, if a task wants that, or may want it whose jobs named the dependency
+-- themselves: once for each recovery, as this transition is. The letters of an outage are the latest.
 INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args)
 SELECT %(queue)s, %(task)s, 10, jsonb_build_object('dependency', %(name)s::text)
-WHERE EXISTS (SELECT FROM afresh.task_dependency t WHERE t.dependency = %(name)s AND t.replay_on_recovery);
+WHERE EXISTS (SELECT FROM afresh.task_dependency t WHERE t.dependency = %(name)s AND t.replay_on_recovery)
+   OR EXISTS (
+       SELECT FROM (
+           SELECT l.status FROM afresh.dead_letter l WHERE l.dependency = %(name)s ORDER BY l.id DESC LIMIT 1000
+       ) latest
+       WHERE latest.status = 'pending'
+   );
 
 -- name: list_recovering_tasks
--- The tasks whose dead letters of an outage of this dependency are to be replayed.
+-- The tasks that rely on this dependency and whose dead letters of an outage are to be replayed.
 SELECT task_name FROM afresh.task_dependency WHERE dependency = %(name)s AND replay_on_recovery ORDER BY task_name;
 
 -- name: list_breakers

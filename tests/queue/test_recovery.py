@@ -9,6 +9,7 @@ import pytest
 
 from app.queue import recovery
 from app.queue.app import Afresh
+from app.queue.submit import Submission, submit
 from app.store import breakers
 from app.tasks.dead_letters import replay_recovered, run_bulk
 
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
 
+HOST = "api.example.com"
+
 
 async def relying(open_app: OpenApp, service: Service, **options: Any) -> tuple[Afresh, Any]:
     """An app that brings letters back, and a task of it that calls a service once, told to the database."""
@@ -32,20 +35,23 @@ async def relying(open_app: OpenApp, service: Service, **options: Any) -> tuple[
     return app, call
 
 
-async def die(app: Afresh, conn: Connection, service: Service, call: Any, jobs: int = 1) -> None:
-    """Let jobs of a task die of an outage, and open the breaker of what they call."""
+async def die(  # noqa: PLR0913  Who dies, where, of what.
+    app: Afresh, conn: Connection, service: Service, call: Any, jobs: int = 1, *, of: str | None = None
+) -> None:
+    """Let jobs of a task die of an outage, and open the breaker of what they call, be it `of` their own choice."""
     service.up = False
-    await call.batch_defer_async(*[{} for _ in range(jobs)])
+    for _ in range(jobs):
+        await submit(conn, Submission(task_name=call.name, dependency=of))
     await work_off(app)
     await conn.execute("DELETE FROM afresh.breaker")
     assert await statuses(conn) == ["pending"] * jobs
-    await open_breaker(conn)
+    await open_breaker(conn, of or NAME)
     service.up = True
 
 
-async def recover(conn: Connection) -> None:
+async def recover(conn: Connection, name: str = NAME) -> None:
     """Let the dependency's jobs out, with no limit that a test would notice."""
-    await breakers.reset(conn, NAME, actor="me", reason="it is up")
+    await breakers.reset(conn, name, actor="me", reason="it is up")
     await conn.execute("UPDATE afresh.breaker SET rate = 1000, tokens = 100, tokens_at = now()")
 
 
@@ -77,6 +83,35 @@ async def test_only_where_the_task_wants_it(open_app: OpenApp, conn: Connection)
     await work_off(app)
     assert await statuses(conn) == ["pending"]
     assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %s", replay_recovered.name) == 0
+
+
+@pytest.mark.parametrize("relies_on", [{}, {"name": "another"}], ids=["nothing", "another"])
+async def test_a_dependency_that_the_jobs_named(open_app: OpenApp, conn: Connection, relies_on: dict[str, str]):
+    """Jobs that named what they rely on come back with that, and not with what their task relies on, if anything."""
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True, **({"name": None} | relies_on))
+    await die(app, conn, service, call, jobs=2, of=HOST)
+    if relies_on:
+        await open_breaker(conn, "another")
+        await recover(conn, "another")
+        await work_off(app)
+        assert await statuses(conn) == ["pending"] * 2
+    await recover(conn, HOST)
+    await work_off(app)
+    assert await statuses(conn) == ["resolved"] * 2
+    begun = await rows(conn, "SELECT actor, acted FROM afresh.bulk WHERE job_id IS NOT NULL")
+    assert begun == [{"actor": f"recovery of {HOST}", "acted": 2}]
+
+
+async def test_named_by_jobs_of_a_task_that_does_not_want_it(open_app: OpenApp, conn: Connection):
+    """Letters of a task that has not asked for it stay, also where their jobs named the dependency."""
+    service = Service()
+    app, call = await relying(open_app, service)
+    await die(app, conn, service, call, of=HOST)
+    await recover(conn, HOST)
+    await work_off(app)
+    assert await statuses(conn) == ["pending"]
+    assert await rows(conn, "SELECT FROM afresh.bulk") == []
 
 
 async def test_a_rate_limit_is_no_recovery(open_app: OpenApp, conn: Connection):
