@@ -21,14 +21,21 @@ REQUIRED_US = 5.0
 SICK = 100
 """Breakers that are not healthy beside the one that is looked at."""
 
+PAST = 1000
+"""Breakers that were not, and are again."""
+
 
 def rows(_: Bench) -> Iterator[Row]:
     """The median of each in µs, with a hundred sick dependencies in memory."""
     app = create(load_settings())
     sick = Breaker(name="", state=State.OPEN, generation=1, changed_at=datetime.now(UTC))
-    mine = app.dependencies = Dependencies(app, Snapshot(replace(sick, name=f"sick-{n}") for n in range(SICK)))
+    snapshot = Snapshot(
+        (replace(sick, name=f"sick-{n}") for n in range(SICK)), past={f"past-{n}": n for n in range(PAST)}
+    )
+    mine = app.dependencies = Dependencies(app, snapshot)
     call = mine.call("healthy", 1)
     yield _row("reading the breaker of a healthy dependency", lambda: mine.call("healthy", 1))
+    yield _row("reading the breaker of one that is well again", lambda: mine.call("past-7", 1))
     yield _row("reading the breaker of a sick dependency", lambda: mine.call("sick-7", 1))
     yield _row("counting a success", lambda: mine.worked(call))
 

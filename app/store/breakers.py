@@ -174,7 +174,9 @@ async def read_snapshot(conn: Conn) -> tuple[Snapshot, datetime]:
     """What a worker must know of the breakers, and the time by the database's clock."""
     async with conn.cursor(row_factory=dict_row) as cursor:
         rows = await (await cursor.execute(SQL["list_sick"])).fetchall()
-    return Snapshot(from_row(row) for row in rows if row["name"] is not None), rows[0]["at"]
+    first = rows[0]
+    past = zip(first["past_names"] or (), first["past_generations"] or (), strict=True)
+    return Snapshot((from_row(row) for row in rows if row["name"] is not None), past=dict(past)), first["at"]
 
 
 async def count_waiting(

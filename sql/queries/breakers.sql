@@ -92,10 +92,23 @@ WHERE b.state = 'closed' AND b.slots = '[]' AND b.hold_jobs = '{}'
 SELECT pg_notify('afresh_wake', '{"type": "breaker"}');
 
 -- name: list_sick
--- The time, and every breaker that a worker must know: not plainly healthy, or with a past.
-SELECT clock_timestamp() AS at, b.*
-FROM (SELECT) AS once
-LEFT JOIN afresh.breaker b ON b.state <> 'closed' OR b.generation > 0 OR b.slots <> '[]' OR b.hold_jobs <> '{}';
+-- The time, and every breaker that a worker must know. Those that are plainly healthy, and have a past, are many where
+-- each host has a breaker: of them the first row says the names and generations alone.
+SELECT clock_timestamp() AS at,
+       CASE WHEN coalesce(sick.number, 1) = 1 THEN past.names END AS past_names,
+       CASE WHEN coalesce(sick.number, 1) = 1 THEN past.generations END AS past_generations,
+       sick.*
+FROM (
+    SELECT array_agg(name) AS names, array_agg(generation) AS generations
+    FROM afresh.breaker
+    WHERE state = 'closed' AND slots = '[]' AND hold_jobs = '{}' AND generation > 0
+) past
+LEFT JOIN (
+    SELECT row_number() OVER () AS number, b.*
+    FROM afresh.breaker b
+    WHERE b.state <> 'closed' OR b.slots <> '[]' OR b.hold_jobs <> '{}'
+) sick ON true
+ORDER BY sick.number;
 
 -- name: count_waiting
 -- Of these dependencies, those with jobs that could run now, and how many, up to a limit.

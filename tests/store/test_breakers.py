@@ -37,6 +37,23 @@ async def test_every_field_has_its_column(conn: Connection):
     assert {name for name in COLUMNS if f"{name} = %({name})s" in breakers.SQL["store_breaker"]} == set(COLUMNS)
 
 
+@pytest.mark.parametrize("sick", [0, 1, 3])
+async def test_the_healthy_cost_a_snapshot_little(conn: Connection, sick: int):
+    """However many breakers have a past, a look has a row for each that is sick, and their generations in the first."""
+    await conn.execute(
+        "INSERT INTO afresh.breaker (name, generation) SELECT 'host-' || n, n FROM generate_series(1, 2000) n"
+    )
+    for number in range(sick):
+        await open_breaker(conn, f"sick-{number}")
+    found = await rows(conn, breakers.SQL["list_sick"])
+    assert len(found) == max(sick, 1)
+    assert [bool(each["past_names"]) for each in found] == [True] + [False] * (sick - 1)
+    snapshot, _ = await breakers.read_snapshot(conn)
+    assert sorted(snapshot.gated()) == [f"sick-{number}" for number in range(sick)]
+    known = [snapshot.of(name) for name in ("host-7", "host-2000", "nobody")]
+    assert [each and each.generation for each in known] == [7, 2000, None]
+
+
 async def test_one_permit_under_many_askers(conn: Connection, database_url: str):
     """However many ask at the same moment, a break that ends hands out one permit."""
     await open_breaker(conn)

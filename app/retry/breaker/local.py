@@ -1,10 +1,11 @@
 """What each worker keeps in memory of the dependencies: a snapshot, a ring of outcomes, a brake.
 
-The snapshot holds the breakers that are not plainly healthy; a name that is missing is closed. To read it costs a look
-into a dict. The ring is written at every outcome, so it counts in place; the clock is handed in as everywhere.
+The snapshot holds the breakers that are not plainly healthy, and of those that are no more than the generation; a name
+that is missing is closed. To read it costs a look into a dict. The ring is written at every outcome, so it counts in
+place; the clock is handed in as everywhere.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -68,22 +69,27 @@ def seen(breaker: Breaker) -> Seen:
 class Snapshot:
     """The breakers as last read. Replaced as a whole, never changed."""
 
-    __slots__ = ("_seen", "suspects")
+    __slots__ = ("_gated", "_past", "_seen", "suspects")
 
-    def __init__(self, breakers: Iterable[Breaker] = ()) -> None:
-        """`breakers`: every row that is not plainly healthy or that had a transition, whose generation is not 0."""
+    def __init__(self, breakers: Iterable[Breaker] = (), *, past: Mapping[str, int] | None = None) -> None:
+        """Every row that is not plainly healthy, and the generations of those that are and had a transition."""
         rows = list(breakers)
         self._seen = {row.name: seen(row) for row in rows}
+        self._past = past or {}
+        self._gated = [row.name for row in rows if row.state is not State.CLOSED]
         self.suspects = frozenset(row.name for row in rows if row.suspect)
         """Those to be reported about although they are closed."""
 
     def of(self, name: str) -> Seen | None:
         """The breaker of a dependency; None: closed, and always was."""
-        return self._seen.get(name)
+        known = self._seen.get(name)
+        if known is None and name in self._past:
+            return Seen(name, generation=self._past[name])
+        return known
 
     def gated(self) -> list[str]:
-        """The dependencies whose jobs must not be claimed without being admitted."""
-        return [each.name for each in self._seen.values() if each.state is not State.CLOSED]
+        """The dependencies whose jobs must not be claimed without being admitted. Not to be changed."""
+        return self._gated
 
 
 class Ring:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.retry.breaker.counting import Counted
-from app.retry.breaker.local import Ring, Snapshot
+from app.retry.breaker.local import Ring, Seen, Snapshot
 from app.retry.breaker.states import Breaker, State
 
 from .driver import AUTH, DOWN, START, Driver, opened, ramping
@@ -34,6 +34,13 @@ def test_snapshot_names_whom_to_ask():
     snapshot = Snapshot([opened().breaker, suspect])
     assert snapshot.gated() == ["joke-api"]
     assert snapshot.suspects == {"suspect"}
+
+
+def test_snapshot_knows_the_generation_of_the_healthy():
+    """Of a breaker that is well again its generation is known, so that what was started before it is late; no more."""
+    snapshot = Snapshot([opened().breaker], past={"another": 7})
+    assert snapshot.of("another") == Seen("another", State.CLOSED, generation=7)
+    assert (snapshot.gated(), snapshot.suspects) == (["joke-api"], frozenset())
 
 
 def test_the_first_report_has_the_successes_since_the_first_failure():
