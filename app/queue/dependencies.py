@@ -127,6 +127,10 @@ class Dependencies:
         seen = self._snapshot.of(name)
         return Call(name, job_id, 0 if seen is None else seen.generation)
 
+    def still_holds(self, call: Call) -> bool:
+        """Whether what let a call in holds at this moment: nothing has moved since, or it is a probe."""
+        return call.permit is not None or self._is_current(call)
+
     def rules_of(self, name: str) -> Rules:
         """By what the breaker of a dependency goes."""
         return self._of(name).rules

@@ -196,8 +196,7 @@ class Executor:
         )
         running.worker_id = job.worker_id
         running.delete = worker.delete_jobs
-        if claimed.call is not None:
-            running.dependency = claimed.call.name
+        running.call = claimed.call
         token = _current.set(running)
         try:
             value = await self._calls.call(prepared, claimed, context, worker)

@@ -59,7 +59,8 @@ class Blamed(NamedTuple):
 async def guarded(name: str) -> AsyncIterator[None]:
     """Call a dependency by its name, such as a host, under its breaker.
 
-    What is raised inside counts against that dependency, in place of what the task relies on.
+    What is raised inside counts against that dependency, in place of what the task relies on. Where the job was let in
+    under it at the claim it is not asked again: of a probe's one permit there is no second.
 
     Raises:
         DependencyUnavailable: Its breaker lets nobody in.
@@ -68,7 +69,8 @@ async def guarded(name: str) -> AsyncIterator[None]:
     """
     running = current_job()
     app = running.app
-    call = await _let_in(app, checked_name(name), running)
+    own = _own(running, checked_name(name))
+    call = own or await _let_in(app, name, running)
     try:
         yield
     except asyncio.CancelledError as error:  # Out of time, or asked to end: whoever knows which judges it.
@@ -78,7 +80,8 @@ async def guarded(name: str) -> AsyncIterator[None]:
         running.blamed = Blamed(error, call, app.dependencies.judge(call, _classified(running, error)))
         raise
     else:
-        app.dependencies.worked(call)
+        if own is None:  # Else that is told with the job's end.
+            app.dependencies.worked(call)
 
 
 class Blame:
@@ -114,7 +117,7 @@ class Blame:
         own, blamed = self._own, self._blamed
         if blamed is None:
             return None if own is None else self._dependencies.judge(own, failure)
-        if own is not None:
+        if own is not None and own is not blamed.call:
             self._dependencies.unused(own)
         return blamed.around or self._dependencies.judge(blamed.call, failure)
 
@@ -141,6 +144,14 @@ def _classified(running: RunningJob, error: BaseException) -> Failure:
     engine = running.app.engine
     rules = (*book.rules, *engine.rules)
     return classify(error, Context(task_name=running.task_name, retry_http_500=engine.settings.http_500, rules=rules))
+
+
+def _own(running: RunningJob, name: str) -> Call | None:
+    """As what the job was let in, if that was by this dependency, holds as yet, and was not used up by a failure."""
+    call, blamed = running.call, running.blamed
+    if call is None or call.name != name or (blamed is not None and blamed.call is call):
+        return None
+    return call if running.app.dependencies.still_holds(call) else None
 
 
 async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:

@@ -26,6 +26,7 @@ from .strategy import ExponentialBackoff, preset
 if TYPE_CHECKING:
     from .app import Afresh
     from .checkpoint import Checkpoints
+    from .dependencies import Call
     from .guarded import Blamed
     from .progress import Reports, Throttle
 
@@ -253,7 +254,7 @@ class RunningJob:
         attempt: From 1.
         claim: With the worker it names one run of the job, of which an attempt can have several.
         limit: How long an attempt may run; None: not known.
-        dependency: Under whose breaker it was let in.
+        call: As what it was let in at its claim; None: it relies on nothing.
         ended: The run is over; a thread may outlive it.
         blamed: The last exception that left a guarded block.
         worker_id: Under which it was claimed.
@@ -269,7 +270,7 @@ class RunningJob:
     claim: int
     reports: "Reports"
     limit: timedelta | None = None
-    dependency: str | None = None
+    call: "Call | None" = None
     throttle: "Throttle | None" = None
     ended: bool = False
     blamed: "Blamed | None" = None
@@ -277,6 +278,11 @@ class RunningJob:
     checkpoints: "Checkpoints | None" = None
     delete: jobs.DeleteJobCondition = jobs.DeleteJobCondition.NEVER
     finished: bool = False
+
+    @property
+    def dependency(self) -> str | None:
+        """Under whose breaker it was let in."""
+        return None if self.call is None else self.call.name
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("afresh_running_job", default=None)

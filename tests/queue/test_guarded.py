@@ -8,6 +8,7 @@ import pytest
 
 from app.queue.app import Afresh
 from app.queue.guarded import DependencyUnavailable, guarded
+from app.queue.submit import Submission, submit
 from app.retry.failure import FailureType
 from app.store import breakers
 
@@ -153,6 +154,64 @@ async def test_a_job_of_a_task_with_a_guard_inside_still_probes_its_own(open_app
     async with working(app):
         await eventually(lambda: value(conn, "SELECT probe_successes FROM afresh.breaker WHERE name = 'joke-api'"))
     assert await state(conn) == "half_open"
+
+
+@pytest.mark.parametrize("named", ["by its task", "by itself"])
+async def test_a_job_that_guards_what_it_relies_on(open_app: OpenApp, conn: Connection, named: str):
+    """What let a job in at the claim is not asked again inside: a probe is one call, and that tells how it is."""
+    service = Service()
+
+    async def call() -> None:
+        async with guarded(HOST):
+            await service()
+
+    both = registered(call, **({"depends_on": HOST} if named == "by its task" else {}))
+    app = await open_app()
+    await open_breaker(conn, HOST)
+    await let_probes_go(conn, HOST)
+    await submit(conn, Submission(task_name=both.name, dependency=HOST if named == "by itself" else None))
+    async with working(app):
+        await eventually(lambda: value(conn, "SELECT probe_successes FROM afresh.breaker"))
+    assert (service.calls, await state(conn, HOST)) == (1, "half_open")
+
+
+async def test_what_opened_after_the_claim_is_not_called(open_app: OpenApp, conn: Connection):
+    """A job that was let in and comes to its guarded block when the breaker has opened waits, and has not called."""
+    service, gate = Service(), Gate()
+
+    async def call() -> None:
+        await gate()
+        async with guarded(HOST):
+            await service()
+
+    app = await open_app()
+    job_id = await registered(call, depends_on=HOST).defer_async()
+    async with working(app):
+        await eventually(lambda: gate.running)
+        await open_breaker(conn, HOST)
+        await eventually(lambda: app.dependencies.snapshot.gated() == [HOST])
+        gate.open.set()
+        await eventually(lambda: attempts(conn, job_id))
+    (run,) = await attempts(conn, job_id)
+    assert (run["outcome"], run["counted"], service.calls) == ("snoozed", False, 0)
+
+
+async def test_its_failures_count_once(open_app: OpenApp, conn: Connection):
+    """A job that fails in a guarded block of what it relies on is one failure of that, and no call that worked."""
+    service = Service()
+    service.up = False
+
+    async def call() -> None:
+        async with guarded(HOST):
+            await service()
+
+    app = await open_app()
+    job_id = await registered(call, depends_on=HOST).defer_async()
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+        await eventually(lambda: rows(conn, "SELECT FROM afresh.breaker"))
+    (breaker,) = await rows(conn, "SELECT name, slots FROM afresh.breaker")
+    assert (breaker["name"], [slot[1:3] for slot in breaker["slots"]]) == (HOST, [[0, 1]])
 
 
 async def is_open(conn: Connection) -> bool:

@@ -150,12 +150,6 @@ class Ring:
         """Whether to claim nothing until the next second: `failures` in a row in this one, and no success."""
         return self._streak >= failures and self._second == int(now.timestamp())
 
-    def per_second(self, now: datetime, seconds: int = 60) -> float:
-        """Successful calls per second of this process over the last `seconds`, at most 60 whole ones."""
-        newest = int(now.timestamp())
-        counts = zip(self._seconds, self._successes, strict=True)
-        return sum(count for second, count in counts if newest - seconds <= second < newest) / seconds
-
     def take(self, generation: int, *, since: datetime | None, now: datetime) -> Report:
         """What is to be reported now; it is not reported again.
 
