@@ -120,19 +120,19 @@ class Catalog:
         Raises:
             UnknownTask: None has this name.
         """
-        task = self._tasks.get(name) or self._by_name().get(name)
-        if task is None:
+        found = self.find(name)
+        if found is None:
             raise UnknownTask(name, difflib.get_close_matches(name, self._by_name(), n=2))
-        if task.name not in self._infos:
-            self._infos[task.name] = self._describe(task)
-        return self._infos[task.name]
+        return found
 
     def find(self, name: str) -> TaskInfo | None:
         """As `resolve`, for names of the past: None where no task is called so any more."""
-        try:
-            return self.resolve(name)
-        except UnknownTask:
+        task = self._tasks.get(name) or self._by_name().get(name)
+        if task is None:
             return None
+        if task.name not in self._infos:
+            self._infos[task.name] = self._describe(task)
+        return self._infos[task.name]
 
     def validate(self, info: TaskInfo, args: dict[str, Any]) -> dict[str, Any]:
         """Return `args` if the task can be called with them.

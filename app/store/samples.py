@@ -3,10 +3,11 @@
 What all tasks did together is kept beside what each did, so that no answer adds up more than a few hundred steps.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
@@ -84,16 +85,19 @@ class Work:
         return self.succeeded + self.buried
 
     def quantile(self, share: float) -> float | None:
-        """The duration that so many attempts stayed below, as closely as the classes tell; None without attempts."""
-        total = sum(self.durations)
-        if not total:
+        """The duration that so many attempts stayed below, as closely as the classes tell; None without attempts.
+
+        Args:
+            share: Above 0 and up to 1.
+        """
+        up_to = list(accumulate(self.durations))
+        if not up_to or not up_to[-1]:
             return None
-        wanted, below, lower = share * total, 0, 0.0
-        for count, upper in zip(self.durations, (*BOUNDS, max(self.longest, BOUNDS[-1])), strict=True):
-            if count and below + count >= wanted:
-                return min(lower + (upper - lower) * (wanted - below) / count, self.longest)
-            below, lower = below + count, upper
-        return self.longest
+        wanted = share * up_to[-1]
+        at = bisect_left(up_to, wanted)
+        below, lower = (up_to[at - 1], BOUNDS[at - 1]) if at else (0, 0.0)
+        upper = BOUNDS[at] if at < len(BOUNDS) else max(self.longest, BOUNDS[-1])
+        return min(lower + (upper - lower) * (wanted - below) / self.durations[at], self.longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
