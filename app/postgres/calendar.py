@@ -11,9 +11,18 @@ FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class _Clamped(TimestamptzLoader):
-    """Reads what lies beyond Python's calendar as its first or its last moment."""
+    """Reads what lies beyond Python's calendar as its first or its last moment.
+
+    Every other time is left to Python itself, which is much quicker than a class that is not psycopg's own.
+    """
 
     def load(self, data: Buffer) -> datetime:
+        try:
+            return datetime.fromisoformat(str(data, "ascii"))
+        except ValueError:  # Another DateStyle, or not in the calendar.
+            return self._load_slowly(data)
+
+    def _load_slowly(self, data: Buffer) -> datetime:
         try:
             return super().load(data)
         except psycopg.DataError:
