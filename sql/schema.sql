@@ -3015,6 +3015,19 @@ CREATE TABLE afresh.sign_in (
 
 COMMENT ON COLUMN afresh.sign_in.holder IS 'The prefix of the key; of ADMIN_API_KEY, which has none, its hash by the token, which another value does not have.';
 
+CREATE TABLE afresh.storage_parameter (
+    table_name text NOT NULL,
+    name text NOT NULL,
+    given text NOT NULL,
+    former text
+);
+
+COMMENT ON TABLE afresh.storage_parameter IS 'What we set on tables of Procrastinate''s.';
+
+COMMENT ON COLUMN afresh.storage_parameter.name IS 'As ALTER TABLE takes it; that of its TOAST table begins with toast.';
+
+COMMENT ON COLUMN afresh.storage_parameter.former IS 'What it was before; null: nothing was set.';
+
 CREATE TABLE afresh.task_sample (
     seconds integer NOT NULL,
     task_name text NOT NULL,
@@ -3180,6 +3193,9 @@ ALTER TABLE ONLY afresh.service_sample
 ALTER TABLE ONLY afresh.sign_in
     ADD CONSTRAINT sign_in_pkey PRIMARY KEY (token_hash);
 
+ALTER TABLE ONLY afresh.storage_parameter
+    ADD CONSTRAINT storage_parameter_pkey PRIMARY KEY (table_name, name);
+
 ALTER TABLE ONLY afresh.task_dependency
     ADD CONSTRAINT task_dependency_pkey PRIMARY KEY (task_name);
 
@@ -3303,5 +3319,5 @@ CREATE TRIGGER afresh_follow_replay_gone AFTER DELETE ON public.procrastinate_jo
 CREATE TRIGGER afresh_follow_revival AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'failed'::procrastinate_job_status) AND (new.status = 'todo'::procrastinate_job_status))) EXECUTE FUNCTION follow_revival();
 CREATE TRIGGER afresh_forget_belongings AFTER DELETE ON public.procrastinate_jobs REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_belongings();
 CREATE TRIGGER afresh_jobs_recovered AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.status = 'doing'::procrastinate_job_status) AND (new.status = 'succeeded'::procrastinate_job_status) AND (old.attempts > 0))) EXECUTE FUNCTION record_recovery();
-ALTER TABLE procrastinate_events SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_limit=1000, autovacuum_analyze_scale_factor=0.02, autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_scale_factor=0.05);
-ALTER TABLE procrastinate_jobs SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_limit=1000, autovacuum_analyze_scale_factor=0.02, autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_scale_factor=0.05);
+ALTER TABLE procrastinate_events SET (autovacuum_analyze_scale_factor=0.02, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_limit=1000, autovacuum_vacuum_insert_scale_factor=0.05, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);
+ALTER TABLE procrastinate_jobs SET (autovacuum_analyze_scale_factor=0.02, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_limit=1000, autovacuum_vacuum_insert_scale_factor=0.05, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);

@@ -8,7 +8,9 @@ import pytest
 import uvicorn
 
 from app.config import GROUPS
+from app.postgres.adoption import foresee
 from app.postgres.connect import Database
+from app.postgres.migrate import migrate, plan
 from app.queue.connector import AfreshConnector
 
 from .test_guide import GUIDE, shell, shell_lines
@@ -39,10 +41,20 @@ def test_an_upgrade(empty_database_url: str):
     """The commands of the page, in its order on an empty database, say what it says, and its query is answered."""
     environment = os.environ | {"DATABASE_URL": empty_database_url}
     said = [shell(line, environment).stdout for line in shell_lines("upgrade.md")]
-    first, last = blocks("upgrade.md", "text")
+    first, last, adoption = blocks("upgrade.md", "text")
     assert said[0].startswith(first)
     assert said[1] == said[0].replace("would apply", "applied")
     assert said[2] == last
+    assert said[4].startswith(said[3])
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute("ANALYZE")  # Procrastinate's tables are still there.
+        foreseen = foresee(conn, plan(conn))
+        assert foreseen
+        for shown, line in zip(adoption.replace("1,000,000", "0").splitlines(), foreseen.lines(), strict=False):
+            begin, _, end = shown.partition("… ")
+            assert line.startswith(begin)
+            assert line.endswith(end)
+        migrate(conn)
     (query,) = blocks("upgrade.md", "sql")
     assert run_sql(empty_database_url, query) == 1
 

@@ -66,14 +66,24 @@ def dump(conninfo: str) -> str:
     Raises:
         PostgresError: pg_dump failed, as it does on a server newer than itself.
     """
-    options = ["--schema-only", "--no-owner", "--no-privileges", "--restrict-key=afresh", "--schema=afresh"]
-    command = [str(find_programs(18).bin / "pg_dump"), *options, f"--dbname={conninfo}"]
+    dumped = pg_dump(conninfo, "--schema=afresh")
+    with psycopg.connect(conninfo, row_factory=tuple_row) as conn:
+        additions = [statement for (statement,) in conn.execute(_ADDITIONS)]
+    return _HEADER + _body(dumped) + "\n".join(["", *additions, ""])
+
+
+def pg_dump(conninfo: str, *options: str) -> str:
+    """The schema of a database in pg_dump's own words.
+
+    Raises:
+        PostgresError: As for `dump`.
+    """
+    usual = ["--schema-only", "--no-owner", "--no-privileges", "--restrict-key=afresh"]
+    command = [str(find_programs(18).bin / "pg_dump"), *usual, *options, f"--dbname={conninfo}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the wheel's own
     if done.returncode:
         raise PostgresError(f"pg_dump: {done.stderr.strip()}")
-    with psycopg.connect(conninfo, row_factory=tuple_row) as conn:
-        additions = [statement for (statement,) in conn.execute(_ADDITIONS)]
-    return _HEADER + _body(done.stdout) + "\n".join(["", *additions, ""])
+    return done.stdout
 
 
 def write(path: Path | None = None) -> Path:

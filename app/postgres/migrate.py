@@ -11,30 +11,20 @@ statement that is older than it.
 import hashlib
 import importlib.resources
 import re
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
 from . import indexes
 from .account import one_line
 from .errors import MigrationError, SchemaBehind
 from .sqlfiles import sql_dir
+from .turn import beside, take_turn
 
-# "afresh" in ASCII, as a number: any constant does that no other program is likely to lock.
-_ADVISORY_LOCK = 0x616672657368
-# All who write stand behind who waits for a table. Longer than deadlock_timeout, after which autovacuum gives way.
-_LOCK_TIMEOUT = "2s"
-_LOCK_PATIENCE = 60.0
-_LOCK_PAUSE = 2.0
-_POLL_SECONDS = 0.1
-_WITH_TRANSACTION_TIMEOUT = 170000
 # The first line of a step that runs outside a transaction; only indexes are built there.
 _OUTSIDE = "-- outside a transaction"
 # What a step was before it was edited, which a released step never is. Those that were had blocked writers while they
@@ -88,10 +78,6 @@ class Step:
         return indexes.read_builds(self.text) if self.text.startswith(_OUTSIDE) else ()
 
 
-class _TableBusy(MigrationError):  # noqa: N818 - a state that passes, not a defect
-    """The lock that a step needs was not given in time; nothing of it is left."""
-
-
 def read_steps(folder: Path | None = None) -> tuple[Step, ...]:
     """The migration files, in order.
 
@@ -125,20 +111,9 @@ def migrate(conn: psycopg.Connection, steps: Sequence[Step] | None = None) -> li
     """
     steps = read_steps() if steps is None else steps
     done: list[Step] = []
-    patience = time.monotonic() + _LOCK_PATIENCE
-    while plan(conn, steps):
-        try:
-            applied = _apply_next(conn, steps)
-        except _TableBusy:
-            if time.monotonic() > patience:
-                raise
-            time.sleep(_LOCK_PAUSE)
-            continue
-        if applied is None:
-            time.sleep(_POLL_SECONDS)
-        else:
-            done.append(applied)
-        patience = time.monotonic() + _LOCK_PATIENCE
+    while pending := plan(conn, steps):
+        applied = take_turn(conn, f"migration {pending[0]}", lambda: _apply_next(conn, steps))
+        done += [applied] if applied else []
     return done
 
 
@@ -193,63 +168,27 @@ def _pending(applied: dict[int, str], steps: Sequence[Step]) -> list[Step]:
 
 
 def _apply_next(conn: psycopg.Connection, steps: Sequence[Step]) -> Step | None:
-    """Apply one step; None where another process is at it, or nothing is left to do."""
-    with exclusively(conn) as alone:
-        if alone and (pending := plan(conn, steps)):
-            _apply(conn, pending[0])
-            return pending[0]
-    return None
-
-
-@contextmanager
-def exclusively(conn: psycopg.Connection) -> Iterator[bool]:
-    """A transaction in which only one process changes the schema; False: another one does, at this moment.
-
-    No snapshot is kept from one statement to the next: an index that is built beside it would wait for it for ever.
-    """
-    with conn.transaction():
-        conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        yield bool(_row(conn, f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})")[0])
-
-
-@contextmanager
-def beside(conn: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A second connection to the same database, in autocommit, for what the transaction of the first cannot hold.
-
-    Raises:
-        psycopg.OperationalError: The server has no room for it.
-    """
-    # The first is idle for as long as that takes. These also end the portal, and the snapshot, that the last prepared
-    # statement has left open.
-    conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0", prepare=False)
-    if conn.info.server_version >= _WITH_TRANSACTION_TIMEOUT:
-        conn.execute("SET LOCAL transaction_timeout = 0", prepare=False)
-    again = make_conninfo(conn.info.dsn, **({"password": conn.info.password} if conn.info.password else {}))
-    with psycopg.connect(again, autocommit=True, prepare_threshold=conn.prepare_threshold) as other:
-        yield other
-
-
-def _apply(conn: psycopg.Connection, step: Step) -> None:
-    """A lock that a busy table does not give in time fails the step, instead of queueing everybody behind it."""
+    """Apply one step; None where nothing is left to do."""
+    pending = plan(conn, steps)
+    if not pending:
+        return None
+    step = pending[0]
     try:
         if builds := step.builds:
             with beside(conn) as other:
                 indexes.build(other, builds)
         else:
-            conn.execute("SELECT set_config('lock_timeout', %s, true)", [_LOCK_TIMEOUT])
             conn.execute(step.text.encode())
         if step.number:
             conn.execute(
                 "INSERT INTO afresh.migration (number, name, checksum) VALUES (%s, %s, %s)",
                 [step.number, step.name, step.checksum],
             )
-    except psycopg.errors.LockNotAvailable as error:
-        raise _TableBusy(
-            f"migration {step} got no lock on its tables in {_LOCK_PATIENCE:.0f} s: run it again when the long "
-            "transaction that holds them is over"
-        ) from error
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        raise  # To be tried again.
     except psycopg.Error as error:
         raise MigrationError(f"migration {step} failed: {_first_line(error)}") from error
+    return step
 
 
 def _first_line(error: psycopg.Error) -> str:

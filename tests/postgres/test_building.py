@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from app.postgres import migrate as migrating
+from app.postgres import turn
 from app.postgres.errors import MigrationError
 from app.postgres.indexes import read_builds
 from app.postgres.migrate import Step, migrate, plan, read_steps
@@ -20,8 +20,10 @@ from .test_migrate import MIGRATE, step
 
 pytestmark = pytest.mark.matrix
 
-BEFORE = tuple(step for step in read_steps() if not step.builds)
-BUILDING = tuple(step for step in read_steps() if step.builds)
+STEPS = read_steps()
+BUILDING = tuple(step for step in STEPS if step.builds)
+BEFORE = STEPS[: BUILDING[0].number - 1]
+REST = STEPS[BUILDING[0].number - 1 :]
 INDEXES = [build.index for step in BUILDING for build in step.builds]
 
 BUILDERS = "SELECT pid FROM pg_stat_progress_create_index WHERE phase = 'waiting for old snapshots'"
@@ -101,7 +103,7 @@ def test_nobody_who_writes_waits_for_an_index(conn: psycopg.Connection, empty_da
             )
             assert held.fetchall() == [("ShareUpdateExclusiveLock",)]
             assert not migration.done()
-        assert tuple(migration.result(60)) == BUILDING
+        assert tuple(migration.result(60)) == REST
     assert indexes(conn) == dict.fromkeys(INDEXES, True)
 
 
@@ -113,7 +115,7 @@ def test_of_many_only_one_builds(conn: psycopg.Connection, empty_database_url: s
             builder(conn)
             eventually_sync(lambda: conn.execute(SAYING, ["COMMIT"]).rowcount == 3)  # Of asking for the lock in vain.
             assert conn.execute(SAYING, ["%CONCURRENTLY%"]).rowcount == 1
-        assert sorted(len(one.result(60)) for one in four) == [0, 0, 0, 1]
+        assert sorted(each.number for one in four for each in one.result(60)) == [each.number for each in REST]
     assert indexes(conn) == dict.fromkeys(INDEXES, True)
 
 
@@ -122,8 +124,8 @@ def test_what_a_broken_build_left_is_built_anew(conn: psycopg.Connection, empty_
     with old_snapshot(empty_database_url):
         conn.execute("SELECT pg_terminate_backend(%s, 10000)", [abandoned_build(conn, empty_database_url)])
     assert indexes(conn) == {INDEXES[0]: False}
-    assert tuple(plan(conn)) == BUILDING
-    assert tuple(migrate(conn)) == BUILDING
+    assert tuple(plan(conn)) == REST
+    assert tuple(migrate(conn)) == REST
     assert indexes(conn) == dict.fromkeys(INDEXES, True)
 
 
@@ -136,7 +138,7 @@ def test_a_build_whose_migration_is_gone_is_waited_for(conn: psycopg.Connection,
             eventually_sync(lambda: conn.execute(SAYING, ["%FROM pg_stat_progress_create_index JOIN%"]).fetchone())
             oid = conn.execute("SELECT %s::regclass::oid", [INDEXES[0]]).fetchone()
             assert builder(conn) == pid
-        assert tuple(migration.result(60)) == BUILDING
+        assert tuple(migration.result(60)) == REST
     assert conn.execute("SELECT %s::regclass::oid", [INDEXES[0]]).fetchone() == oid
     assert indexes(conn) == dict.fromkeys(INDEXES, True)
 
@@ -145,8 +147,8 @@ def test_a_table_that_is_held_is_asked_for_again_and_again(
     conn: psycopg.Connection, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Behind a long transaction a migration waits only for a moment each time, and lets those behind it write."""
-    monkeypatch.setattr(migrating, "_LOCK_TIMEOUT", "200ms")
-    monkeypatch.setattr(migrating, "_LOCK_PAUSE", 0.2)
+    monkeypatch.setattr(turn, "LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr(turn, "LOCK_PAUSE", 0.2)
     change = step(len(BEFORE) + 1, "ALTER TABLE procrastinate_jobs ADD COLUMN afresh_more text")
     waits = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'procrastinate_jobs'::regclass"
     with ThreadPoolExecutor(1) as pool:
@@ -165,8 +167,8 @@ def test_a_table_that_is_held_for_long_fails_the_migration(
     conn: psycopg.Connection, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     """In one line that says what to do; nothing of the step is left, and no lock."""
-    monkeypatch.setattr(migrating, "_LOCK_TIMEOUT", "1ms")
-    monkeypatch.setattr(migrating, "_LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(turn, "LOCK_TIMEOUT", "1ms")
+    monkeypatch.setattr(turn, "LOCK_PATIENCE", 0.0)
     change = step(len(BEFORE) + 1, "CREATE TABLE half (); ALTER TABLE procrastinate_jobs ADD COLUMN afresh_more text")
     with psycopg.connect(empty_database_url) as reader:
         reader.execute("SELECT FROM procrastinate_jobs LIMIT 1")
@@ -175,17 +177,19 @@ def test_a_table_that_is_held_for_long_fails_the_migration(
     assert conn.execute("SELECT to_regclass('half')").fetchone() == (None,)
 
 
-def test_the_steps_that_built_these_indexes_before_count_as_applied(conn: psycopg.Connection):
-    """A database that went through their former texts goes on, and what is built is not built again."""
+def test_the_former_texts_of_steps_count_as_applied(conn: psycopg.Connection):
+    """A database that went through them goes on: no index is built again, no setting of ours taken for theirs."""
     migrate(conn)
     former = {each.number: min(each.checksums - {each.checksum}) for each in read_steps() if len(each.checksums) > 1}
-    assert list(former) == [5, 10]
+    assert list(former) == [5, 10, 26]
     for number, checksum in former.items():
         conn.execute("UPDATE afresh.migration SET checksum = %s WHERE number = %s", [checksum, number])
-    conn.execute("DELETE FROM afresh.migration WHERE number = %s", [BUILDING[0].number])
+    conn.execute("DELETE FROM afresh.migration WHERE number >= %s", [BUILDING[0].number])
+    conn.execute("DROP TABLE afresh.storage_parameter")
     oids = conn.execute("SELECT oid FROM pg_class WHERE relname = ANY (%s) ORDER BY oid", [INDEXES]).fetchall()
-    assert tuple(migrate(conn)) == BUILDING
+    assert [each.number for each in migrate(conn)] == [36, 37]
     assert conn.execute("SELECT oid FROM pg_class WHERE relname = ANY (%s) ORDER BY oid", [INDEXES]).fetchall() == oids
+    assert conn.execute("SELECT count(*), count(former) FROM afresh.storage_parameter").fetchone() == (13, 0)
 
 
 @pytest.mark.parametrize("text", ["CREATE INDEX a ON b (c)", "CREATE INDEX CONCURRENTLY a ON b (c)", "DROP TABLE b"])
