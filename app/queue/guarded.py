@@ -59,8 +59,8 @@ class Blamed(NamedTuple):
 async def guarded(name: str) -> AsyncIterator[None]:
     """Call a dependency by its name, such as a host, under its breaker.
 
-    What is raised inside counts against that dependency, in place of what the task relies on. Where the job was let in
-    under it at the claim it is not asked again: of a probe's one permit there is no second.
+    What is raised inside counts against that dependency, in place of what the task relies on, and of guards around it.
+    Where the job was let in under it at the claim it is not asked again: of a probe's one permit there is no second.
 
     Raises:
         DependencyUnavailable: Its breaker lets nobody in.
@@ -70,14 +70,18 @@ async def guarded(name: str) -> AsyncIterator[None]:
     running = current_job()
     app = running.app
     own = _own(running, checked_name(name))
-    call = own or await _let_in(app, name, running)
+    call, before = own or await _let_in(app, name, running), running.blamed
     try:
         yield
-    except asyncio.CancelledError as error:  # Out of time, or asked to end: whoever knows which judges it.
-        running.blamed = Blamed(error, call, None)
-        raise
     except BaseException as error:
-        running.blamed = Blamed(error, call, app.dependencies.judge(call, _classified(running, error)))
+        inner = running.blamed if running.blamed is not before else None
+        if isinstance(error, DependencyUnavailable) or (inner is not None and inner.exception in _chain(error)):
+            if own is None:  # A guard inside of this one knows better.
+                app.dependencies.unused(call)
+        elif isinstance(error, asyncio.CancelledError):  # Out of time, or asked to end: whoever knows which judges it.
+            running.blamed = Blamed(error, call, None)
+        else:
+            running.blamed = Blamed(error, call, app.dependencies.judge(call, _classified(running, error)))
         raise
     else:
         if own is None:  # Else that is told with the job's end.
@@ -171,7 +175,9 @@ async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:
             await breakers.note_probes(conn, [(job_id, name, permit)])
     breaker = admission.breaker
     if not admission.jobs:
-        raise DependencyUnavailable(name, breaker.state, _delay(admission.retry_at, now, dependencies), reason)
+        # The probe that is out may have half an hour, and be back in a second.
+        look_at = min(admission.retry_at or now + LOOK_AGAIN, now + LOOK_AGAIN)
+        raise DependencyUnavailable(name, breaker.state, _delay(look_at, now, dependencies), reason)
     return Call(name, job_id, breaker.generation, permit, breaker.state is State.RAMPING)
 
 

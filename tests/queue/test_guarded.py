@@ -95,6 +95,49 @@ async def test_it_probes(open_app: OpenApp, conn: Connection):
     assert (service.calls, await rows(conn, "SELECT FROM afresh.breaker_probe")) == (1, [])
 
 
+@pytest.mark.parametrize("inside", ["refused", "failed"])
+async def test_a_guard_inside_a_guard(open_app: OpenApp, conn: Connection, inside: str):
+    """What an inner guard refuses, or what fails in it, says nothing about the outer one, and is no probe of it."""
+    service = Service()
+    service.up = False
+
+    async def call() -> None:
+        async with guarded("outer.example"), guarded(HOST):
+            await service()
+
+    both = registered(call)
+    app = await open_app()
+    await open_breaker(conn, "outer.example")
+    await let_probes_go(conn, "outer.example")
+    if inside == "refused":
+        await open_breaker(conn, HOST)
+    job_id = await both.defer_async()
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+        await eventually(lambda: no_permits(conn, "outer.example"))
+    assert await state(conn, "outer.example") == "half_open"
+    found = await rows(conn, "SELECT name FROM afresh.breaker WHERE slots <> '[]' OR state = 'open'")
+    assert [each["name"] for each in found] == [HOST]
+    (run,) = await attempts(conn, job_id)
+    assert (run["decision"], service.calls) == (("snooze", 0) if inside == "refused" else ("retry", 1))
+
+
+async def test_while_another_probes(open_app: OpenApp, conn: Connection):
+    """A job that finds the permit taken looks again in a minute, and not when a probe that hangs would be given up."""
+    service = Service()
+    call = through_guard(service)
+    app = await open_app()
+    await open_breaker(conn, HOST)
+    await let_probes_go(conn, HOST)
+    taken = await app.dependencies.admitted(conn, HOST, 1, run=timedelta(hours=1))
+    job_id = await call.defer_async()
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+    (run,) = await attempts(conn, job_id)
+    assert (taken.jobs, service.calls) == (1, 0)
+    assert timedelta(seconds=59) < run["delay"] < timedelta(seconds=66)
+
+
 async def test_a_task_may_go_on_without_it(open_app: OpenApp, conn: Connection):
     """A task that expects the refusal can do something else, and succeeds."""
 
@@ -212,6 +255,13 @@ async def test_its_failures_count_once(open_app: OpenApp, conn: Connection):
         await eventually(lambda: rows(conn, "SELECT FROM afresh.breaker"))
     (breaker,) = await rows(conn, "SELECT name, slots FROM afresh.breaker")
     assert (breaker["name"], [slot[1:3] for slot in breaker["slots"]]) == (HOST, [[0, 1]])
+
+
+async def no_permits(conn: Connection, name: str) -> bool:
+    """Whether no probe of a dependency is out."""
+    return bool(
+        await value(conn, "SELECT permits = '[]' AND last_permit > 0 FROM afresh.breaker WHERE name = %s", name)
+    )
 
 
 async def is_open(conn: Connection) -> bool:
