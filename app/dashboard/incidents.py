@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..retry.breaker.states import State
+from ..retry.failure import Remediation
 from ..store.breakers import Dependency
 from ..store.paging import Row
 
 _HELD = "isolate: an operator held it; reset it from its page when its calls may go on"
 _OPEN = "nothing, unless it lasts: its jobs wait without using up attempts, and go on by themselves when it answers"
+_DEAD = "see what its dead letters died of, and replay them when that is mended: they are not tried again by themselves"
 
 
 @dataclass(slots=True)
@@ -58,11 +60,25 @@ class Incident:
         """Jobs that it holds back."""
         return sum(self.held.values())
 
+    @property
+    def heals_itself(self) -> bool:
+        """Whether nobody has to do anything: what fails is tried again, and nothing died of it."""
+        return self.guard is None and not any(_needs_somebody(each) for each in self.groups)
+
     def advice(self, remedy: Callable[[str], str]) -> str:
         """What to do."""
         if self.guard is not None:
             return _HELD if self.guard.breaker.state is State.ISOLATED else _OPEN
-        return ", or ".join(dict.fromkeys(remedy(each["remediation"]) for each in self.groups if each["remediation"]))
+        words = (
+            _DEAD if each["deaths"] and each["remediation"] == Remediation.AUTO_RETRY else remedy(each["remediation"])
+            for each in self.groups
+            if each["remediation"]
+        )
+        return ", or ".join(dict.fromkeys(words))
+
+
+def _needs_somebody(group: Row) -> bool:
+    return bool(group["deaths"]) or group["remediation"] != Remediation.AUTO_RETRY
 
 
 def join(
@@ -72,7 +88,7 @@ def join(
     relied_on: Callable[[Row], Collection[str]],
     held: Mapping[str, Mapping[str, int]],
 ) -> list[Incident]:
-    """What there is to look at: breakers that are not closed first, then what fails without one.
+    """What there is to look at: breakers that are not closed first, then failures without one, those that heal last.
 
     Args:
         groups: That fail now, the most frequent first. Each goes to the first of its dependencies that has trouble;
@@ -92,4 +108,4 @@ def join(
             if known.dependency is not None:
                 by_name[known.dependency] = known
         known.groups.append(group)
-    return incidents
+    return sorted(incidents, key=lambda each: each.heals_itself)

@@ -51,6 +51,8 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
     day = samples.hours_until(now, HOURS)
     points = await samples.read_points(conn, day)
     put_off = await sum_put_off(conn, now - RECENT, most=GLANCED_AT)
+    queues = await list_queues(conn, closeness=AT_A_GLANCE)
+    busy = [each for each in queues if each.paused or each.ready or each.running or each.retrying or each.scheduled]
     return render(
         request,
         "overview.html",
@@ -62,7 +64,8 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
         retries_ended_well=await sum_retries_ended_well(conn, now - RECENT),
         saved=saved(put_off.spent, queue.settings.off_peak.cost_per_hour),
         put_off=put_off,
-        queues=await list_queues(conn, closeness=AT_A_GLANCE),
+        busy=busy,
+        idle=len(queues) - len(busy),
         next_due=await find_next_due(conn),
         remedy=remedy,
         workers=[each for each in await list_workers(conn, stalled_after=stalled_after) if each.lives],

@@ -10,11 +10,20 @@ from app.store.paging import Row
 THEN = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def group(name: str, *, on: str = "", tasks: tuple[str, ...] = ("t",), failures: int = 1, day: int = 1) -> Row:
+def group(  # noqa: PLR0913 - Each is what a test is about.
+    name: str,
+    *,
+    on: str = "",
+    tasks: tuple[str, ...] = ("t",),
+    failures: int = 1,
+    deaths: int = 0,
+    remediation: str = "WAIT",
+    day: int = 1,
+) -> Row:
     """A failure group that relies on something."""
     return {
-        "fingerprint": name, "on": on, "tasks": list(tasks), "failures": failures, "deaths": 0, "remediation": "WAIT",
-        "first_seen": THEN.replace(day=day),
+        "fingerprint": name, "on": on, "tasks": list(tasks), "failures": failures, "deaths": deaths,
+        "remediation": remediation, "first_seen": THEN.replace(day=day),
     }  # fmt: skip
 
 
@@ -68,3 +77,16 @@ def test_advice():
     assert failing.advice(ask) == "wait"
     assert Incident().advice(ask) == ""
     assert Incident().since is None
+
+
+def test_what_heals_itself():
+    """What is tried again by itself comes last; once a job died of it, that is not what to do."""
+    healing, dying = (
+        group("a", remediation="AUTO_RETRY", failures=9),
+        group("b", remediation="AUTO_RETRY", deaths=1),
+    )
+    first, last = joined([healing, dying], [])
+    assert ([first.heals_itself, first.deaths], [last.heals_itself, last.failures]) == ([False, 1], [True, 9])
+    assert "replay" in first.advice(str.lower)
+    assert last.advice(str.lower) == "auto_retry"
+    assert not joined([healing], [guard("api")])[0].heals_itself

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from app.monitoring.samples import sample
 from app.queue.app import Afresh
+from app.testing import failing
 
 from ..application import run_waiting_jobs
 
@@ -32,3 +33,29 @@ async def test_the_day_is_drawn(served: Served, conn: AsyncConnection):
 async def test_a_day_without_work(served: Served):
     """A day in which nothing happened is a flat line."""
     assert "<title>Buried, by the hour: from 0 to 0, 0 last, 24 points" in (await served[1].get("/dashboard")).text
+
+
+async def test_queues_at_work(served: Served):
+    """A queue without a job that waits or runs is only counted."""
+    queue, client = served
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await run_waiting_jobs(queue)
+    page = (await client.get("/dashboard")).text
+    assert "/dashboard/queues/sums" not in page
+    assert "1 queue</a> without a job that waits or runs" in page
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    page = (await client.get("/dashboard")).text
+    assert "/dashboard/queues/sums" in page
+    assert "without a job" not in page
+
+
+async def test_what_heals_itself_alarms_nobody(served: Served):
+    """A failure that is tried again is told, and is no call for help."""
+    queue, client = served
+    with failing(queue.tasks["sample.add"], httpx.ConnectError("connection refused")):
+        await client.post("/tasks/add", json={"args": {"a": 1}})
+        await run_waiting_jobs(queue)
+    page = (await client.get("/dashboard")).text
+    assert "What fails now" in page
+    assert "it is tried again by itself" in page
+    assert "needs a look" not in page

@@ -61,6 +61,20 @@ async def test_bloat(conn: AsyncConnection):
     assert (await audit(conn)).heap_bytes < full.heap_bytes * 0.55
 
 
+async def test_lost_statistics(conn: AsyncConnection):
+    """Where the server has lost its counts, as after a crash, its last look tells of rows, and nothing is all bloat."""
+    async with conn.transaction():  # Counts are told when it ends.
+        await conn.execute(
+            "INSERT INTO afresh.audit (actor, action, target) "
+            "SELECT 'somebody', 'job.submit', g::text FROM generate_series(1, 20000) g"
+        )
+        found = {each.name: each for each in await read_tables(conn)}["afresh.audit"]
+        assert (found.live_rows, found.bloat_share) == (0, None)
+        await conn.execute("CREATE INDEX ON afresh.audit (id)")
+        found = {each.name: each for each in await read_tables(conn)}["afresh.audit"]
+        assert found.live_rows == 20_000
+
+
 async def test_when_autovacuum_comes(conn: AsyncConnection):
     """Hot tables are vacuumed when a hundredth has died, and the page says at how many rows that is."""
     await conn.execute(
