@@ -96,9 +96,9 @@ class Translation(BaseModel):
 
     translation_id: int = Field(examples=[1])
     state: State = Field(examples=["running"])
-    mode: str = Field(examples=["hybrid"])
+    mode: str | None = Field(examples=["hybrid"])
     source: str | None = Field(examples=["English"])
-    target: str = Field(examples=["French"])
+    target: str | None = Field(description="null: its job, which nobody checked, names none.", examples=["French"])
     progress: float | None = Field(description="From 0 to 1.", examples=[0.67])
     progress_message: str | None = Field(examples=["Review done"])
     attempts: int = Field(description="Runs that ended and counted.", examples=[0])
@@ -179,9 +179,9 @@ async def compare_translations(  # noqa: PLR0913, PLR0917 - as above.
 async def show_translation(job_id: JobId, conn: ReadingConnection, queue: Queue) -> Translation:
     """Return how far it is."""
     job = shape(await _existing(conn, job_id), queue)
-    asked: dict[str, Any] = {"mode": "hybrid", "source": None, "target": ""} | job["args"]
-    asked = {name: asked[name] for name in ("mode", "source", "target")}
-    return Translation.model_validate(job | asked | {"translation_id": job_id})
+    asked: dict[str, Any] = {"mode": "hybrid"} | job["args"]
+    named = {name: _text(asked.get(name)) for name in ("mode", "source", "target")}
+    return Translation.model_validate(job | named | {"translation_id": job_id})
 
 
 @router.get(
@@ -230,6 +230,11 @@ async def cancel_translation(job_id: JobId, caller: Operator, response: Response
     async with queue.connection() as conn:
         await _existing(conn, job_id)
     return await cancel_job(job_id, caller, response, queue)
+
+
+def _text(argument: Any) -> str | None:
+    """An argument of a job that may have come by SQL, where nobody checked it."""
+    return argument if isinstance(argument, str) else None
 
 
 async def _existing(conn: AsyncConnection[Any], job_id: int) -> Row:

@@ -1,16 +1,20 @@
 """`/translations`: submitting, comparing, following, retrying and cancelling."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
 
 from app.config import LlmSettings
 from app.queue.app import Afresh
+from app.tasks.translation import NAME
 
 from ..application import run_waiting_jobs, serving, settings_for
-from ..tasks.receiver import Receiver, receiver
+from ..eventually import eventually
+from ..tasks.receiver import Receiver, Reply, receiver
 from ..tasks.test_translation import asked, refuses, says
 
 pytestmark = pytest.mark.anyio
@@ -122,8 +126,25 @@ async def test_cancel(served: Served, llm: Receiver):
     assert (await client.delete(f"/translations/{number}")).status_code == 409
     await run_waiting_jobs(queue)
     assert not llm.requests
-    actions = {row["action"] for row in (await client.get("/audit")).json()["items"]}
-    assert len(actions) >= 2, actions
+    audited = (await client.get("/audit")).json()["items"]
+    (told,) = [row for row in audited if row["action"] == "job.cancel"]
+    assert (told["actor"], told["target"]) == ("local", str(number)), told
+
+
+async def test_cancel_a_running_one(served: Served, llm: Receiver):
+    """One that runs is stopped while it waits for its model; what was done is kept, and nothing more is asked."""
+    queue, client = served
+    llm.will(says("Bon matin"), Reply(seconds=3))
+    number = (await submit(client))["translation_id"]
+    working = asyncio.create_task(run_waiting_jobs(queue))
+    await eventually(lambda: len(llm.requests) == 2)
+    answer = await client.delete(f"/translations/{number}")
+    assert (answer.status_code, answer.json()["effect"]) == (202, "abort_requested")
+    await working
+    assert (await client.get(f"/translations/{number}")).json()["state"] == "aborted"
+    assert (await client.get(f"/translations/{number}/result")).status_code == 409
+    assert [each["name"] for each in (await client.get(f"/jobs/{number}")).json()["checkpoints"]] == ["draft"]
+    assert len(llm.requests) == 2
 
 
 async def test_health(served: Served, llm: Receiver):
@@ -150,6 +171,20 @@ async def test_other_jobs_are_none(served: Served):
     for method, path in (("GET", where), ("GET", f"{where}/result"), ("POST", f"{where}/retry"), ("DELETE", where)):
         assert (await served[1].request(method, path)).status_code == 404
     assert (await served[1].get(f"/jobs/{number}")).json()["state"] == "ready"
+
+
+async def test_unchecked(served: Served, conn: AsyncConnection):
+    """A job that came by SQL, with arguments that nobody checked, is shown as far as it can be."""
+    args = ('{"text": "x", "target": 5, "source": ["y"], "mode": null}', "{}")
+    for each in args:
+        await conn.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('translations', %s, %s)", [NAME, each]
+        )
+    await run_waiting_jobs(served[0])
+    shown = [(await served[1].get(f"/translations/{number}")).json() for number in (1, 2)]
+    assert {each["last_failure"]["failure_type"] for each in shown} == {"PERMANENT_VALIDATION"}
+    named = [tuple(each[name] for name in ("mode", "source", "target")) for each in shown]
+    assert named == [(None, None, None), ("hybrid", None, None)]
 
 
 @pytest.mark.parametrize("body", [{}, BODY | {"mode": "x"}, BODY | {"more": 1}, BODY | {"text": " "}])
