@@ -14,6 +14,7 @@ from ..config import LlmSettings
 from ..retry.failure import FailureType
 from ..retry.markers import Permanent, RetryLater
 from .missing import SettingMissing
+from .no_answer import naming
 
 SECONDS = 180.0
 """Longest wait for one answer; a model that thinks may take minutes."""
@@ -60,17 +61,19 @@ async def ask(settings: LlmSettings, model: str, instruction: str, text: str) ->
     if settings.base_url is None:
         raise SettingMissing("LLM_BASE_URL", "https://api.openai.com/v1")
     messages = [{"role": "system", "content": instruction}, {"role": "user", "content": text}]
-    async with (
-        asyncio.timeout(SECONDS),  # httpx's times are for each step of an exchange.
-        httpx.AsyncClient(
-            verify=_trusted(), timeout=httpx.Timeout(SECONDS, connect=CONNECT_SECONDS), trust_env=False
-        ) as client,
-    ):
-        response = await client.post(
-            f"{settings.base_url.rstrip('/')}/chat/completions",
-            headers={"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else None,
-            json={"model": model, "messages": messages, "stream": False},
-        )
+    url = f"{settings.base_url.rstrip('/')}/chat/completions"
+    with naming(f"POST {url}", seconds=SECONDS):
+        async with (
+            asyncio.timeout(SECONDS),  # httpx's times are for each step of an exchange.
+            httpx.AsyncClient(
+                verify=_trusted(), timeout=httpx.Timeout(SECONDS, connect=CONNECT_SECONDS), trust_env=False
+            ) as client,
+        ):
+            response = await client.post(
+                url,
+                headers={"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else None,
+                json={"model": model, "messages": messages, "stream": False},
+            )
     if not response.is_success:
         raise _refusal(response)
     return read_answer(response.content)

@@ -9,6 +9,7 @@ import httpx
 
 from ..queue.task import ExponentialBackoff, Periodic, connection, current_job, task
 from ..store.jokes import Joke, keep_joke
+from .no_answer import naming
 
 HTTP_SECONDS = 10.0
 """Longest wait for the joke API at any one step; an attempt as a whole may take three times as long."""
@@ -65,10 +66,11 @@ async def fetch_joke(base_url: str, joke_id: int | None) -> Joke:
         TaskError: It answers with something else.
     """
     path = "/random_joke" if joke_id is None else f"/jokes/{joke_id}"
-    async with httpx.AsyncClient(verify=_trusted(), timeout=HTTP_SECONDS, follow_redirects=True) as client:
-        response = await client.get(base_url + path)
-        response.raise_for_status()
-        return read_joke(response)
+    with naming(f"GET {base_url}{path}", seconds=HTTP_SECONDS):
+        async with httpx.AsyncClient(verify=_trusted(), timeout=HTTP_SECONDS, follow_redirects=True) as client:
+            response = await client.get(base_url + path)
+            response.raise_for_status()
+            return read_joke(response)
 
 
 def read_joke(response: httpx.Response) -> Joke:

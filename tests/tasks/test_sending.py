@@ -14,6 +14,7 @@ from app.retry.classify import classify
 from app.retry.failure import FailureType
 from app.tasks.http.addresses import AddressNotAllowed, HostNotAllowed
 from app.tasks.http.sending import LARGEST_BODY, Outgoing, RedirectRefused, Terms, send
+from app.tasks.no_answer import naming
 
 from .mail_host import write_certificate
 from .receiver import Receiver, Reply, receiver
@@ -246,17 +247,39 @@ async def test_slow(host: Receiver, reply: Reply):
     """An answer that does not come in time, or only drop by drop, is a time-out."""
     host.will(reply)
     with pytest.raises((TimeoutError, httpx.TimeoutException)) as caught:
-        await send(to(host.url, seconds=0.5), terms())
+        await send(to(f"{host.url}/hook?token=abc", seconds=0.5), terms())
     assert classify(caught.value).type is FailureType.TRANSIENT_TIMEOUT
+    assert str(caught.value).startswith(f"POST {host.url}/hook")
+    assert "token" not in str(caught.value)
 
 
 async def test_nobody_there():
-    """A host that does not answer is a failure of the network."""
+    """A host that does not answer is a failure of the network, and the failure says which."""
     with receiver() as gone:
         url = gone.url
     with pytest.raises(httpx.ConnectError) as caught:
         await send(to(url), terms())
     assert classify(caught.value).type is FailureType.TRANSIENT_NETWORK
+    assert str(caught.value).startswith(f"POST {url}/: All connection attempts failed")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TimeoutError(), "GET http://a/ was not answered within 2.5 s"),
+        (httpx.ConnectTimeout(""), "GET http://a/: no connection in time"),
+        (httpx.ReadTimeout(""), "GET http://a/: no answer in time"),
+        (httpx.ReadError(""), "GET http://a/: the connection broke"),
+        (httpx.RemoteProtocolError("Server disconnected"), "GET http://a/: Server disconnected"),
+    ],
+)
+def test_no_answer(error: Exception, said: str):
+    """Where no answer came the failure has words, and is judged as it would be without them."""
+    with pytest.raises(type(error)) as caught, naming("GET http://a/", seconds=2.5):
+        raise error
+    assert (type(caught.value), str(caught.value)) == (type(error), said)
+    bare, worded = classify(error), classify(caught.value)
+    assert (worded.type, worded.retryable, worded.confidence) == (bare.type, bare.retryable, bare.confidence)
 
 
 async def test_unknown_name():

@@ -11,6 +11,7 @@ import httpx
 
 from ...redact import is_secret
 from ...retry.markers import Permanent
+from ..no_answer import naming
 from .addresses import HostNotAllowed, Network, Resolve, is_allowed, resolve
 from .shape import host_of, read_url
 from .signing import secrets_of, signed
@@ -86,15 +87,19 @@ class Answer:
 
     def refusal(self, request: Outgoing) -> Exception:
         """The error that this answer is where it does not count as success."""
-        where = f"{request.method} {self.url.scheme}://{self.url.netloc.decode()}{self.url.path}"
         said = " ".join(self.body[:300].decode(errors="replace").split())
-        text = f"{where} answered {self.status} {_phrase(self.status)}".rstrip() + (f": {said}" if said else "")
+        text = f"{request.method} {_where(self.url)} answered {self.status} {_phrase(self.status)}".rstrip() + (f": {said}" if said else "")
         if self.status < HTTPStatus.MULTIPLE_CHOICES:
             return Permanent(f"{text} (not among the statuses that count as success)")
         headers = [(name, value) for name, value in self.headers.multi_items() if name.lower() not in _STALE]
         asked = httpx.Request(request.method, self.url)
         response = httpx.Response(self.status, headers=headers, content=self.body, request=asked)
         return httpx.HTTPStatusError(text, request=asked, response=response)
+
+
+def _where(url: httpx.URL) -> str:
+    """An address without its query, in which there may be a secret."""
+    return f"{url.scheme}://{url.netloc.decode()}{url.path}"
 
 
 def _phrase(status: int) -> str:
@@ -114,11 +119,12 @@ async def send(request: Outgoing, terms: Terms) -> Answer:
     """
     timeout = httpx.Timeout(request.seconds, connect=min(CONNECT_SECONDS, request.seconds))
     transport = CheckedTransport(terms.trusted, terms.resolve, terms.private)
-    async with (
-        asyncio.timeout(request.seconds),  # httpx's times are for each step, and a server can make many of them.
-        httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False) as client,
-    ):
-        return await _follow(client, request, terms)
+    with naming(f"{request.method} {_where(request.url)}", seconds=request.seconds):
+        async with (
+            asyncio.timeout(request.seconds),  # httpx's times are for each step, and a server can make many of them.
+            httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False) as client,
+        ):
+            return await _follow(client, request, terms)
 
 
 async def _follow(client: httpx.AsyncClient, request: Outgoing, terms: Terms) -> Answer:
