@@ -8,7 +8,7 @@ import httpx
 
 @contextmanager
 def naming(what: str, *, seconds: float) -> Iterator[None]:
-    """Have errors of a block in which no answer came say to `what`; each stays of its class, so that it is judged alike.
+    """Have errors of a block in which no answer came name the request; each stays of its class, and is judged alike.
 
     Args:
         what: The request, such as ``POST https://api.example.com/hooks``, as it may be stored and shown.

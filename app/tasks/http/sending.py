@@ -88,7 +88,8 @@ class Answer:
     def refusal(self, request: Outgoing) -> Exception:
         """The error that this answer is where it does not count as success."""
         said = " ".join(self.body[:300].decode(errors="replace").split())
-        text = f"{request.method} {_where(self.url)} answered {self.status} {_phrase(self.status)}".rstrip() + (f": {said}" if said else "")
+        text = f"{request.method} {_where(self.url)} answered {self.status} {_phrase(self.status)}".rstrip()
+        text += f": {said}" if said else ""
         if self.status < HTTPStatus.MULTIPLE_CHOICES:
             return Permanent(f"{text} (not among the statuses that count as success)")
         headers = [(name, value) for name, value in self.headers.multi_items() if name.lower() not in _STALE]
