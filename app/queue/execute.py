@@ -29,7 +29,7 @@ from .call import AttemptTimedOut, Calls, Prepared
 from .claim import Claimed
 from .dependencies import Call
 from .effects import note_late
-from .guarded import Blame, Blamed, DependencyUnavailable
+from .guarded import Blame, Blamed, DependencyUnavailable, refusal_in
 from .progress import Reports
 from .settle import Settlement
 from .storable import encoded
@@ -253,7 +253,9 @@ def _broken_off(running: RunningJob, context: JobContext, error: BaseException) 
         return Returned(None)
     # Our own cancellations say why; a task that raises one by itself has failed like any other.
     cancelled = isinstance(error, asyncio.CancelledError) and context.abort_reason()
-    return _ended_on_request(context) if cancelled or isinstance(error, JobAborted) else Raised(error, running.blamed)
+    if cancelled or isinstance(error, JobAborted):
+        return _ended_on_request(context)
+    return Raised(refusal_in(error) or error, running.blamed)
 
 
 def _ended_on_request(context: JobContext) -> Stopped | Released:

@@ -75,7 +75,7 @@ async def guarded(name: str) -> AsyncIterator[None]:
         yield
     except BaseException as error:
         inner = running.blamed if running.blamed is not before else None
-        if isinstance(error, DependencyUnavailable) or (inner is not None and inner.exception in _chain(error)):
+        if refusal_in(error) or (inner is not None and _stems_from(error, inner.exception)):
             if own is None:  # A guard inside of this one knows better.
                 app.dependencies.unused(call)
         elif isinstance(error, asyncio.CancelledError):  # Out of time, or asked to end: whoever knows which judges it.
@@ -132,15 +132,32 @@ class Blame:
             self._dependencies.charge(call, failure.type, decision)
 
 
-def _chain(exception: BaseException) -> list[BaseException]:
-    """An exception and what it was raised from or during."""
+def refusal_in(error: BaseException) -> DependencyUnavailable | None:
+    """The refusal that an exception is, or a group of nothing else: the one with the longest wait."""
+    if isinstance(error, DependencyUnavailable):
+        return error
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    refusals = [refusal_in(each) for each in error.exceptions]
+    known = [each for each in refusals if each is not None]
+    return max(known, key=lambda each: each.delay) if len(known) == len(refusals) else None
+
+
+def _stems_from(exception: BaseException, origin: BaseException) -> bool:
+    """Whether it is that one, has it for its cause, or holds it in a group; what was raised after it is another one."""
+    return any(each is origin for each in _chain(exception, contexts=False))
+
+
+def _chain(exception: BaseException, *, contexts: bool = True) -> list[BaseException]:
+    """An exception, what it is a group of, and what it was raised from or, of `contexts`, during."""
     found: list[BaseException] = []
     pending: list[BaseException | None] = [exception]
     while pending:
         each = pending.pop()
         if each is not None and not any(each is known for known in found):
             found.append(each)
-            pending += [each.__cause__, each.__context__]
+            pending += [each.__cause__, each.__context__ if contexts else None]
+            pending += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
     return found
 
 
