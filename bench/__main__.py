@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from rich.console import Console
 
 from . import (
+    adopt,
     breakers,
     ceiling,
     classify,
@@ -47,6 +48,7 @@ SUITES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "breakers": breakers.rows,
     "watching": watching.rows,
     "purge": purge.rows,
+    "adopt": adopt.rows,
     "outage": outage.rows,
     "classify": classify.rows,  # The last: it silences logging.
 }

@@ -59,9 +59,20 @@ def finished(conn: psycopg.Connection, count: int, *, days_ago: int) -> None:
     )
 
 
+def lived_with(conn: psycopg.Connection, count: int) -> None:
+    """Jobs of a Procrastinate without Afresh, every other one finished."""
+    _past_triggers(
+        conn,
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status, attempts, args)"
+        " SELECT 'queue' || n %% 5, 'task' || n %% 20, CASE n %% 2 WHEN 0 THEN 'succeeded' ELSE 'todo' END"
+        "::procrastinate_job_status, (n + 1) %% 2, jsonb_build_object('order', n)",
+        count,
+    )
+
+
 def _past_triggers(conn: psycopg.Connection, insert: LiteralString, count: int) -> None:
     conn.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
-    conn.execute(insert + " FROM generate_series(1, %s)", [count])
+    conn.execute(insert + " FROM generate_series(1, %s) AS n", [count])
     conn.execute("ALTER TABLE procrastinate_jobs ENABLE TRIGGER USER")
 
 

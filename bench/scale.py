@@ -37,6 +37,7 @@ class Scale:
         reads: Times that each address is read in a round.
         letters: Dead letters that are replayed.
         purged: Finished jobs that are removed.
+        adopted: Jobs of a database that comes from Procrastinate.
         outage: Of a dependency.
     """
 
@@ -52,6 +53,7 @@ class Scale:
     reads: int
     letters: int
     purged: int
+    adopted: int
     outage: Outage
 
 
@@ -68,6 +70,7 @@ SHORT = Scale(
     reads=10,
     letters=10_000,
     purged=50_000,
+    adopted=100_000,
     outage=Outage(jobs=600, capacity=100.0, quiet=5.0, down=8.0),
 )
 FULL = Scale(
@@ -83,5 +86,6 @@ FULL = Scale(
     reads=100,
     letters=100_000,
     purged=1_000_000,
+    adopted=1_000_000,
     outage=Outage(jobs=5_000, capacity=200.0, quiet=10.0, down=20.0),
 )

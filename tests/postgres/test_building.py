@@ -1,5 +1,6 @@
 """A database that others are at work in is migrated beside them: nobody who writes to its jobs waits for long."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -190,6 +191,15 @@ def test_the_former_texts_of_steps_count_as_applied(conn: psycopg.Connection):
     assert [each.number for each in migrate(conn)] == [36, 37]
     assert conn.execute("SELECT oid FROM pg_class WHERE relname = ANY (%s) ORDER BY oid", [INDEXES]).fetchall() == oids
     assert conn.execute("SELECT count(*), count(former) FROM afresh.storage_parameter").fetchone() == (13, 0)
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if not step.builds], ids=str)
+def test_no_step_reads_all_jobs_while_they_wait(step: Step):
+    """In a transaction nothing is done to Procrastinate's tables but adding columns without a value, and triggers."""
+    lasting = (
+        r"CREATE\s+(UNIQUE\s+)?INDEX[^;]*\bON\s+procrastinate_|ALTER TABLE procrastinate_\w+ (?!ADD COLUMN \w+ \w+;)"
+    )
+    assert not re.search(lasting, step.text)
 
 
 @pytest.mark.parametrize("text", ["CREATE INDEX a ON b (c)", "CREATE INDEX CONCURRENTLY a ON b (c)", "DROP TABLE b"])
