@@ -19,7 +19,7 @@ EVENTS_AT_ONCE = 200_000
 """Events that one statement counts at most."""
 
 WORST = 20
-"""Groups that are named."""
+"""Groups and dependencies that are named: where each host has its own breaker there may be thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,8 @@ class RetryReport:
         types: The same by failure type, the most frequent first; types not met are missing.
         groups, new_groups: How many were met, and for the first time.
         worst_groups: Those that failed most often.
-        dependencies: Those that were in trouble, the longest first.
+        troubled: Dependencies that were in trouble.
+        dependencies: Those that were so for the longest.
     """
 
     day: date
@@ -130,6 +131,7 @@ class RetryReport:
     worst_groups: list[Group]
     letters: Letters
     savings: Savings
+    troubled: int
     dependencies: list[Outages]
 
     @property
@@ -156,7 +158,8 @@ class RetryReport:
             worst_groups=[Group(**group) for group in kept["worst_groups"]],
             letters=Letters(**kept["letters"]),
             savings=Savings(**kept["savings"]),
-            dependencies=[Outages(**each) for each in kept.get("dependencies", [])],  # As above.
+            troubled=kept.get("troubled", len(kept.get("dependencies", []))),  # As above.
+            dependencies=[Outages(**each) for each in kept.get("dependencies", [])],
         )
 
 
@@ -170,6 +173,7 @@ async def report_days(
     tallies = {row.pop("failure_type"): _tally(row) for row in await fetch(conn, SQL["sum_failures"], stretch)}
     groups = await fetch(conn, SQL["list_day_groups"], stretch | {"most": WORST})
     (letters,) = await fetch(conn, SQL["count_day_letters"], {"day": day, "last_day": last_day})
+    outages = await fetch(conn, SQL["measure_outages"], stretch | {"most": WORST})
     put_off = await sum_put_off(conn, since, until=until)
     whole = tallies.pop(None, Tally())
     return RetryReport(
@@ -188,7 +192,8 @@ async def report_days(
             put_off_seconds=put_off.spent.total_seconds(),
             saved=saved(put_off.spent, peak_cost_per_hour),
         ),
-        dependencies=[Outages(**row) for row in await fetch(conn, SQL["measure_outages"], stretch)],
+        troubled=outages[0]["troubled"] if outages else 0,
+        dependencies=[Outages(**{name: row[name] for name in Outages.__dataclass_fields__}) for row in outages],
     )
 
 

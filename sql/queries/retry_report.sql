@@ -49,7 +49,8 @@ SELECT coalesce(sum(letters) FILTER (WHERE died_on BETWEEN %(day)s AND %(last_da
 FROM afresh.dead_letter_count;
 
 -- name: measure_outages
--- How long the breaker of each dependency was in which state, of those that were not closed all the time.
+-- How long the breakers that were not closed all the time were in which state: those of the longest trouble, and how many
+-- there are.
 WITH spell AS (
     SELECT name, before, after AS state, at AS begun, lead(at) OVER (PARTITION BY name ORDER BY id) AS ended
     FROM afresh.breaker_event WHERE at < %(until)s
@@ -73,8 +74,9 @@ SELECT name, count(*) FILTER (WHERE state = 'open' AND before <> 'half_open' AND
        coalesce(sum(seconds) FILTER (WHERE state IN ('open', 'half_open')), 0) AS open_seconds,
        coalesce(sum(seconds) FILTER (WHERE state IN ('held', 'isolated')), 0) AS held_seconds,
        coalesce(sum(seconds) FILTER (WHERE state = 'ramping'), 0) AS ramping_seconds,
-       (array_agg(state ORDER BY ended DESC, begun DESC))[1] AS state
+       (array_agg(state ORDER BY ended DESC, begun DESC))[1] AS state, count(*) OVER () AS troubled
 FROM stretch
 GROUP BY name
 HAVING bool_or(state <> 'closed')
-ORDER BY coalesce(sum(seconds) FILTER (WHERE state NOT IN ('closed', 'ramping')), 0) DESC, name;
+ORDER BY coalesce(sum(seconds) FILTER (WHERE state NOT IN ('closed', 'ramping')), 0) DESC, name
+LIMIT %(most)s;

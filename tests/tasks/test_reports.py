@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 
 from app.config import MailSettings
 from app.queue.app import Afresh
-from app.store.retry_report import RetryReport, report_days
+from app.store.retry_report import WORST, RetryReport, report_days
 from app.tasks.report.page import render_page, share, span
 from app.tasks.report.table import HEAD, harmless, write_table
 
@@ -211,6 +211,24 @@ async def test_the_time_of_breakers(conn: AsyncConnection):
     assert (bank.openings, bank.open_seconds, bank.ramping_seconds) == (1, (2 * 60 + 10 + 60) * 60, 300)
     assert (bank.state, post.state, old.state) == ("open", "closed", "isolated")
     assert (post.openings, post.held_seconds, old.held_seconds) == (0, 12 * 3600, 24 * 3600)
+
+
+async def test_many_hosts_in_trouble(mailing: tuple[Afresh, httpx.AsyncClient], post: MailHost, conn: AsyncConnection):
+    """Where thousands of hosts were in trouble the report names the worst, says how many there were, and is kept."""
+    await conn.execute(
+        "INSERT INTO afresh.breaker (name, state, changed_at) SELECT 'host-' || g || '.customers.example.com', 'isolated', "
+        "now() - g * interval '1 ms' FROM generate_series(1, 3000) g"
+    )
+    result = (await made(mailing, NOW | {"mail_to": ["boss@example.com"]}))["result"]
+    report = RetryReport.from_json(result["report"])
+    assert (report.troubled, len(report.dependencies)) == (3000, WORST)
+    assert report.dependencies[0].name == "host-3000.customers.example.com"
+    assert values(result["csv"])["dependencies", "", "troubled"] == "3000"
+    assert any("3 000 were in trouble" in text for text in Words(result["html"]).text)
+    text = post.taken[0][1].get_body(("plain",))
+    assert text
+    assert "host-3000.customers.example.com" in text.get_content()
+    assert ", and 2,995 more" in text.get_content()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from .page import days_of, share
 REMEMBERED = timedelta(days=30)
 """How long it is known that a report's mail is on its way, so that a try again sends no second one."""
 
+_NAMED = 5
+"""Dependencies in the lines of text."""
+
 
 async def mail_report(  # noqa: PLR0913  What, to whom, by whom, and what keeps it from being sent twice.
     to: Sequence[str], report: RetryReport, *, page: str, table: str, sent_by: str, key: str
@@ -49,6 +52,12 @@ def _file(name: str, content: str, content_type: str) -> dict[str, str]:
     return {"name": name, "content": base64.b64encode(content.encode()).decode(), "content_type": content_type}
 
 
+def _named(report: RetryReport) -> str:
+    names = [each.name for each in report.dependencies[:_NAMED]]
+    more = report.troubled - len(names)
+    return (", ".join(names) or "none") + (f", and {more:,} more" if more else "")
+
+
 def summary(report: RetryReport) -> str:
     """The report in a few lines, for whoever reads no HTML."""
     jobs, whole = report.jobs, report.whole
@@ -59,6 +68,6 @@ def summary(report: RetryReport) -> str:
         f"{share(whole.retries_succeeded, whole.retries_ended)} ended well\n"
         f"Failure groups       {report.groups:,}, {report.new_groups:,} of them new\n"
         f"Dead letters         {report.letters.died:,}; {report.letters.pending:,} wait for somebody now\n"
-        f"Dependencies in trouble  {', '.join(each.name for each in report.dependencies) or 'none'}\n\n"
+        f"Dependencies in trouble  {_named(report)}\n\n"
         "Everything is in the two files that come with this mail.\n"
     )

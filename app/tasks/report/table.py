@@ -38,6 +38,7 @@ def _rows(report: RetryReport) -> Iterator[tuple[str, str, str, Any]]:
     yield from _section("failure_groups", "", {"met": report.groups, "new": report.new_groups})
     for group in report.worst_groups:
         yield from _section("failure_group", group.fingerprint, asdict(group) | {"tasks": " ".join(group.tasks)})
+    yield from _section("dependencies", "", {"troubled": report.troubled})
     for dependency in report.dependencies:
         yield from _section("dependency", dependency.name, asdict(dependency))
     yield from _section("dead_letters", "", asdict(report.letters))
