@@ -216,8 +216,8 @@ async def test_the_time_of_breakers(conn: AsyncConnection):
 async def test_many_hosts_in_trouble(mailing: tuple[Afresh, httpx.AsyncClient], post: MailHost, conn: AsyncConnection):
     """Where thousands of hosts were in trouble the report names the worst, says how many there were, and is kept."""
     await conn.execute(
-        "INSERT INTO afresh.breaker (name, state, changed_at) SELECT 'host-' || g || '.customers.example.com', 'isolated', "
-        "now() - g * interval '1 ms' FROM generate_series(1, 3000) g"
+        "INSERT INTO afresh.breaker (name, state, changed_at) SELECT 'host-' || g || '.customers.example.com', "
+        "'isolated', now() - g * interval '1 ms' FROM generate_series(1, 3000) g"
     )
     result = (await made(mailing, NOW | {"mail_to": ["boss@example.com"]}))["result"]
     report = RetryReport.from_json(result["report"])
