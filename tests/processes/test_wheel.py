@@ -1,6 +1,7 @@
 """The package as strangers get it: built, installed into an empty environment, and at work under its own name."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -56,11 +57,29 @@ def test_wheel_holds_what_it_needs(wheel: Path):
     assert {name for name in names if ".dist-info" not in name} == expected
 
 
+def interpreter(version: str) -> str | None:
+    """The program of a version of Python, where there is one; a version manager's stand-in may lead nowhere."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    places: list[str | Path | None] = [
+        shutil.which(f"python{version}"),
+        *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),
+    ]
+    for found in filter(None, places):
+        tried = subprocess.run([found, "-c", "import ensurepip, venv"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            return str(found)
+    return None
+
+
 @pytest.mark.timeout(400)
-def test_installed_it_runs_a_job(wheel: Path, database_url: str, tmp_path: Path):
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_installed_it_runs_a_job(wheel: Path, database_url: str, tmp_path: Path, version: str):
     """In an environment with nothing but the wheel, `afresh` migrates and a worker runs a user's own task."""
+    if (base := interpreter(version)) is None:
+        pytest.skip(f"there is no Python {version} here")
     python = tmp_path / "venv" / "bin" / "python"
-    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    run(base, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     installing = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), str(wheel)]
     installed = subprocess.run(installing, cwd=tmp_path, capture_output=True, text=True, check=False)
     if installed.returncode:
