@@ -29,7 +29,7 @@ from .call import AttemptTimedOut, Calls, Prepared
 from .claim import Claimed
 from .dependencies import Call
 from .effects import note_late
-from .guarded import Blame, Blamed, DependencyUnavailable, refusal_in
+from .guarded import Blame, Blamed, DependencyUnavailable, let_go, refusal_in
 from .progress import Reports
 from .settle import Settlement
 from .storable import encoded
@@ -54,7 +54,7 @@ class Raised:
     """The task raised, or ran out of time."""
 
     exception: BaseException
-    blamed: Blamed | None = None
+    blamed: tuple[Blamed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +198,20 @@ class Executor:
         running.delete = worker.delete_jobs
         running.call = claimed.call
         token = _current.set(running)
+        outcome: Outcome
         try:
             value = await self._calls.call(prepared, claimed, context, worker)
-            return Returned(value, () if running.checkpoints is None else tuple(running.checkpoints.jobs))
+            outcome = Returned(value, () if running.checkpoints is None else tuple(running.checkpoints.jobs))
         except BaseException as error:  # noqa: BLE001  The job boundary: whatever a task raises ends that job alone.
-            return _broken_off(running, context, error)
+            outcome = _broken_off(running, context, error)
         finally:
             _current.reset(token)
             running.ended = True
             if running.throttle is not None:
                 running.throttle.close()
+        if not isinstance(outcome, Raised) or isinstance(outcome.exception, DependencyUnavailable):
+            let_go(self._app.dependencies, running.blamed, own=running.call)
+        return outcome
 
     async def _conclude(self, outcome: Outcome, run: record.Run) -> Settlement:  # noqa: PLR0911  One for each outcome.
         match outcome:
@@ -231,7 +235,7 @@ class Executor:
             case _:
                 assert_never(outcome)
 
-    async def _failure(self, run: record.Run, exception: BaseException, blamed: Blamed | None) -> Settlement:
+    async def _failure(self, run: record.Run, exception: BaseException, blamed: tuple[Blamed, ...]) -> Settlement:
         blame = Blame(self._app.dependencies, run.claimed.call, blamed, exception)
         failure, decision = self._decided(run, exception, blame.judge)
         if blame.may_be_held and isinstance(decision, DeadLetter) and decision.cause is DeathCause.PERMANENT:
@@ -255,7 +259,7 @@ def _broken_off(running: RunningJob, context: JobContext, error: BaseException) 
     cancelled = isinstance(error, asyncio.CancelledError) and context.abort_reason()
     if cancelled or isinstance(error, JobAborted):
         return _ended_on_request(context)
-    return Raised(refusal_in(error) or error, running.blamed)
+    return Raised(refusal_in(error) or error, tuple(running.blamed))
 
 
 def _ended_on_request(context: JobContext) -> Stopped | Released:

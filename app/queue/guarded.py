@@ -1,7 +1,7 @@
 """The same breaker inside a task, for dependencies that are only known while it runs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,18 +70,19 @@ async def guarded(name: str) -> AsyncIterator[None]:
     running = current_job()
     app = running.app
     own = _own(running, checked_name(name))
-    call, before = own or await _let_in(app, name, running), running.blamed
+    call, before = own or await _let_in(app, name, running), tuple(running.blamed)
     try:
         yield
     except BaseException as error:
-        inner = running.blamed if running.blamed is not before else None
-        if refusal_in(error) or (inner is not None and _stems_from(error, inner.exception)):
+        inner = (each for each in running.blamed if each not in before)
+        if refusal_in(error) or any(_stems_from(error, each.exception) for each in inner):
             if own is None:  # A guard inside of this one knows better.
                 app.dependencies.unused(call)
         elif isinstance(error, asyncio.CancelledError):  # Out of time, or asked to end: whoever knows which judges it.
-            running.blamed = Blamed(error, call, None)
+            running.blamed.append(Blamed(error, call, None))
         else:
-            running.blamed = Blamed(error, call, app.dependencies.judge(call, _classified(running, error)))
+            around = app.dependencies.judge(call, _classified(running, error))
+            running.blamed.append(Blamed(error, call, around))
         raise
     else:
         if own is None:  # Else that is told with the job's end.
@@ -92,11 +93,13 @@ class Blame:
     """Which of its calls a failed run is about: that of a guarded block, or the job's own."""
 
     def __init__(
-        self, dependencies: Dependencies, own: Call | None, blamed: Blamed | None, raised: BaseException
+        self, dependencies: Dependencies, own: Call | None, blamed: Sequence[Blamed], raised: BaseException
     ) -> None:
+        chain = _chain(raised)
         self._dependencies = dependencies
         self._own = own
-        self._blamed = blamed if blamed is not None and blamed.exception in _chain(raised) else None
+        self._blamed = next((each for each in reversed(blamed) if each.exception in chain), None)
+        let_go(dependencies, (each for each in blamed if each is not self._blamed), own=own)
         self._around: Circumstances | None = None
 
     def judge(self, failure: Failure) -> Circumstances | None:
@@ -130,6 +133,13 @@ class Blame:
         call = self._own if self._blamed is None else self._blamed.call
         if call is not None:
             self._dependencies.charge(call, failure.type, decision)
+
+
+def let_go(dependencies: Dependencies, blamed: Iterable[Blamed], *, own: Call | None) -> None:
+    """Give back what calls were let in with that were cut off, and of which nobody will tell how they ended."""
+    for each in blamed:
+        if each.around is None and each.call is not own:
+            dependencies.unused(each.call)
 
 
 def refusal_in(error: BaseException) -> DependencyUnavailable | None:
@@ -169,8 +179,8 @@ def _classified(running: RunningJob, error: BaseException) -> Failure:
 
 def _own(running: RunningJob, name: str) -> Call | None:
     """As what the job was let in, if that was by this dependency, holds as yet, and was not used up by a failure."""
-    call, blamed = running.call, running.blamed
-    if call is None or call.name != name or (blamed is not None and blamed.call is call):
+    call = running.call
+    if call is None or call.name != name or any(each.call is call for each in running.blamed):
         return None
     return call if running.app.dependencies.still_holds(call) else None
 

@@ -4,6 +4,7 @@ A declaration belongs to no app yet. Each `Afresh` app adopts all of them, those
 """
 
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -45,6 +46,9 @@ __all__ = [
 DEFAULT_PRIORITY = 5
 """The middle of 1 to 10; Procrastinate's own default of 0 would put a task behind all that say a priority."""
 
+
+MOST_BLAMED = 50
+"""Exceptions out of guarded blocks kept of a run: each holds frames, and one of the latest may end it."""
 
 Cost = Literal["normal", "deferrable"]
 """Whether a job may wait for the quiet hours, if its priority is low."""
@@ -256,7 +260,7 @@ class RunningJob:
         limit: How long an attempt may run; None: not known.
         call: As what it was let in at its claim; None: it relies on nothing.
         ended: The run is over; a thread may outlive it.
-        blamed: The last exception that left a guarded block.
+        blamed: The latest exceptions that left a guarded block.
         worker_id: Under which it was claimed.
         checkpoints: Those that it has asked for; None: it has asked for none.
         delete: Which jobs its worker deletes at their end.
@@ -273,7 +277,7 @@ class RunningJob:
     call: "Call | None" = None
     throttle: "Throttle | None" = None
     ended: bool = False
-    blamed: "Blamed | None" = None
+    blamed: "deque[Blamed]" = field(default_factory=lambda: deque(maxlen=MOST_BLAMED))
     worker_id: int | None = None
     checkpoints: "Checkpoints | None" = None
     delete: jobs.DeleteJobCondition = jobs.DeleteJobCondition.NEVER

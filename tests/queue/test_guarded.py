@@ -1,6 +1,5 @@
 """Dependencies that a task only knows while it runs."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +7,7 @@ import psycopg
 import pytest
 
 from app.queue.app import Afresh
-from app.queue.guarded import DependencyUnavailable, guarded, refusal_in
+from app.queue.guarded import DependencyUnavailable, guarded
 from app.queue.submit import Submission, submit
 from app.retry.failure import FailureType
 from app.store import breakers
@@ -94,86 +93,6 @@ async def test_it_probes(open_app: OpenApp, conn: Connection):
     async with working(app):
         await eventually(lambda: value(conn, "SELECT probe_successes FROM afresh.breaker"))
     assert (service.calls, await rows(conn, "SELECT FROM afresh.breaker_probe")) == (1, [])
-
-
-@pytest.mark.parametrize("inside", ["refused", "failed"])
-async def test_a_guard_inside_a_guard(open_app: OpenApp, conn: Connection, inside: str):
-    """What an inner guard refuses, or what fails in it, says nothing about the outer one, and is no probe of it."""
-    service = Service()
-    service.up = False
-
-    async def call() -> None:
-        async with guarded("outer.example"), guarded(HOST):
-            await service()
-
-    both = registered(call)
-    app = await open_app()
-    await open_breaker(conn, "outer.example")
-    await let_probes_go(conn, "outer.example")
-    if inside == "refused":
-        await open_breaker(conn, HOST)
-    job_id = await both.defer_async()
-    async with working(app):
-        await eventually(lambda: attempts(conn, job_id))
-        await eventually(lambda: no_permits(conn, "outer.example"))
-    assert await state(conn, "outer.example") == "half_open"
-    found = await rows(conn, "SELECT name FROM afresh.breaker WHERE slots <> '[]' OR state = 'open'")
-    assert [each["name"] for each in found] == [HOST]
-    (run,) = await attempts(conn, job_id)
-    assert (run["decision"], service.calls) == (("snooze", 0) if inside == "refused" else ("retry", 1))
-
-
-async def test_the_outer_one_after_the_inner_one(open_app: OpenApp, conn: Connection):
-    """A task that goes on without the inner one, and then fails at the outer, has failed at the outer."""
-    service = Service()
-    service.up = False
-
-    async def call() -> None:
-        async with guarded("outer.example"):
-            try:
-                async with guarded(HOST):
-                    await service()
-            except ConnectionRefusedError:
-                await service()
-
-    both = registered(call)
-    app = await open_app()
-    await both.defer_async()
-    async with working(app):
-        await eventually(lambda: both_are_suspect(conn))
-
-
-async def test_guards_side_by_side(open_app: OpenApp, conn: Connection):
-    """A task group that ends because a breaker lets nobody in puts its job back at no cost, as one guard does."""
-    service = Service()
-
-    async def one(host: str) -> None:
-        async with guarded(host):
-            await service()
-
-    async def call() -> None:
-        async with asyncio.TaskGroup() as group:
-            for host in (HOST, HOST):
-                group.create_task(one(host))
-
-    both = registered(call)
-    app = await open_app()
-    await open_breaker(conn, HOST)
-    job_id = await both.defer_async()
-    async with working(app):
-        await eventually(lambda: attempts(conn, job_id))
-    (run,) = await attempts(conn, job_id)
-    assert (run["outcome"], run["counted"], service.calls) == ("snoozed", False, 0)
-    assert run["reason"].startswith(f"breaker of {HOST} is open")
-
-
-def test_which_refusal():
-    """Of a group of refusals the longest counts; with another failure in it, it is a failure."""
-    short, long = (DependencyUnavailable(HOST, "open", timedelta(seconds=seconds)) for seconds in (1, 2))
-    nested = BaseExceptionGroup("", [short, BaseExceptionGroup("", [long])])
-    assert refusal_in(short) is short
-    assert refusal_in(nested) is long
-    assert refusal_in(BaseExceptionGroup("", [nested, ValueError()])) is None
 
 
 async def test_while_another_probes(open_app: OpenApp, conn: Connection):
@@ -309,19 +228,6 @@ async def test_its_failures_count_once(open_app: OpenApp, conn: Connection):
         await eventually(lambda: rows(conn, "SELECT FROM afresh.breaker"))
     (breaker,) = await rows(conn, "SELECT name, slots FROM afresh.breaker")
     assert (breaker["name"], [slot[1:3] for slot in breaker["slots"]]) == (HOST, [[0, 1]])
-
-
-async def both_are_suspect(conn: Connection) -> bool:
-    """Whether failures of both were counted."""
-    found = await rows(conn, "SELECT name FROM afresh.breaker WHERE slots <> '[]' ORDER BY name")
-    return [each["name"] for each in found] == [HOST, "outer.example"]
-
-
-async def no_permits(conn: Connection, name: str) -> bool:
-    """Whether no probe of a dependency is out."""
-    return bool(
-        await value(conn, "SELECT permits = '[]' AND last_permit > 0 FROM afresh.breaker WHERE name = %s", name)
-    )
 
 
 async def is_open(conn: Connection) -> bool:
