@@ -127,7 +127,7 @@ class Answer:
     repeated: bool = False
 
 
-def submission_of(queue: Afresh, info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
+def submission_of(info: TaskInfo, body: SubmitBody, terms: Terms) -> Submission:
     """What was asked for; then what its kind of work brings; then what the task itself says."""
     kind = _kind(body.task_type, terms.settings)
     return Submission(
@@ -142,7 +142,7 @@ def submission_of(queue: Afresh, info: TaskInfo, body: SubmitBody, terms: Terms)
         timeout=body.timeout,
         deadline=body.deadline,
         task_type=body.task_type,
-        dependency=body.dependency or queue.catalog.dependency_of(info, body.args),
+        dependency=body.dependency,
         correlation_id=body.correlation_id or terms.correlation_id,
         metadata=body.metadata or None,
         cost=body.cost,

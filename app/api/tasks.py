@@ -79,7 +79,7 @@ async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a r
     queue.catalog.validate(info, body.args)
     terms = Terms(datetime.now(UTC), caller, x_correlation_id, queue.settings.submission, outbound)
     claim = claim_of(terms, idempotency_key, f"POST /tasks/{info.name}", body)
-    answer = await hand_in(queue, submission_of(queue, info, body, terms), claim, terms)
+    answer = await hand_in(queue, submission_of(info, body, terms), claim, terms)
     if answer.repeated:
         response.headers[REPLAYED] = "true"
     response.headers["Location"] = f"/jobs/{answer.submitted.job_id}"

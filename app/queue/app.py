@@ -30,7 +30,7 @@ from .garbage import collect_less_often
 from .job_manager import AfreshJobManager
 from .overload import Load, Machine
 from .rescue import Silence
-from .task import Periodic, declarations
+from .task import Periodic, declarations, relied_on
 from .watch import Hub
 from .worker import AfreshWorker
 
@@ -77,7 +77,7 @@ class Afresh(procrastinate.App):
         self.engine = engine(settings)
         self.catalog = Catalog(self.tasks, self.engine.tier_of, settings)
         self.backpressure = Backpressure(self, settings.submission.max_queue_size)
-        self.job_manager = AfreshJobManager(self.connector)
+        self.job_manager = AfreshJobManager(self.connector, relied_on)
         self.hub = Hub(self)
         self.dependencies = Dependencies(self)
         self.adaptation = Adaptation(self)

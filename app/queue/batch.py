@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 
 from ..store.idempotency import Claim, Claimed
 from .submit import SQL, AlreadyQueued, Submission, repeated, waiting_twin, within
+from .task import relied_on
 
 MOST = 10_000
 """Jobs in one batch."""
@@ -91,7 +92,7 @@ def _row(job: Submission) -> dict[str, Any]:
         "queueing_lock": job.queueing_lock,
         "args": job.args,
         "scheduled_at": job.run_at,
-        "dependency": job.dependency,
+        "dependency": job.dependency or relied_on(job.task_name, job.args),
         "max_retries": job.max_retries,
         "timeout": None if job.timeout is None else job.timeout.total_seconds(),
         "deadline": job.deadline,

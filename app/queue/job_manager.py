@@ -1,11 +1,12 @@
 """Procrastinate's JobManager where a statement of ours is better; on a foreign connector it is Procrastinate's own."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
 from procrastinate import exceptions, jobs, manager
+from procrastinate.connector import BaseConnector
 
 from ..postgres.sqlfiles import load
 from .connector import AfreshConnector, AfreshSyncConnector, patiently
@@ -16,8 +17,16 @@ WAKE_CHANNEL = "afresh_wake"
 """Says that something may have become runnable without a job being inserted."""
 
 
+ReliedOn = Callable[[str, Mapping[str, Any]], str | None]
+"""What a job of a task, by its name, relies on by its arguments."""
+
+
 class AfreshJobManager(manager.JobManager):
     """Defers in one plain statement, and listens for more than insertions."""
+
+    def __init__(self, connector: BaseConnector, relied_on: ReliedOn) -> None:
+        super().__init__(connector)
+        self._relied_on = relied_on
 
     @property
     def ours(self) -> bool:
@@ -35,7 +44,8 @@ class AfreshJobManager(manager.JobManager):
         Raises:
             procrastinate.exceptions.AlreadyEnqueued: A queueing lock is held by a waiting job.
         """
-        rows = await self._inserted(SQL["insert_job"], _row(job, task_kwargs), connection)
+        row = self._columns(job, task_kwargs) | {"args": _json(task_kwargs)}
+        rows = await self._inserted(SQL["insert_job"], row, connection)
         job_id: int = rows[0][0]
         return job_id
 
@@ -55,7 +65,7 @@ class AfreshJobManager(manager.JobManager):
         """
         if not isinstance(self.connector, AfreshConnector):
             return await super().batch_defer_jobs_async(jobs, connection)
-        query, parameters = _insertion(jobs)
+        query, parameters = self._insertion(jobs)
         rows = await self._inserted(query, parameters, connection)
         return _with_ids(jobs, [job_id for (job_id,) in rows])
 
@@ -63,7 +73,7 @@ class AfreshJobManager(manager.JobManager):
         """As `batch_defer_jobs_async`, for code that is not asynchronous."""
         if not self.ours:
             return super().batch_defer_jobs(jobs, connection)
-        query, parameters = _insertion(jobs)
+        query, parameters = self._insertion(jobs)
         connector: Any = self.connector.get_sync_connector()
         try:
             if connection is None:
@@ -73,6 +83,24 @@ class AfreshJobManager(manager.JobManager):
         except exceptions.UniqueViolation as error:
             self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
         return _with_ids(jobs, [row["id"] for row in rows])
+
+    def _insertion(self, new: list[jobs.Job]) -> tuple[Any, dict[str, Any]]:
+        rows = [self._columns(job, job.task_kwargs) for job in new]
+        if len(rows) == 1:
+            return SQL["insert_job"], rows[0] | {"args": _json(rows[0]["args"])}
+        return SQL["insert_jobs"], {"jobs": _json(rows)}
+
+    def _columns(self, job: jobs.Job, args: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "queue_name": job.queue,
+            "task_name": job.task_name,
+            "priority": job.priority,
+            "lock": job.lock,
+            "queueing_lock": job.queueing_lock,
+            "args": args,
+            "scheduled_at": job.scheduled_at,
+            "dependency": self._relied_on(job.task_name, args),
+        }
 
     async def cancel_job_by_id_async(
         self,
@@ -137,28 +165,6 @@ class AfreshJobManager(manager.JobManager):
             pruned: list[int] = await super().prune_stalled_workers(seconds_since_heartbeat)
             return pruned
         return []
-
-
-def _insertion(new: list[jobs.Job]) -> tuple[Any, dict[str, Any]]:
-    if len(new) == 1:
-        return SQL["insert_job"], _row(new[0], new[0].task_kwargs)
-    return SQL["insert_jobs"], {"jobs": _json([_columns(job, job.task_kwargs) for job in new])}
-
-
-def _row(job: jobs.Job, task_kwargs: dict[str, Any]) -> dict[str, Any]:
-    return _columns(job, _json(task_kwargs))
-
-
-def _columns(job: jobs.Job, args: Any) -> dict[str, Any]:
-    return {
-        "queue_name": job.queue,
-        "task_name": job.task_name,
-        "priority": job.priority,
-        "lock": job.lock,
-        "queueing_lock": job.queueing_lock,
-        "args": args,
-        "scheduled_at": job.scheduled_at,
-    }
 
 
 def _json(value: Any) -> str:

@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from ..postgres.sqlfiles import load
 from ..store.idempotency import Claim, Claimed, find_claim
-from .task import DEFAULT_PRIORITY, Cost
+from .task import DEFAULT_PRIORITY, Cost, relied_on
 
 SQL = load("submit")
 
@@ -58,7 +58,7 @@ class Submission:
         deadline: Not after then; aware.
         max_retries, timeout, task_type: In place of the task's own.
         submitted_by: The name of the API key that asked for it.
-        dependency: What it relies on, in place of what its task relies on.
+        dependency: What it relies on, in place of what its arguments say, and its task.
         cost: Whether it may wait for the quiet hours, in place of what its task says.
     """
 
@@ -172,7 +172,7 @@ def _parameters(job: Submission) -> dict[str, Any]:
         "queueing_lock": job.queueing_lock,
         "args": orjson.dumps(job.args).decode(),
         "scheduled_at": job.run_at,
-        "dependency": job.dependency,
+        "dependency": job.dependency or relied_on(job.task_name, job.args),
         "max_retries": job.max_retries,
         "timeout": job.timeout,
         "deadline": job.deadline,

@@ -76,7 +76,7 @@ class TaskOptions:
     Attributes:
         slug: Its short name in addresses, in kebab-case.
         depends_on: The dependency whose breaker and budget it shares.
-        dependency_of: What one of its jobs relies on instead; for jobs that come over HTTP.
+        dependency_of: What one of its jobs relies on instead; for jobs that come over HTTP or from Python.
         check: Looks at arguments that fit their types; for jobs that come over HTTP.
         timeout: Longest run of one attempt; None: TASK_TIMEOUTS or JOB_TIMEOUT.
         task_type: Such as ``email``; the metrics' and logs' ``operation_type``.
@@ -160,6 +160,14 @@ class Declarations:
 
 declarations = Declarations()
 
+
+def relied_on(task_name: str, args: Mapping[str, Any]) -> str | None:
+    """What a job relies on by its arguments; None: what its task does, or nobody here knows."""
+    declared = declarations.tasks.get(task_name)
+    find = None if declared is None else options_of(declared).dependency_of
+    return None if find is None else find(args)
+
+
 failure_rule = book.failure_rule
 """Decorator of a rule of your own for what a failure is."""
 
@@ -190,7 +198,8 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
     Args:
         slug: Short name in addresses; by default the function's name in kebab-case.
         depends_on: The dependency it relies on, such as ``joke-api``.
-        dependency_of: Of a job's arguments makes what that job relies on, such as the host of an address.
+        dependency_of: Of a job's arguments makes what that job relies on, such as the host of an address. Where a job
+            comes from Python nobody has checked them; None: they do not say.
         check: Of arguments that fit their types makes what is wrong with them all the same, by argument.
         timeout: Longest run of one attempt.
         task_type: What kind of work it is, such as ``email``.

@@ -117,7 +117,7 @@ async def http_request(  # noqa: PLR0913, PLR0917  The parts of a request.
 
 
 def _held_by(host: str) -> AbstractAsyncContextManager[None]:
-    """The host's breaker, where the job was let in under none: whoever submits from Python need not name the host."""
+    """The host's breaker, where the job was let in under none: whoever submits by SQL need not name the host."""
     return guarded(host) if current_job().dependency is None else nullcontext()
 
 

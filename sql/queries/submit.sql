@@ -176,19 +176,24 @@ ORDER BY j.id LIMIT 1;
 
 -- name: insert_job
 -- One job as Procrastinate's own defer functions take it.
-INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
+INSERT INTO procrastinate_jobs (
+    queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, afresh_dependency
+)
 VALUES (
-    %(queue_name)s, %(task_name)s, %(priority)s, %(lock)s, %(queueing_lock)s, %(args)s::jsonb, %(scheduled_at)s
+    %(queue_name)s, %(task_name)s, %(priority)s, %(lock)s, %(queueing_lock)s, %(args)s::jsonb, %(scheduled_at)s,
+    %(dependency)s
 )
 RETURNING id;
 
 -- name: insert_jobs
 -- Many of them at once, in the order given.
-INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
-SELECT g.queue_name, g.task_name, g.priority, g.lock, g.queueing_lock, g.args, g.scheduled_at
+INSERT INTO procrastinate_jobs (
+    queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, afresh_dependency
+)
+SELECT g.queue_name, g.task_name, g.priority, g.lock, g.queueing_lock, g.args, g.scheduled_at, g.dependency
 FROM jsonb_to_recordset(%(jobs)s::jsonb) AS g (
     queue_name text, task_name text, priority integer, lock text, queueing_lock text, args jsonb,
-    scheduled_at timestamptz
+    scheduled_at timestamptz, dependency text
 )
 RETURNING id;
 

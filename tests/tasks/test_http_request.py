@@ -1,9 +1,9 @@
 """`http-request` as a job: submitted over HTTP, run by a worker, its answer kept."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -36,7 +36,10 @@ def host() -> Iterator[Receiver]:
 @pytest.fixture
 async def served(anyio_backend: str, database_url: str) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
     """A queue whose requests may go to 127.0.0.1, and are signed."""
-    http = HttpSettings(allowed_hosts="127.0.0.1", private_networks="127.0.0.1/32", secrets=f"127.0.0.1=whsec_{SECRET}")
+    hosts = "127.0.0.1,localhost"
+    http = HttpSettings(
+        allowed_hosts=hosts, private_networks="127.0.0.1/32,::1/128", secrets=f"127.0.0.1=whsec_{SECRET}"
+    )
     async with serving(settings_for(database_url, http=http)) as both:
         yield both
 
@@ -167,17 +170,91 @@ async def test_isolated_host_is_not_called(served: Served, host: Receiver):
 
 
 async def test_from_python_too(served: Served, host: Receiver):
-    """A job that was handed in from Python, without a word about its host, meets the host's breaker while it runs."""
+    """A job that is handed in from Python, in whichever way, relies on its host, and waits without a claim."""
     queue, client = served
+    url = host.url
     async with queue.connection() as conn:
         await breakers.isolate(conn, "127.0.0.1", actor="test", reason="they asked")
-        args = {"url": host.url}
-        job_id = await submit(conn, Submission(task_name=http_request.name, queue="http", args=args))
+        job_ids = [
+            await submit(conn, Submission(task_name=http_request.name, queue="http", args={"url": url})),
+            await http_request.defer_async(url=url),
+            await http_request.configure(priority=9).defer_async(url=url),
+            *await http_request.batch_defer_async({"url": url}, {"url": url}),
+            await asyncio.to_thread(http_request.defer, url=url),
+        ]
     await queue.dependencies.refresh()
     await run_waiting_jobs(queue)
-    job = (await client.get(f"/jobs/{job_id}")).json()
-    assert (job["attempts"], len(host.requests)) == (0, 0)
-    assert job["state"] == "retrying"
+    jobs = [(await client.get(f"/jobs/{job_id}")).json() for job_id in job_ids]
+    waits = {(job["state"], job["dependency"], job["waiting_for"]) for job in jobs}
+    assert (len(jobs), waits) == (6, {("ready", "127.0.0.1", "dependency")})
+    assert not host.requests
+
+
+async def test_what_cannot_be_called_has_no_host(served: Served):
+    """Arguments without an address are handed in from Python all the same, and refused by the task."""
+    job_id = await http_request.defer_async(url=["not", "an address"])
+    await run_waiting_jobs(served[0])
+    job = (await served[1].get(f"/jobs/{job_id}")).json()
+    assert (job["dependency"], job["last_failure"]["failure_type"]) == (None, "PERMANENT_VALIDATION")
+
+
+async def test_by_sql_too(served: Served, host: Receiver, conn: AsyncConnection):
+    """A job that came by SQL, without a word about its host, meets the host's breaker while it runs."""
+    queue, client = served
+    await breakers.isolate(conn, "127.0.0.1", actor="test", reason="they asked")
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, args) "
+        "VALUES ('http', %s, jsonb_build_object('url', %s::text))",
+        [http_request.name, host.url],
+    )
+    await queue.dependencies.refresh()
+    await run_waiting_jobs(queue)
+    job = (await client.get("/jobs/1")).json()
+    assert (job["state"], job["attempts"], len(host.requests)) == ("retrying", 0, 0)
+
+
+async def test_each_host_by_itself(served: Served, host: Receiver):
+    """A host that fails is called no more: its jobs wait, and those of another host, on the same machine, go on."""
+    queue, client = served
+    host.will(*[Reply(503)] * 3)
+    for _ in range(3):
+        await client.post("/tasks/http-request", json={"args": {"url": host.url}})
+    await run_waiting_jobs(queue)
+    assert len(host.requests) == 3
+    waits = await done(served, {"url": host.url})
+    assert (waits["state"], waits["attempts"], len(host.requests)) == ("ready", 0, 3)
+    goes_on = await done(served, {"url": f"http://localhost:{host.port}/"})
+    assert (goes_on["state"], goes_on["dependency"]) == ("succeeded", "localhost")
+    suspects = {each["name"] for each in (await client.get("/dependencies")).json() if each["suspect"]}
+    assert suspects == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("success", "status", "state"),
+    [([404], 404, "succeeded"), ([404, 410], 410, "succeeded"), ([201], 200, "failed"), (None, 204, "succeeded")],
+)
+async def test_what_counts_as_success(served: Served, host: Receiver, success: Any, status: int, state: str):
+    """The job says which statuses count; else those of 200 to 299."""
+    host.will(Reply(status, body=b""))
+    job = await done(served, {"url": host.url} | ({"success": success} if success else {}))
+    assert job["state"] == state
+    assert state == "failed" or job["result"]["status"] == status
+
+
+async def test_timeout(served: Served, host: Receiver):
+    """The job says how long it may take; the failure names the host and that time."""
+    host.will(Reply(seconds=3))
+    job = await done(served, {"url": f"{host.url}/slow", "timeout": 0.4}, max_retries=0)
+    assert job["last_failure"]["failure_type"] == "TRANSIENT_TIMEOUT"
+    assert job["last_failure"]["message"].startswith(f"POST {host.url}/slow")
+
+
+async def test_redirects_are_the_jobs_to_say(served: Served, host: Receiver):
+    """A job that follows none gets the redirect as its answer, and may count it as success."""
+    host.will(Reply(307, {"Location": "/new"}))
+    job = await done(served, {"url": host.url, "redirects": 0, "success": [307]})
+    assert (job["state"], job["result"]["status"], job["result"]["redirects"]) == ("succeeded", 307, 0)
+    assert len(host.requests) == 1
 
 
 async def test_own_dependency_wins(served: Served, host: Receiver):
@@ -235,6 +312,12 @@ async def test_secrets_are_nowhere(served: Served, host: Receiver, conn: AsyncCo
     assert SECRET not in repr(served[0].settings.http)
 
 
-def test_where_private_networks_are(served: Served):
-    """Only the network that is named may be reached."""
-    assert served[0].settings.http.private_networks == (ipaddress.ip_network("127.0.0.1/32"),)
+@pytest.mark.parametrize("networks", ["", "10.0.0.0/8", "127.0.0.2/32"])
+async def test_where_private_networks_are(database_url: str, host: Receiver, networks: str):
+    """An allowed host at an address that is not public is not called, unless its network is named."""
+    http = HttpSettings(allowed_hosts="127.0.0.1", private_networks=networks)
+    async with serving(settings_for(database_url, http=http)) as served:
+        job = await done(served, {"url": host.url})
+    assert (job["state"], job["attempts"]) == ("failed", 1)
+    assert "HTTP_PRIVATE_NETWORKS" in job["last_failure"]["message"]
+    assert not host.requests
