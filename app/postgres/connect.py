@@ -24,8 +24,23 @@ from .errors import ConnectionSettingError, EmbeddedServerError, PostgresError
 from .migrate import migrate, require_current
 from .programs import find_programs
 
-# A peer that vanished without a word is noticed within about a minute; the kernel's default takes two hours.
-_LIVELINESS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# A server that vanished without a word is noticed within a minute, or half of one where it owes an answer; the kernel's
+# own times are two hours, and a quarter of one. The last is in milliseconds, and the others in seconds.
+_LIVELINESS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+# The same the other way round: a server goes on holding the locks of a client that vanished, for as long as it does not
+# notice. What its operator or the address says about any of it is left alone.
+_LIVELINESS_OF_CLIENTS = """
+    SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+           set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '30000', false)
+    FROM pg_settings WHERE name LIKE 'tcp\\_%' HAVING bool_and(source = 'default')
+"""
 
 
 class Database:
@@ -148,7 +163,10 @@ class Database:
             psycopg.OperationalError: The server cannot be reached.
         """
         conninfo = self.conninfo(application_name=application_name, direct=True)
-        return psycopg.connect(conninfo, autocommit=True, prepare_threshold=self._prepare_threshold)
+        conn = psycopg.connect(conninfo, autocommit=True, prepare_threshold=self._prepare_threshold)
+        if self._is_remote(conn, direct=True):
+            conn.execute(_LIVELINESS_OF_CLIENTS)
+        return conn
 
     async def connect_async(self, *, application_name: str = "afresh") -> psycopg.AsyncConnection:
         """As `connect`, for asyncio; what LISTEN stands on.
@@ -157,9 +175,12 @@ class Database:
             psycopg.OperationalError: The server cannot be reached.
         """
         conninfo = await self._conninfo_async(application_name, direct=True)
-        return await psycopg.AsyncConnection.connect(
+        conn = await psycopg.AsyncConnection.connect(
             conninfo, autocommit=True, prepare_threshold=self._prepare_threshold
         )
+        if self._is_remote(conn, direct=True):
+            await conn.execute(_LIVELINESS_OF_CLIENTS)
+        return conn
 
     def pool(
         self,
@@ -197,6 +218,8 @@ class Database:
         """
         await conn.set_autocommit(True)
         conn.prepare_threshold = self._prepare_threshold
+        if self._is_remote(conn, direct=False):
+            await conn.execute(_LIVELINESS_OF_CLIENTS)
 
     def ensure_schema(self) -> None:
         """Have a current schema: the embedded server's is migrated, any other must be current already.
@@ -230,6 +253,11 @@ class Database:
                 return subprocess.run(command, env=env, check=False).returncode  # noqa: S603 - the wheel's own psql
             finally:
                 signal.signal(signal.SIGINT, former)
+
+    def _is_remote(self, conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], *, direct: bool) -> bool:
+        """Whether a network is all that lies between: no pooler, whose sessions are not ours, and no socket file."""
+        unpooled = self.prepares or (direct and self.listen_url is not None)
+        return unpooled and not conn.info.host.startswith(("/", "@"))
 
     @property
     def _prepare_threshold(self) -> int | None:

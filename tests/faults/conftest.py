@@ -2,7 +2,7 @@
 
 import itertools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +152,12 @@ def start(tmp_path: Path, effects: Effects) -> Iterator[Start]:
     """Start workers on a database, and end them with the test."""
     started: list[Process] = []
 
-    def start(url: str, *flags: str, command: str = "procrastinate", **settings: str) -> Process:
+    def start(
+        url: str, *flags: str, command: str = "procrastinate", within: Sequence[str] = (), **settings: str
+    ) -> Process:
         log = tmp_path / f"worker-{len(started)}.log"
         begin = processes.worker if command == "procrastinate" else processes.afresh_worker
-        started.append(begin(log, *flags, DATABASE_URL=url, EFFECTS=str(effects.file), **settings))
+        started.append(begin(log, *flags, within=within, DATABASE_URL=url, EFFECTS=str(effects.file), **settings))
         return started[-1]
 
     yield start

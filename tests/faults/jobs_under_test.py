@@ -50,6 +50,15 @@ async def wait(gate: str, value: Any = None) -> Any:
     return value
 
 
+@task(name="faults.sign")
+async def sign(gate: str) -> int:
+    """Run until the gate opens, and return who ran it: the id of the process."""
+    note("began")
+    await opened(gate)
+    note("ran")
+    return os.getpid()
+
+
 @task(name="faults.charge", retry=NOW_AND_AGAIN)
 async def charge(gate: str, wait_at: str) -> None:
     """Charge once, in one transaction with the job's end; at one of the steps, wait until the gate opens."""

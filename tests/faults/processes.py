@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ QUICK = {
 
 
 class Process:
-    """One process of ours; its standard error goes to a file."""
+    """One process of ours; its standard error goes to a file. `within` is a command that runs another in its place."""
 
-    def __init__(self, arguments: list[str], log: Path, **settings: str) -> None:
+    def __init__(self, arguments: list[str], log: Path, *, within: Sequence[str] = (), **settings: str) -> None:
         self.log = log
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*within, sys.executable, *arguments],
                 cwd=REPOSITORY,
                 env=inherited | {"PYTHONPATH": str(REPOSITORY)} | QUICK | settings,
                 stdin=subprocess.DEVNULL,
@@ -84,20 +84,21 @@ class Process:
         self._process.wait(10)
 
 
-def worker(log: Path, *flags: str, **settings: str) -> Process:
+def worker(log: Path, *flags: str, within: Sequence[str] = (), **settings: str) -> Process:
     """Start a worker."""
-    return Process(["-m", "procrastinate", "--app=app.queue.app.app", "worker", *flags], log, **settings)
+    arguments = ["-m", "procrastinate", "--app=app.queue.app.app", "worker", *flags]
+    return Process(arguments, log, within=within, **settings)
 
 
-def afresh_worker(log: Path, *flags: str, **settings: str) -> Process:
+def afresh_worker(log: Path, *flags: str, within: Sequence[str] = (), **settings: str) -> Process:
     """Start a worker by our own command, which runs on uvloop."""
-    return Process(["-m", "app", "worker", *flags], log, **settings)
+    return Process(["-m", "app", "worker", *flags], log, within=within, **settings)
 
 
-def api(log: Path, port: int, **settings: str) -> Process:
+def api(log: Path, port: int, *, within: Sequence[str] = (), **settings: str) -> Process:
     """Start the API."""
     arguments = ["-m", "uvicorn", "app.api.main:app", "--host=127.0.0.1", f"--port={port}"]
-    return Process(arguments, log, **settings)
+    return Process(arguments, log, within=within, **settings)
 
 
 class Effects:
