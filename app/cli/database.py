@@ -61,24 +61,27 @@ def _show_plan(conn: "psycopg.Connection") -> None:
 def _migrate(conn: "psycopg.Connection") -> None:
     from ..postgres.migrate import migrate as apply
 
-    done = apply(conn)
-    for step in done:
-        typer.echo(f"applied {step}")
-    if not done:
+    if not apply(conn, tell=lambda step: typer.echo(f"applied {step}")):
         typer.echo("The schema is current.")
 
 
 def _undo(conn: "psycopg.Connection", stalled_after: "timedelta", *, plan: bool, yes: bool) -> None:
     from ..postgres import undo
+    from ..postgres.errors import MigrationError
 
     removal = undo.foresee_undo(conn)
     if removal is None:
         typer.echo("There is nothing to undo: this database has no schema of Afresh.")
         return
     typer.echo("\n".join(removal.lines()))
+    try:
+        undo.refuse_undo(conn, stalled_after=stalled_after)
+    except MigrationError as error:
+        if not plan:
+            raise
+        typer.echo(f"As it is now, it would be refused: {error}.")
     if plan:
         return
-    undo.refuse_undo(conn, stalled_after=stalled_after)
     if not yes:
         typer.confirm("Remove it?", abort=True)
     undo.undo(conn, stalled_after=stalled_after)

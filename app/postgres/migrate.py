@@ -11,7 +11,7 @@ statement that is older than it.
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString
@@ -103,8 +103,15 @@ def plan(conn: psycopg.Connection, steps: Sequence[Step] | None = None) -> list[
     return first + _pending(_applied(conn), read_steps() if steps is None else steps)
 
 
-def migrate(conn: psycopg.Connection, steps: Sequence[Step] | None = None) -> list[Step]:
+def migrate(
+    conn: psycopg.Connection, steps: Sequence[Step] | None = None, *, tell: Callable[[Step], None] | None = None
+) -> list[Step]:
     """Apply what is pending and return it. The connection must be in autocommit.
+
+    Args:
+        conn: Where.
+        steps: What there is to apply; by default the migration files.
+        tell: Called with each step once it is applied: one on a large table takes its time.
 
     Raises:
         MigrationError: As for `plan`, or a step failed; those before it stay applied, it left nothing.
@@ -113,7 +120,10 @@ def migrate(conn: psycopg.Connection, steps: Sequence[Step] | None = None) -> li
     done: list[Step] = []
     while pending := plan(conn, steps):
         applied = take_turn(conn, f"migration {pending[0]}", lambda: _apply_next(conn, steps))
-        done += [applied] if applied else []
+        if applied:
+            done.append(applied)
+            if tell:
+                tell(applied)
     return done
 
 

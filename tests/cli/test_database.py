@@ -78,6 +78,8 @@ def test_yes_goes_with_undo(database_url: str, options: list[str]):
 def test_an_undo_under_workers(database_url: str):
     """While a worker is alive it ends with one line, before it asks."""
     live_worker(database_url)
+    planned = migrate(database_url, "--undo", "--plan")
+    assert "As it is now, it would be refused: stop the workers of Afresh first, and its API: w.\n" in planned.stdout
     done = migrate(database_url, "--undo")
     assert (done.returncode, done.stderr) == (2, "afresh: stop the workers of Afresh first, and its API: w\n")
     assert is_there(database_url)

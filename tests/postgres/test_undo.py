@@ -1,6 +1,8 @@
 """Afresh comes into a database of Procrastinate's and goes again, and what was there before is there after it."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
@@ -8,11 +10,13 @@ import pytest
 
 from app.postgres import turn
 from app.postgres.adoption import foresee
+from app.postgres.cluster import SUPERUSER
 from app.postgres.errors import MigrationError
 from app.postgres.golden import dump, pg_dump
 from app.postgres.migrate import migrate, plan
 from app.postgres.undo import foresee_undo, undo
 
+from ..eventually import eventually_sync
 from ..servers import Server
 from .adoption import fill, procrastinate_of
 from .test_building import INDEXES
@@ -20,6 +24,7 @@ from .test_building import INDEXES
 pytestmark = pytest.mark.matrix
 
 ALIVE = timedelta(seconds=30)
+DEFER = "SELECT procrastinate_defer_jobs_v1(ARRAY['(mine,t,0,,,{},)']::procrastinate_job_to_defer_v1[])"
 ROWS = "SELECT md5(string_agg(t::text, ',' ORDER BY t.id)) FROM procrastinate_{} AS t"
 
 
@@ -69,6 +74,51 @@ def test_a_schema_that_is_behind_goes_as_well(conn: psycopg.Connection, empty_da
         assert pg_dump(empty_database_url) == schema
 
 
+def test_who_defers_goes_on_meanwhile(conn: psycopg.Connection, empty_database_url: str):
+    """Jobs are deferred, taken and ended while Afresh comes and goes; nobody waits for a lock for long."""
+    over = threading.Event()
+
+    def work() -> list[int]:
+        with psycopg.connect(empty_database_url, autocommit=True, options="-c lock_timeout=5s") as own:
+            ended: list[int] = []
+            while not over.is_set() or not ended:
+                ((job,),) = own.execute(DEFER).fetchone() or ((0,),)
+                own.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", [job])
+                own.execute("SELECT procrastinate_finish_job_v1(%s, 'succeeded', false)", [job])
+                ended.append(job)
+            return ended
+
+    with ThreadPoolExecutor(1) as pool:
+        worker = pool.submit(work)
+        try:
+            for _ in range(2):
+                migrate(conn)
+                undo(conn, stalled_after=ALIVE)
+        finally:
+            over.set()
+        ended = worker.result(60)
+    mine = "SELECT id, status::text, attempts FROM procrastinate_jobs WHERE queue_name = 'mine' ORDER BY id"
+    assert conn.execute(mine).fetchall() == [(job, "succeeded", 1) for job in ended]
+
+
+def test_a_fetch_that_meets_a_new_column(conn: psycopg.Connection, empty_database_url: str):
+    """It has the type of the table's rows. Where that changes while it waits, it fails and leaves its job."""
+    fetch = "SELECT id FROM procrastinate_fetch_job_v2(NULL, NULL)"
+    waits = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'procrastinate_jobs'::regclass"
+    running = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'"
+    with psycopg.connect(empty_database_url, autocommit=True) as own, ThreadPoolExecutor(1) as pool:
+        own.execute(fetch)
+        with conn.transaction():
+            conn.execute("ALTER TABLE procrastinate_jobs ADD COLUMN afresh_more text")
+            fetched = pool.submit(own.execute, fetch)
+            eventually_sync(lambda: conn.execute(waits).fetchone())
+        with pytest.raises(psycopg.errors.DatatypeMismatch, match="function return row and query-specified return row"):
+            fetched.result(60)
+        assert conn.execute(running).fetchone() == (1,)
+        own.execute(fetch)
+        assert conn.execute(running).fetchone() == (2,)
+
+
 def test_a_parameter_that_was_changed_since_is_left(conn: psycopg.Connection):
     """Who tuned the table after us knows why."""
     migrate(conn)
@@ -100,6 +150,23 @@ def test_the_plan_of_an_adoption(conn: psycopg.Connection):
     assert said[4].startswith("  autovacuum: procrastinate_jobs, procrastinate_events (")
     migrate(conn)
     assert foresee(conn, plan(conn)) is None
+
+
+def test_the_plan_of_who_may_not(conn: psycopg.Connection, server: Server):
+    """What is in the way is told before anything is tried."""
+    if not server.embedded:
+        pytest.skip("roles are made by the embedded server's superuser")
+    conn.execute("SET statement_timeout = '5min'")
+    assert [line for line in foreseen(conn) if "In the way" in line] == [
+        "  In the way: statement_timeout is 5min, and to build an index may take longer."
+    ]
+    name = conn.info.dbname
+    with psycopg.connect(server.database(name), user=SUPERUSER, autocommit=True) as other:
+        other.execute("SET ROLE pg_monitor")
+        assert [line for line in foreseen(other) if "In the way" in line] == [
+            "  In the way: the role pg_monitor does not own procrastinate_jobs, afresh does.",
+            "  In the way: the role pg_monitor may not create a schema in this database.",
+        ]
 
 
 def test_the_plan_tells_all_that_is_done(conn: psycopg.Connection):
