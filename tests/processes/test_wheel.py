@@ -66,7 +66,7 @@ def interpreter(version: str) -> str | None:
         *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),
     ]
     for found in filter(None, places):
-        tried = subprocess.run([found, "-c", "import ensurepip, venv"], capture_output=True, check=False)
+        tried = subprocess.run([str(found), "-c", "import ensurepip, venv"], capture_output=True, check=False)
         if tried.returncode == 0:
             return str(found)
     return None
