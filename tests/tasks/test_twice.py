@@ -10,20 +10,26 @@ import pytest
 from psycopg import AsyncConnection
 
 from app.cli.joke_server import JokeServer, Reply
-from app.config import RetentionSettings
+from app.config import MailSettings, RetentionSettings
 from app.monitoring.samples import sample
 from app.postgres.connect import Database
 from app.queue.app import Afresh
+from app.queue.overdue import bury_overdue
 from app.queue.purge import purge, terms_from
 from app.queue.rescue import purge_workers, rescue_stalled
 from app.queue.task import declarations
 from app.store.adaptation import refresh_samples
+from app.store.alerts import forget_alerts
+from app.store.breakers import let_idle_go
 from app.store.dead_letters import fold_counts, settle_strays
 from app.store.failures import fold_failures, forget_hours
 from app.store.idempotency import expire_claims
 from app.store.retry_report import report_day
+from app.store.samples import forget_samples
+from app.store.workers import forget_workers
 
-from ..application import run_waiting_jobs
+from ..application import run_waiting_jobs, serving, settings_for
+from ..queue.dependencies import open_breaker
 from ..store.history import fail, recover
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +155,71 @@ async def test_purging(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConn
     assert sorted(each.removed["jobs"] for each in both) == [0, 900]
 
 
+async def test_burying(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+    """Each job whose deadline has passed is buried once, with one letter."""
+    queue, client = served
+    for _ in range(40):
+        await client.post("/tasks/fetch-joke", json={"deadline": "2090-01-31T12:00:00Z"})
+    await conn.execute("UPDATE afresh.job_option SET deadline = now()")
+    both = await asyncio.gather(bury_overdue(queue), bury_overdue(queue))
+    assert sum(each.past_deadline for each in both) == 40
+    assert await all_of(conn, "SELECT count(*), count(DISTINCT job_id) FROM afresh.dead_letter") == [(40, 40)]
+
+
+async def test_breakers(db: Database, conn: AsyncConnection):
+    """Each breaker that nobody calls any more is let go once."""
+    names = [f"host-{number}.example" for number in range(8)]
+    for name in names:
+        await open_breaker(conn, name)
+    await conn.execute(
+        "UPDATE afresh.breaker SET changed_at = a.ago, until = a.ago, probe_at = a.ago "
+        "FROM (SELECT now() - interval '2 hours' AS ago) AS a"
+    )
+    both = await twice(db, lambda each: let_idle_go(each, own=([], [])))
+    assert sorted(moved.name for each in both for moved in each) == names
+    moves = "SELECT count(*) FROM afresh.breaker_event WHERE after = 'ramping'"
+    assert await all_of(conn, moves) == [(8,)]
+
+
+async def test_forgetting(db: Database, conn: AsyncConnection):
+    """Each sample, alert and worker whose time is over is forgotten once, and no other."""
+    await conn.execute(
+        "INSERT INTO afresh.task_sample SELECT 60, 't' || g % 50, date_trunc('minute', now()) - g * interval '1 min', "
+        "0, 0, 0, 0, 0, 0, 0, 0, 0, '{}' FROM generate_series(0, 29_999) g"
+    )
+    await conn.execute(
+        "INSERT INTO afresh.alert (rule, subject, severity, opened_at, resolved_at, changed_at, value, threshold, "
+        "cause, what_to_do) SELECT 'r', '', 'info', at, at, at, 1, 1, 'c', 'w' "
+        "FROM (SELECT now() - g * interval '1 hour' AS at FROM generate_series(1, 9_600) g) AS past"
+    )
+    await conn.execute(
+        "INSERT INTO afresh.worker (worker_id, name, host, pid, version, concurrency, running, overloaded, "
+        "memory_bytes, host_memory_percent, host_cpu_percent, host_disk_percent, started_at, beat_at) "
+        "SELECT g, 'w', 'h', 1, '0', 1, 0, false, 0, 0, 0, 0, now(), now() - g * interval '1 hour' "
+        "FROM generate_series(1, 200) g"
+    )
+    kept = timedelta(hours=100)
+    assert sum(await twice(db, lambda each: forget_samples(each, hours=kept, minutes=kept))) == 24_000
+    assert sum(await twice(db, lambda each: forget_alerts(each, kept=kept))) == 9_600 - 99
+    assert sum(await twice(db, lambda each: forget_workers(each, kept=kept))) == 200 - 99
+
+
+async def test_mailing_the_report(database_url: str, conn: AsyncConnection):
+    """Two that report one day at the same moment have it mailed once."""
+    mail: dict[str, Any] = {"server": "smtp://127.0.0.1:9", "sender": "a@b.example", "report_to": "boss@example.com"}
+    async with serving(settings_for(database_url, mail=MailSettings(**mail))) as (queue, _):
+        report = queue.tasks["app.tasks.analytics.report_retries"]
+        for number in range(2):  # As above.
+            await report.configure(lock=f"{number}", queueing_lock=f"{number}").defer_async(timestamp=86_400)
+        await asyncio.gather(
+            *(queue.run_worker_async(queues=["analytics"], wait=False, install_signal_handlers=False) for _ in range(2))
+        )
+        mails = "SELECT count(*) FROM procrastinate_jobs WHERE queue_name = 'email'"
+        assert await all_of(conn, mails) == [(1,)]
+        reports = "SELECT count(*), count(DISTINCT result ->> 'mailed_by') FROM afresh.result"
+        assert await all_of(conn, reports) == [(2, 1)]
+
+
 async def test_sampling(served: tuple[Afresh, httpx.AsyncClient], db: Database, conn: AsyncConnection):
     """Two that sample the same minute leave what one leaves."""
     queue, _ = served
@@ -170,7 +241,7 @@ async def test_jokes(served: tuple[Afresh, httpx.AsyncClient], jokes: JokeServer
     same = Reply(body=b'{"id": 7, "type": "t", "setup": "s", "punchline": "p"}')
     jokes.will(same, same)
     scheduled = queue.tasks["app.tasks.jokes.scheduled_fetch_random_joke"]
-    for number in range(2):  # The lock of its queue lets only one wait.
+    for number in range(2):  # Its own queueing lock lets only one wait.
         await scheduled.configure(queueing_lock=f"joke {number}").defer_async(timestamp=0)
     await asyncio.gather(run_waiting_jobs(queue), run_waiting_jobs(queue))
     assert await all_of(conn, "SELECT status::text FROM procrastinate_jobs") == [("succeeded",)] * 2
