@@ -69,6 +69,22 @@ async def test_one_permit_under_many_askers(conn: Connection, database_url: str)
     assert sorted(await asyncio.gather(*(ask() for _ in range(24)))) == [0] * 23 + [1]
 
 
+async def test_many_reporters_open_it_once(conn: Connection, database_url: str):
+    """Processes that report at the same moment add up, and whoever crosses the threshold opens it, once."""
+    now = await value(conn, "SELECT clock_timestamp()")
+    second = int(now.timestamp()) - 5
+
+    async def tell(job_id: int) -> bool:
+        failure = Counted(second + job_id % 5, job_id, REFUSED)
+        said = Report(generation=0, at=now, failures=(failure,), last_failure_at=now)
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as own:
+            return await breakers.report(own, NAME, said, RULES, Random(1)) is not None
+
+    assert sum(await asyncio.gather(*(tell(job_id) for job_id in range(24)))) == 1
+    assert await transitions(conn) == ["open"]
+    assert await value(conn, "SELECT generation FROM afresh.breaker") == 1
+
+
 async def test_a_hold_stands_and_falls_with_the_breaker(conn: Connection):
     """A breaker that lets nobody in has its hold for the claims, and a closed one has none."""
     await open_breaker(conn)
