@@ -184,18 +184,18 @@ async def test_breakers(db: Database, conn: AsyncConnection):
 async def test_forgetting(db: Database, conn: AsyncConnection):
     """Each sample, alert and worker whose time is over is forgotten once, and no other."""
     await conn.execute(
-        "INSERT INTO afresh.task_sample SELECT 60, 't' || g % 50, date_trunc('minute', now()) - g * interval '1 min', "
+        "INSERT INTO afresh.task_sample SELECT 60, 't' || g % 50, now() - (g + 0.5) * interval '1 min', "
         "0, 0, 0, 0, 0, 0, 0, 0, 0, '{}' FROM generate_series(0, 29_999) g"
     )
     await conn.execute(
         "INSERT INTO afresh.alert (rule, subject, severity, opened_at, resolved_at, changed_at, value, threshold, "
         "cause, what_to_do) SELECT 'r', '', 'info', at, at, at, 1, 1, 'c', 'w' "
-        "FROM (SELECT now() - g * interval '1 hour' AS at FROM generate_series(1, 9_600) g) AS past"
+        "FROM (SELECT now() - (g + 0.5) * interval '1 hour' AS at FROM generate_series(1, 9_600) g) AS past"
     )
     await conn.execute(
         "INSERT INTO afresh.worker (worker_id, name, host, pid, version, concurrency, running, overloaded, "
         "memory_bytes, host_memory_percent, host_cpu_percent, host_disk_percent, started_at, beat_at) "
-        "SELECT g, 'w', 'h', 1, '0', 1, 0, false, 0, 0, 0, 0, now(), now() - g * interval '1 hour' "
+        "SELECT g, 'w', 'h', 1, '0', 1, 0, false, 0, 0, 0, 0, now(), now() - (g + 0.5) * interval '1 hour' "
         "FROM generate_series(1, 200) g"
     )
     kept = timedelta(hours=100)
