@@ -7,16 +7,17 @@ from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue.control import UnknownJob
+from ..store.batches import find_batch, list_job_ids
 from ..store.jobs import Row, find_job
 from ..tasks.translation import MODES, NAME, Language, Mode, Source
 from ..web.auth import VIEWER, Operator
-from ..web.errors import JobGone, NoResult
+from ..web.errors import JobGone, NoResult, UnknownBatch
 from ..web.fields import JobId, State, Text, Time
 from ..web.limits import StrictRoute
 from ..web.outbound import Outbound
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .batches import BatchBody, BatchSubmitted, defer_batch
+from .batches import BatchBody, BatchId, BatchSubmitted, defer_batch
 from .idempotency import KEY_HELP, MADE, IdempotencyKey
 from .job_actions import REFUSALS, RETRIED, JobAction, Reason, cancel_job, retry_job
 from .jobs import LastFailure, shape
@@ -87,7 +88,7 @@ class TranslationSubmitted(BaseModel):
 class Comparison(BaseModel):
     """One text, translated in every mode."""
 
-    batch_id: int = Field(description="How far all of them are, `GET /batches/{batch_id}` says.", examples=[1])
+    batch_id: int = Field(description="`GET /translations/compare/{batch_id}` shows them side by side.", examples=[1])
     translations: dict[Mode, int] = Field(examples=[{"reasoning": 1, "non_reasoning": 2, "hybrid": 3}])
 
 
@@ -120,6 +121,25 @@ class TranslationResult(BaseModel):
         examples=[{"draft": "gpt-4.1-mini", "review": "o4-mini", "revision": "gpt-4.1-mini"}]
     )
     tokens: int = Field(description="That all steps took; each counts once, however often it was tried.", examples=[21])
+
+
+class Compared(BaseModel):
+    """One text in one mode: how far it is, and what came of it."""
+
+    translation_id: int = Field(examples=[1])
+    state: State = Field(examples=["succeeded"])
+    seconds: float | None = Field(description="That its last attempt took.", examples=[3.2])
+    result: TranslationResult | None = Field(description="null until it has succeeded.")
+    last_failure: LastFailure | None
+
+
+class SideBySide(BaseModel):
+    """One text in all modes."""
+
+    batch_id: int = Field(examples=[1])
+    text: str | None = Field(description="What was to be translated.", examples=["Good morning"])
+    target: str | None = Field(examples=["French"])
+    translations: dict[Mode, Compared] = Field(description="Those of jobs that are still kept.")
 
 
 @router.post("", status_code=202, summary="Translate a text", description=KEY_HELP, responses=SUBMITTED)
@@ -172,7 +192,32 @@ async def compare_translations(  # noqa: PLR0913, PLR0917 - as above.
     made = await defer_batch(NAME, caller, queue, outbound, response, jobs, x_correlation_id, idempotency_key)
     if len(made.job_ids) != len(MODES):
         raise JobGone(f"not all translations of batch {made.batch_id} are kept any more; use a new key")
+    response.headers["Location"] = f"/translations/compare/{made.batch_id}"
     return Comparison(batch_id=made.batch_id, translations=dict(zip(MODES, made.job_ids, strict=True)))
+
+
+@router.get(
+    "/compare/{batch_id}",
+    dependencies=[VIEWER],
+    summary="Show a text in every mode, side by side",
+    responses=responses(404, 422, 503),
+)
+async def show_comparison(batch_id: BatchId, conn: ReadingConnection, queue: Queue) -> SideBySide:
+    """Return what each mode made of the text, with its tokens and its time; where a retry was asked for, of that."""
+    batch = await find_batch(conn, batch_id)
+    if batch is None or batch.task_name != NAME or batch.total != len(MODES):
+        raise UnknownBatch(batch_id)
+    jobs = [job for number in await list_job_ids(conn, batch_id) if (job := await find_job(conn, number))]
+    by_mode = {_text(job["args"].get("mode")): job for job in jobs}
+    if len(by_mode) < len(jobs) or not by_mode.keys() <= set(MODES):
+        raise UnknownBatch(batch_id)
+    asked = jobs[0]["args"] if jobs else {}
+    return SideBySide(
+        batch_id=batch_id,
+        text=_text(asked.get("text")),
+        target=_text(asked.get("target")),
+        translations={mode: _compared(shape(await _latest(conn, job), queue)) for mode, job in by_mode.items()},
+    )
 
 
 @router.get("/{job_id}", dependencies=[VIEWER], summary="Show a translation", responses=responses(404, 422, 503))
@@ -230,6 +275,25 @@ async def cancel_translation(job_id: JobId, caller: Operator, response: Response
     async with queue.connection() as conn:
         await _existing(conn, job_id)
     return await cancel_job(job_id, caller, response, queue)
+
+
+async def _latest(conn: AsyncConnection[Any], job: Row) -> Row:
+    """A job, or the last that is kept of those that run in its place."""
+    while job["replayed_as"] is not None and (follower := await find_job(conn, job["replayed_as"])):
+        job = follower
+    return job
+
+
+def _compared(job: Row) -> Compared:
+    began, ended = job["started_at"], job["ended_at"]
+    is_done = job["state"] == "succeeded"
+    return Compared(
+        translation_id=job["job_id"],
+        state=job["state"],
+        seconds=(ended - began).total_seconds() if is_done and began and ended else None,
+        result=TranslationResult.model_validate(job["result"] | {"translation_id": job["job_id"]}) if is_done else None,
+        last_failure=job["last_failure"],
+    )
 
 
 def _text(argument: Any) -> str | None:

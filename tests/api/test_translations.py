@@ -90,6 +90,44 @@ async def test_compare(served: Served, llm: Receiver):
     assert sorted(each["model"] for each in asked(llm)) == ["thinker"] * 4 + ["writer"] * 5
 
 
+async def test_side_by_side(served: Served, llm: Receiver):
+    """What each mode made of the text is seen at once, each with its tokens and time; a retry takes its place."""
+    queue, client = served
+    answer = await client.post("/translations/compare", json=BODY)
+    made, where = answer.json(), f"/translations/compare/{answer.json()['batch_id']}"
+    assert answer.headers["Location"] == where
+    before = (await client.get(where)).json()
+    assert (before["text"], before["target"]) == ("Good morning", "French")
+    assert {mode: each["translation_id"] for mode, each in before["translations"].items()} == made["translations"]
+    assert {(each["state"], each["result"], each["seconds"]) for each in before["translations"].values()} == {
+        ("ready", None, None)
+    }
+    hybrid = made["translations"].pop("hybrid")
+    await client.delete(f"/translations/{hybrid}")
+    again = (await client.post(f"/translations/{hybrid}/retry")).json()["job_id"]
+    llm.will(*[says("x", tokens=5)] * 9)
+    await run_waiting_jobs(queue)
+    after = (await client.get(where)).json()["translations"]
+    assert {mode: each["translation_id"] for mode, each in after.items()} == made["translations"] | {"hybrid": again}
+    assert {(each["result"]["text"], each["result"]["tokens"]) for each in after.values()} == {("x", 15)}
+    assert [each["result"]["mode"] for each in after.values()] == list(after)
+    assert all(each["seconds"] > 0 for each in after.values())
+
+
+async def test_what_is_no_comparison(served: Served):
+    """A batch of another kind, and one that is not there, are not found."""
+    _, client = served
+    batches = [
+        (await submit(client, "/batch", translations=[BODY] * 2))["batch_id"],
+        (await submit(client, "/batch", translations=[BODY] * 3))["batch_id"],
+        (await client.post("/tasks/translate/batch", json={"jobs": [{"args": BODY}] * 3})).json()["batch_id"],
+        (await client.post("/tasks/add/batch", json={"jobs": [{"args": {"a": 1}}] * 3})).json()["batch_id"],
+        99,
+    ]
+    for each in batches:
+        assert (await client.get(f"/translations/compare/{each}")).status_code == 404
+
+
 async def test_batch(served: Served):
     """Many are made at once, or none of them."""
     made = await submit(served[1], "/batch", translations=[BODY, BODY | {"target": "German"}])
