@@ -5,7 +5,10 @@ from datetime import timedelta
 from .clocked import all_others
 from .growth import LEAST_BEFORE
 
-FAILED = "background_tasks_failed_total"
+FINISHED = "background_task_duration_seconds_count"
+"""Attempts that succeeded or failed. Failures are those of them that did not succeed: the counter of failures has a
+series for each exception, which begins when it is first met, and Prometheus sees no increase in what begins."""
+
 SUCCEEDED = "background_tasks_success_total"
 BURIED = "afresh_jobs_buried_total"
 DEAD_LETTERS = 'afresh_dead_letters{status="pending"}'
@@ -44,13 +47,13 @@ def work(*metrics: str) -> str:
 
 
 def attempts(time: str, by: str = "", offset: str = "") -> str:
-    """Attempts that ran to their end."""
-    return increase(work(FAILED, SUCCEEDED), time, by, offset)
+    """Attempts that succeeded or failed."""
+    return increase(work(FINISHED), time, by, offset)
 
 
 def failures(time: str, by: str = "", offset: str = "") -> str:
     """Those of them that failed."""
-    return increase(work(FAILED), time, by, offset)
+    return f"({attempts(time, by, offset)} - {increase(work(SUCCEEDED), time, by, offset)})"
 
 
 def error_percent(time: str) -> str:
@@ -77,9 +80,8 @@ def growth(recent: str, past: str) -> str:
     """A task's failure rate, in times of its own; where that is known. As growth.py has it, but for chance."""
     by = "task_name"
     before = attempts(past, by, recent)
-    failed = f"({failures(past, by, recent)} or 0 * {before})"
     now = f"{failures(recent, by)} / {attempts(recent, by)}"
-    return f"({now}) / (({failed} + 0.5) / (({before} >= {LEAST_BEFORE}) + 1))"
+    return f"({now}) / (({failures(past, by, recent)} + 0.5) / (({before} >= {LEAST_BEFORE}) + 1))"
 
 
 def stopped(reach: timedelta) -> str:
