@@ -319,8 +319,7 @@ def _failed(
         line["error_type"] = failure.exception_type
         line["error_message"] = redact_text(failure.message)
         line["failure_type"] = str(failure.type)
-    if seconds is not None:
-        line["retry_delay_seconds"] = seconds
+    line["retry_delay_seconds"] = seconds
     line["reason"] = redact_text(event.reason)
     line["duration_seconds"] = event.duration_seconds
     return line

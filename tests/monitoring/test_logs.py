@@ -100,6 +100,17 @@ def test_failed_attempt(configure: Configure):
     }
 
 
+def test_failure_without_a_retry(configure: Configure):
+    """A failure that no retry follows has the same fields, so that a query by them finds it: the delay is null."""
+    lines = configure()
+    emit(replace(FAILED, decision=DeadLetter(DeathCause.PERMANENT, ())))
+    (line,) = lines()
+    assert line["event"] == "Background task attempt 1/4 failed: process_document. No retry: permanent"
+    assert line["retry_delay_seconds"] is None
+    assert line["error_type"] == "httpx.ConnectError"
+    assert line["error_message"] == "connection refused"
+
+
 @pytest.mark.parametrize(
     ("event", "level", "text"),
     [
