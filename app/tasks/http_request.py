@@ -108,11 +108,11 @@ async def http_request(  # noqa: PLR0913, PLR0917  The parts of a request.
         key=idempotency_key or name,
         seconds=timeout,
         redirects=redirects,
+        success=success or SUCCESS,
     )
-    async with _held_by(host_of(target)):
-        answer = await send(request, _terms(current_job().app.settings.http))
-        if answer.status not in (success or SUCCESS):
-            raise answer.refusal(request)
+    host = host_of(target)
+    async with _held_by(host):
+        answer = await send(request, _terms(current_job().app.settings.http, host))
     return _result(answer, request)
 
 
@@ -121,7 +121,8 @@ def _held_by(host: str) -> AbstractAsyncContextManager[None]:
     return guarded(host) if current_job().dependency is None else nullcontext()
 
 
-def _terms(settings: HttpSettings) -> Terms:
+def _terms(settings: HttpSettings, host: str) -> Terms:
+    """What holds for a request to `host`. A job that names what it relies on is held by that alone, redirects too."""
     if not settings.allowed_hosts:
         raise SettingMissing("HTTP_ALLOWED_HOSTS", "api.example.com,*.partner.example")
     return Terms(
@@ -129,6 +130,7 @@ def _terms(settings: HttpSettings) -> Terms:
         private=settings.private_networks,
         secrets=settings.secrets,
         trusted=_trusted(),
+        reach=guarded if current_job().dependency in {None, host} else lambda _: nullcontext(),
     )
 
 

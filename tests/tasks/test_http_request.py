@@ -229,6 +229,29 @@ async def test_each_host_by_itself(served: Served, host: Receiver):
     assert suspects == {"127.0.0.1"}
 
 
+async def test_a_redirect_meets_the_breaker_there(served: Served, host: Receiver):
+    """A redirect leads to no host whose breaker lets nobody in: the job waits, and costs no attempt."""
+    _, client = served
+    await client.post("/tasks/http-request", json={"args": {"url": f"http://localhost:{host.port}/"}, "run_in": "1h"})
+    assert (await client.post("/dependencies/localhost/isolate", json={"reason": "they asked"})).status_code == 200
+    host.will(Reply(307, {"Location": f"http://localhost:{host.port}/"}))
+    job = await done(served, {"url": host.url})
+    assert (job["state"], job["attempts"], len(host.requests)) == ("retrying", 0, 1)
+    host.will(Reply(307, {"Location": f"http://localhost:{host.port}/"}))
+    job = await done(served, {"url": host.url}, dependency="partner")
+    assert (job["state"], job["result"]["answered_by"], len(host.requests)) == ("succeeded", "localhost", 3)
+
+
+async def test_failures_after_a_redirect_are_those_of_the_host_there(served: Served, host: Receiver):
+    """Who sends on is well; whom it is sent to, and who fails, is suspected."""
+    there = {"Location": f"http://localhost:{host.port}/"}
+    host.will(Reply(307, there), Reply(503))
+    job = await done(served, {"url": host.url})
+    assert (job["state"], job["last_failure"]["failure_type"]) == ("retrying", "EXTERNAL_API_DOWN")
+    suspects = {each["name"] for each in (await served[1].get("/dependencies")).json() if each["suspect"]}
+    assert suspects == {"localhost"}
+
+
 @pytest.mark.parametrize(
     ("success", "status", "state"),
     [([404], 404, "succeeded"), ([404, 410], 410, "succeeded"), ([201], 200, "failed"), (None, 204, "succeeded")],

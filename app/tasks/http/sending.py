@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -37,6 +38,7 @@ class Terms:
     Attributes:
         allowed: Patterns of hosts.
         private: Networks that are not public and may be reached.
+        reach: What is around each request to a host that a redirect leads to, such as its breaker.
         secrets: What is signed with, by pattern of host.
     """
 
@@ -45,6 +47,7 @@ class Terms:
     secrets: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
     trusted: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, repr=False)
     resolve: Resolve = resolve
+    reach: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -56,6 +59,7 @@ class Outgoing:
         name: What the other side knows it by, at every try.
         key: Goes along as Idempotency-Key, where the method changes anything.
         seconds: For all of it, with its redirects.
+        success: Statuses that count as success; None: all do.
     """
 
     method: str
@@ -66,6 +70,7 @@ class Outgoing:
     key: str
     seconds: float
     redirects: int
+    success: Container[int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +117,10 @@ class RedirectRefused(Permanent):
 
 
 async def send(request: Outgoing, terms: Terms) -> Answer:
-    """Send a request, follow it where it is sent on to, and return the last answer, whatever its status.
+    """Send a request, follow it where it is sent on to, and return the last answer.
 
     Raises:
+        httpx.HTTPStatusError, Permanent: Its status does not count as success.
         HostNotAllowed, AddressNotAllowed, RedirectRefused: It may not go there.
         httpx.TransportError, TimeoutError: No answer came.
     """
@@ -130,14 +136,23 @@ async def send(request: Outgoing, terms: Terms) -> Answer:
 
 async def _follow(client: httpx.AsyncClient, request: Outgoing, terms: Terms) -> Answer:
     _refuse_unless_allowed(request.url, terms, redirected=False)
+    first = host_of(request.url)
     for followed in range(request.redirects + 1):
-        answer = await _exchange(client, request, terms, followed)
-        location = answer.headers.get("location")
-        if answer.status not in _MOVED or location is None or not request.redirects:
-            return answer
+        host = host_of(request.url)
+        async with nullcontext() if host == first else terms.reach(host):
+            answer = await _exchange(client, request, terms, followed)
+            location = answer.headers.get("location")
+            if answer.status not in _MOVED or location is None or not request.redirects:
+                return _unless_refused(answer, request)
         request = _moved(request, answer.status, location)
         _refuse_unless_allowed(request.url, terms, redirected=True)
     raise RedirectRefused(f"redirected more than {request.redirects} times, at last to {host_of(request.url)}")
+
+
+def _unless_refused(answer: Answer, request: Outgoing) -> Answer:
+    if request.success is None or answer.status in request.success:
+        return answer
+    raise answer.refusal(request)
 
 
 def _refuse_unless_allowed(url: httpx.URL, terms: Terms, *, redirected: bool) -> None:
