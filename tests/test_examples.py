@@ -42,6 +42,11 @@ SHOWS = {
 """What each prints, from its first line to its last."""
 
 
+def test_all_of_them():
+    """Each that is told of here is there, and each that is there is told of."""
+    assert {path.stem for path in EXAMPLES} == set(SHOWS)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_it_runs(path: Path, database_url: str):
     """Run as its docstring says, it ends well, prints what it promises, and complains of nothing."""

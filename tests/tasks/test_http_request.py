@@ -272,12 +272,20 @@ async def test_timeout(served: Served, host: Receiver):
     assert job["last_failure"]["message"].startswith(f"POST {host.url}/slow")
 
 
-async def test_redirects_are_the_jobs_to_say(served: Served, host: Receiver):
-    """A job that follows none gets the redirect as its answer, and may count it as success."""
+@pytest.mark.parametrize("more", [{"redirects": 0}, {}])
+async def test_a_redirect_that_counts_as_success(served: Served, host: Receiver, more: dict[str, Any]):
+    """Where a job counts a redirect as success, that is its answer, and it is not followed."""
     host.will(Reply(307, {"Location": "/new"}))
-    job = await done(served, {"url": host.url, "redirects": 0, "success": [307]})
+    job = await done(served, {"url": host.url, "success": [307]} | more)
     assert (job["state"], job["result"]["status"], job["result"]["redirects"]) == ("succeeded", 307, 0)
     assert len(host.requests) == 1
+
+
+async def test_a_redirect_that_is_not_followed(served: Served, host: Receiver):
+    """A job that follows none, and counts none as success, fails for good."""
+    host.will(Reply(307, {"Location": "/new"}))
+    job = await done(served, {"url": host.url, "redirects": 0})
+    assert (job["state"], job["attempts"], len(host.requests)) == ("failed", 1, 1)
 
 
 async def test_own_dependency_wins(served: Served, host: Receiver):

@@ -142,15 +142,19 @@ async def _follow(client: httpx.AsyncClient, request: Outgoing, terms: Terms) ->
         async with nullcontext() if host == first else terms.reach(host):
             answer = await _exchange(client, request, terms, followed)
             location = answer.headers.get("location")
-            if answer.status not in _MOVED or location is None or not request.redirects:
+            if answer.status not in _MOVED or location is None or not request.redirects or _is_wanted(answer, request):
                 return _unless_refused(answer, request)
         request = _moved(request, answer.status, location)
         _refuse_unless_allowed(request.url, terms, redirected=True)
     raise RedirectRefused(f"redirected more than {request.redirects} times, at last to {host_of(request.url)}")
 
 
+def _is_wanted(answer: Answer, request: Outgoing) -> bool:
+    return request.success is not None and answer.status in request.success
+
+
 def _unless_refused(answer: Answer, request: Outgoing) -> Answer:
-    if request.success is None or answer.status in request.success:
+    if request.success is None or _is_wanted(answer, request):
         return answer
     raise answer.refusal(request)
 
