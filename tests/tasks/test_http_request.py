@@ -14,10 +14,12 @@ from psycopg import AsyncConnection
 from app.config import HttpSettings
 from app.queue.app import Afresh
 from app.queue.submit import Submission, submit
+from app.retry.failure import FailureType
 from app.store import breakers
 from app.tasks.http_request import http_request
 
 from ..application import run_waiting_jobs, serving, settings_for
+from ..queue.dependencies import open_breaker
 from .receiver import Receiver, Reply, receiver
 
 pytestmark = pytest.mark.anyio
@@ -213,20 +215,19 @@ async def test_by_sql_too(served: Served, host: Receiver, conn: AsyncConnection)
     assert (job["state"], job["attempts"], len(host.requests)) == ("retrying", 0, 0)
 
 
-async def test_each_host_by_itself(served: Served, host: Receiver):
-    """A host that fails is called no more: its jobs wait, and those of another host, on the same machine, go on."""
+async def test_each_host_by_itself(served: Served, host: Receiver, conn: AsyncConnection):
+    """A host's failures are its own: where they open its breaker its jobs wait, and those of another host go on."""
     queue, client = served
-    host.will(*[Reply(503)] * 3)
-    for _ in range(3):
-        await client.post("/tasks/http-request", json={"args": {"url": host.url}})
-    await run_waiting_jobs(queue)
-    assert len(host.requests) == 3
-    waits = await done(served, {"url": host.url})
-    assert (waits["state"], waits["attempts"], len(host.requests)) == ("ready", 0, 3)
-    goes_on = await done(served, {"url": f"http://localhost:{host.port}/"})
-    assert (goes_on["state"], goes_on["dependency"]) == ("succeeded", "localhost")
+    host.will(Reply(503))
+    await done(served, {"url": host.url})
     suspects = {each["name"] for each in (await client.get("/dependencies")).json() if each["suspect"]}
     assert suspects == {"127.0.0.1"}
+    await open_breaker(conn, "127.0.0.1", kind=FailureType.EXTERNAL_API_DOWN)
+    await queue.dependencies.refresh()
+    waits = await done(served, {"url": host.url})
+    assert (waits["state"], waits["attempts"], waits["waiting_for"]) == ("ready", 0, "dependency")
+    goes_on = await done(served, {"url": f"http://localhost:{host.port}/"})
+    assert (goes_on["state"], goes_on["dependency"], len(host.requests)) == ("succeeded", "localhost", 2)
 
 
 async def test_a_redirect_meets_the_breaker_there(served: Served, host: Receiver):
