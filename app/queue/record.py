@@ -232,7 +232,9 @@ def _cause(exception: BaseException) -> tuple[BaseException, str] | None:
 def _last_lines(exception: BaseException) -> str:
     """Its name and text, written here: the standard library looks at its causes first, too."""
     if isinstance(exception, SAYS_MORE) or hasattr(exception, "__notes__"):
-        return _masked(traceback.format_exception_only(type(exception), exception))
+        # With its traceback, in whose last frame newer Pythons look for what was meant; of that, no line is read.
+        told = traceback.TracebackException(type(exception), exception, exception.__traceback__, limit=0, compact=True)
+        return _masked(list(told.format_exception_only()))
     text = str(exception)
     return _masked([_name_of(exception), ": ", text, "\n"] if text else [_name_of(exception), "\n"])
 
