@@ -1,5 +1,6 @@
 """The HTTP server's composition root: ``uvicorn app.api.main:app``."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from fastapi.responses import RedirectResponse
 
 from .. import __version__
 from ..dashboard import pages
+from ..monitoring.alerts.standby import stand_by
 from ..monitoring.logs import configure_logs
 from ..postgres.errors import PostgresError
 from ..queue import app as queue_app
@@ -81,7 +83,8 @@ def create_app(queue: Afresh) -> FastAPI:
         async with queue.open_async():
             collect_less_often()
             with told_of_shutdown(end_streams), app.state.metrics[0].listening():
-                yield
+                async with _standing_by(queue):
+                    yield
 
     queue.perform_import_paths()
     app = FastAPI(
@@ -142,6 +145,20 @@ def create_app(queue: Afresh) -> FastAPI:
     pages.show_problems(app)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+@asynccontextmanager
+async def _standing_by(queue: Afresh) -> AsyncIterator[None]:
+    """Be ready meanwhile to tell of alerts where no worker does."""
+    if not isinstance(queue.connector, AfreshConnector):
+        yield
+        return
+    standing_by = asyncio.create_task(stand_by(queue), name="standby for alerts")
+    try:
+        yield
+    finally:
+        standing_by.cancel()
+        await asyncio.wait({standing_by})
 
 
 def _fit_to_serve(queue: Afresh) -> Afresh:

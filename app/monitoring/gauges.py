@@ -19,8 +19,8 @@ from ..retry.breaker.states import State
 from ..store.dead_letters import STATUSES
 from ..store.gauges import MOST, Gauge, count_restless_groups, read_gauges
 from ..store.monitoring import read_monitoring
-from ..store.workers import list_workers
-from .alerts.rules import GROUP_NEW, GROUP_QUIET, LOSS_SHOWN
+from .alerts.losses import lost, read_workers
+from .alerts.rules import GROUP_NEW, GROUP_QUIET
 from .metrics import Metrics
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class ClusterGauges(Collector):
             conn, new_since=now - GROUP_NEW, quiet_since=max(now - GROUP_QUIET, resumed)
         )
         stalled_after = settings.worker.stalled_after
-        workers = await list_workers(conn, stalled_after=stalled_after, kept=LOSS_SHOWN)
-        lost = sum(worker.was_lost(since=max(now - LOSS_SHOWN, resumed)) for worker in workers)
+        workers = await read_workers(conn, stalled_after=stalled_after, now=now)
+        told = sum(worker.was_lost(since=resumed) for worker in lost(workers, now))
         # Each queue is counted up to an equal share, in which what is alerted about must be in reach.
         least = 1 + max(settings.submission.max_queue_size, settings.alert.queue_size)
         found = await read_gauges(
@@ -92,7 +92,7 @@ class ClusterGauges(Collector):
         return [
             *found,
             *(Gauge("failure_groups", "", status, count) for status, count in groups.items()),
-            Gauge("workers", "", "lost", lost),
+            Gauge("workers", "", "lost", told),
             Gauge("stopped", "", "", monitoring.is_stopped(now)),
         ]
 
@@ -120,7 +120,7 @@ class ClusterGauges(Collector):
         )
         yield _family(
             "afresh_workers",
-            "Workers that gave a sign of life, those that hold jobs and did not, and those lost a little while ago.",
+            "Workers that gave a sign of life, those that hold jobs and did not, and those lost lately or as the last.",
             ["state"],
             self._values("workers", [("", "alive"), ("", "silent"), ("", "lost")]),
         )

@@ -136,6 +136,16 @@ class Message:
     made_at: datetime
 
 
+class Waiting(NamedTuple):
+    """A message that is still to be sent to an address, by a job."""
+
+    job_id: int
+    channel: str
+    severity: str
+    title: str
+    body: str
+
+
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
     """An alert that is open."""
@@ -228,6 +238,24 @@ async def add_message(conn: AsyncConnection[Any], message: Message, events: Sequ
 async def add_delivery(conn: AsyncConnection[Any], message_id: int, channel: str, job_id: int) -> None:
     """Remember the job that sends a message to an address."""
     await conn.execute(SQL["add_delivery"], {"message_id": message_id, "channel": channel, "job_id": job_id})
+
+
+async def take_delivery(conn: AsyncConnection[Any], tried: Sequence[int], *, sending: timedelta) -> Waiting | None:
+    """A message that is still to be sent, of which nobody else takes the job while the transaction lasts; None: none.
+
+    Args:
+        conn: In a transaction.
+        tried: Jobs that are not meant.
+        sending: A message that was made before that is no news any more.
+    """
+    async with conn.cursor(row_factory=class_row(Waiting)) as cursor:
+        return await (await cursor.execute(SQL["take_delivery"], {"tried": list(tried), "sending": sending})).fetchone()
+
+
+async def end_delivery(conn: AsyncConnection[Any], job_id: int) -> None:
+    """Let the job that was taken have succeeded: its message is sent."""
+    await conn.execute(SQL["begin_delivery"], {"job_id": job_id})
+    await conn.execute(SQL["end_delivery"], {"job_id": job_id})
 
 
 async def list_messages(conn: AsyncConnection[Any], *, most: int) -> list[Row]:

@@ -136,6 +136,26 @@ SELECT rule, severity, title, body, made_at FROM afresh.alert_message WHERE id =
 -- The job that sends a message to an address.
 INSERT INTO afresh.alert_delivery (message_id, channel, job_id) VALUES (%(message_id)s, %(channel)s, %(job_id)s);
 
+-- name: take_delivery
+-- A message that is still to be sent to an address, whose job nobody else has while this transaction lasts.
+SELECT d.job_id, d.channel, m.severity, m.title, m.body
+FROM afresh.alert_message m
+JOIN afresh.alert_delivery d ON d.message_id = m.id
+JOIN procrastinate_jobs j ON j.id = d.job_id
+WHERE m.made_at > now() - %(sending)s::interval AND j.status::text = 'todo' AND NOT j.abort_requested
+  AND j.id <> ALL (%(tried)s::bigint[])
+ORDER BY m.id, d.channel
+LIMIT 1
+FOR UPDATE OF j SKIP LOCKED;
+
+-- name: begin_delivery
+-- Its job runs; nobody sees it do so, for the same transaction ends it.
+UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %(job_id)s;
+
+-- name: end_delivery
+-- It was sent.
+UPDATE procrastinate_jobs SET status = 'succeeded', attempts = attempts + 1 WHERE id = %(job_id)s;
+
 -- name: list_messages
 -- The newest messages, each with what became of it at every address; no state: its job is not kept any more.
 SELECT m.id, m.rule, m.severity, m.title, m.body, m.made_at,

@@ -108,6 +108,18 @@ async def test_lost_workers(client: httpx.AsyncClient, conn: psycopg.AsyncConnec
     assert (told["afresh_monitoring_stopped",], told["afresh_workers", "lost"]) == (0, 0)
 
 
+async def test_the_last_worker(client: httpx.AsyncClient, conn: psycopg.AsyncConnection):
+    """A worker that was lost as the last one there was is told until another lives."""
+    await conn.execute(
+        "INSERT INTO afresh.worker VALUES "
+        "(7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 1, 1, 1, now(), now() - interval '5 hours')"
+    )
+    assert (await read(client))["afresh_workers", "lost"] == 1
+    await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+    told = await read(client)
+    assert (told["afresh_workers", "alive"], told["afresh_workers", "lost"]) == (1, 0)
+
+
 async def test_queues_that_are_full(database_url: str, conn: psycopg.AsyncConnection):
     """However many queues share in what is counted, a queue is counted up to where it is an alert."""
     settings = settings_for(database_url, submission=SubmissionSettings(max_queue_size=2_500))

@@ -193,7 +193,9 @@ async def test_a_lost_worker(watchman: Watchman, client: httpx.AsyncClient, conn
     found = (await alerts(client, state="open"))["worker-lost"]
     assert found["subject"] == "worker-1 on host (process 101)"
     assert "no sign of life" in found["cause"]
+    await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
     await watchman.look(minutes=15)
+    await watchman.look()
     assert "worker-lost" not in await alerts(client, state="open")
 
 

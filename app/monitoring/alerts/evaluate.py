@@ -47,7 +47,7 @@ async def evaluate(app: Afresh, conn: AsyncConnection[Any], *, now: datetime) ->
         resumed, last = monitoring.resumed_at(now), monitoring.evaluated_at
         if resumed is not None and last is not None and last < resumed:
             last = None  # Nobody looked meanwhile, however short it was.
-        readings = await observe(app, conn, now=now, resumed=resumed)
+        readings = await observe(app, conn, now=now, looked=monitoring.evaluated_at, resumed=resumed)
         watches = {
             Key(row.rule, row.subject, Severity(row.severity)): Watch(row.active, row.since)
             for row in await alerts.list_watches(conn)

@@ -15,10 +15,11 @@ from ...store.adaptation import count_ready_by_queue
 from ...store.dead_letters import sum_letters
 from ...store.queues import CLOSELY, list_queues
 from ...store.samples import MINUTE, Span, TaskPast, TaskWork
-from ...store.workers import Worker, list_workers
+from ...store.workers import Worker
 from . import rules
 from .clocked import is_clocked, submissions
 from .growth import Hour, Past, compare, is_enough
+from .losses import losses, read_workers
 from .rule import Reading
 
 MENTIONED = 3
@@ -37,7 +38,12 @@ A_MINUTE = timedelta(seconds=MINUTE)
 
 
 async def observe(
-    app: Afresh, conn: AsyncConnection[Any], *, now: datetime, resumed: datetime | None = None
+    app: Afresh,
+    conn: AsyncConnection[Any],
+    *,
+    now: datetime,
+    looked: datetime | None = None,
+    resumed: datetime | None = None,
 ) -> list[Reading]:
     """Read everything that a rule needs.
 
@@ -48,6 +54,7 @@ async def observe(
         app: Whose tasks, dependencies and settings.
         conn: Where to look.
         now: The time of the look.
+        looked: The time of the look before; None: there was none.
         resumed: When the last maintenance window ended. What happened before opens nothing; what is still so, does.
     """
     minute, sampled = _floor(now), await samples.last_sampled(conn)
@@ -58,7 +65,7 @@ async def observe(
     tasks = await samples.read_tasks(conn, span)
     repeats = sum(point.repeats for point in await samples.read_service(conn, span))
     window = Window((span.until - span.since).total_seconds(), tasks, repeats)
-    workers = await list_workers(conn, stalled_after=app.settings.worker.stalled_after)
+    workers = await read_workers(conn, stalled_after=app.settings.worker.stalled_after, now=now, looked=looked)
     groups = await alerts.find_restless_groups(
         conn, new_since=now - rules.GROUP_NEW, quiet_since=now - rules.GROUP_QUIET
     )
@@ -68,7 +75,7 @@ async def observe(
         *await _queues(app, conn),
         *breakers(await alerts.find_open_breakers(conn), critical_dependencies(app), now),
         *machines(workers),
-        *losses(workers, now, resumed),
+        *losses(workers, now, looked=looked, resumed=resumed),
         *(restless(group, resumed) for group in groups),
         *await _growth(app, conn, minute, resumed),
     ]
@@ -164,17 +171,6 @@ def machines(workers: Iterable[Worker]) -> Iterator[Reading]:
         disk = max(worker.host_disk_percent or 0.0 for worker in there)
         yield Reading(rules.MEMORY, host, memory, f"{memory:.0f} % of the memory of {host} is in use")
         yield Reading(rules.DISK, host, disk, f"{disk:.0f} % of a disk of {host} is in use")
-
-
-def losses(workers: Iterable[Worker], now: datetime, resumed: datetime | None = None) -> Iterator[Reading]:
-    """Workers that fell silent a little while ago without having said that they stop."""
-    for worker in workers:
-        if worker.beat_at is None or not worker.was_lost(since=now - rules.LOSS_SHOWN):
-            continue
-        holds = f", and still holds {worker.running} jobs" if worker.running else ""
-        silent = duration(max(1, round((now - worker.beat_at).total_seconds())))
-        detail = f"it has given no sign of life for {silent}{holds}"
-        yield Reading(rules.WORKER_LOST, str(worker), 1, detail, keeps=_is_before(worker.beat_at, resumed))
 
 
 def restless(group: alerts.GroupRow, resumed: datetime | None = None) -> Reading:

@@ -19,6 +19,7 @@ CRITICAL = "afresh_dependency_critical"
 QUEUE_READY = "afresh_queue_ready_jobs"
 MEMORY = "afresh_host_memory_percent"
 DISK = "afresh_host_disk_percent"
+ALIVE = 'afresh_workers{state="alive"}'
 LOST = 'afresh_workers{state="lost"}'
 STOPPED = "afresh_monitoring_stopped"
 GROUPS = 'afresh_failure_groups{status=~"new|regression"}'

@@ -31,7 +31,7 @@ HOST_RELIEF = 5.0
 """Likewise, in points of a percentage: as far as an overloaded worker waits, too."""
 
 LOSS_SHOWN = timedelta(minutes=10)
-"""How long a lost worker is an alert, where it does not come back."""
+"""How long a lost worker is an alert, where it does not come back and others live."""
 
 GROUP_NEW = timedelta(days=1)
 """How long a failure group is new, where it goes on failing and nobody has resolved or muted it."""
@@ -201,10 +201,11 @@ def _incidents(settings: Settings) -> Sequence[Rule]:
             name=WORKER_LOST,
             title="Worker {subject} was lost",
             about="a worker",
-            what_to_do="Look at what ended it: the kernel's out-of-memory killer, a node that is gone, a crash. Its "
-            "jobs were taken over by others.",
-            levels=(Level(WARNING, 0.0, 0.0),),
+            what_to_do="Look at what ended it: the kernel's out-of-memory killer, a node that is gone, a crash. Others "
+            "take over its jobs; where no worker is left, they wait: start one.",
+            levels=(Level(WARNING, 0.0, 0.0), Level(CRITICAL, 1.0, 1.0)),
             query=f"max({queries.LOST})",
+            only={CRITICAL: f"max({queries.ALIVE}) == 0"},
         ),
         Rule(
             name=FAILURE_GROUP,

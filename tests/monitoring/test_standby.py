@@ -1,0 +1,155 @@
+"""Alerts where no worker evaluates them: an API process does, until one is back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from psycopg import AsyncConnection
+
+from app.config import AlertSettings
+from app.monitoring.alerts import standby
+from app.monitoring.alerts.evaluate import evaluate
+from app.monitoring.alerts.standby import Standby
+from app.queue.app import Afresh
+from app.store.monitoring import stop_monitoring
+
+from ..application import run_waiting_jobs, serving, settings_for
+from ..eventually import eventually
+from .watchman import A_MINUTE, alerts
+from .webhook import Webhook, webhook
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - timedelta(days=1)
+
+LOST = (
+    "INSERT INTO afresh.worker VALUES "
+    "(7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 1, 1, 1, now(), now() - make_interval(mins => %s))"
+)
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    """Where alerts go."""
+    with webhook() as state:
+        yield state
+
+
+@pytest.fixture
+async def served(
+    anyio_backend: str,  # noqa: ARG001 - it makes the fixture async
+    database_url: str,
+    hook: Webhook,
+) -> AsyncIterator[tuple[Afresh, httpx.AsyncClient]]:
+    """The queue, and a client of an API beside which no worker runs."""
+    async with serving(settings_for(database_url, alert=AlertSettings(urls=(hook.url,)))) as both:
+        yield both
+
+
+async def evaluated(conn: AsyncConnection, at: datetime) -> None:
+    """Let alerts have been evaluated last at that time."""
+    await conn.execute("INSERT INTO afresh.monitoring (evaluated_at) VALUES (%s) ON CONFLICT DO NOTHING", (at,))
+    await conn.execute("UPDATE afresh.monitoring SET evaluated_at = %s", (at,))
+
+
+async def test_the_last_worker_is_lost(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook):
+    """Where the worker that evaluated alerts is lost, that is told all the same, at once, and as critical."""
+    await conn.execute(LOST, (4,))
+    await evaluated(conn, NOW - 4 * A_MINUTE)
+    told = await Standby(queue, LONG_AGO).look(NOW)
+    assert told is not None
+    assert (told["opened"], told["sent"]) == (1, 1)
+    found = (await alerts(client, state="open"))["worker-lost"]
+    assert (found["severity"], found["subject"]) == ("critical", "w on host (process 1)")
+    assert found["cause"].endswith("; no worker is left")
+    assert hook.titles == ["[critical] Worker w on host (process 1) was lost"]
+    (message,) = (await client.get("/monitoring/alerts/messages")).json()
+    assert [(each["state"], each["attempts"]) for each in message["deliveries"]] == [("succeeded", 1)]
+    await run_waiting_jobs(queue)
+    assert len(hook.taken) == 1
+
+
+async def test_it_lasts_while_no_worker_lives(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """The loss of the last worker is no news of ten minutes: it is over when a worker lives."""
+    await conn.execute(LOST, (90,))
+    await evaluated(conn, NOW - 80 * A_MINUTE)
+    one = Standby(queue, LONG_AGO)
+    for minute in range(3):
+        await one.look(NOW + minute * A_MINUTE)
+    assert "worker-lost" in await alerts(client, state="open")
+    await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+    await evaluate(queue, conn, now=NOW + 3 * A_MINUTE)
+    assert "worker-lost" not in await alerts(client, state="open")
+
+
+async def test_a_loss_that_nobody_could_tell(
+    queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook
+):
+    """A worker that was lost while nobody evaluated alerts is told by the next one that does, once, and is over."""
+    await conn.execute(LOST, (25,))
+    await evaluated(conn, NOW - 26 * A_MINUTE)
+    await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+    await evaluate(queue, conn, now=NOW)
+    assert (await alerts(client, state="open"))["worker-lost"]["severity"] == "warning"
+    await evaluate(queue, conn, now=NOW + A_MINUTE)
+    assert "worker-lost" not in await alerts(client, state="open")
+    await run_waiting_jobs(queue)
+    assert hook.titles[0] == "[warning] Worker w on host (process 1) was lost"
+
+
+async def test_it_keeps_still(queue: Afresh, conn: AsyncConnection):
+    """While a worker evaluates, shortly after a start, and in a maintenance window nobody stands in."""
+    await evaluated(conn, NOW - 2 * A_MINUTE)
+    assert await Standby(queue, LONG_AGO).look(NOW) is None
+    await evaluated(conn, LONG_AGO)
+    assert await Standby(queue, NOW - 2 * A_MINUTE).look(NOW) is None
+    await stop_monitoring(conn, until=NOW + A_MINUTE, duration=A_MINUTE, actor="somebody", reason="moving")
+    assert await Standby(queue, LONG_AGO).look(NOW) is None
+
+
+async def test_each_minute_until_a_worker_is_back(queue: Afresh, conn: AsyncConnection):
+    """Whoever stands in goes on each minute, and stops when a worker has evaluated alerts."""
+    await evaluated(conn, LONG_AGO)
+    one = Standby(queue, LONG_AGO)
+    assert await one.look(NOW) is not None
+    assert await one.look(NOW + A_MINUTE) is not None
+    assert await Standby(queue, LONG_AGO).look(NOW + A_MINUTE) is None  # Another process need not.
+    await evaluate(queue, conn, now=NOW + 2 * A_MINUTE)
+    assert await one.look(NOW + 3 * A_MINUTE) is None
+
+
+async def test_what_is_not_taken(queue: Afresh, conn: AsyncConnection, hook: Webhook):
+    """A message that is not taken is tried again at the next look, and by a worker that is back."""
+    hook.refusals = 2
+    await conn.execute(LOST, (4,))
+    await evaluated(conn, NOW - 4 * A_MINUTE)
+    one = Standby(queue, LONG_AGO)
+    for minute in range(2):
+        told = await one.look(NOW + minute * A_MINUTE)
+        assert told is not None
+        assert told["sent"] == 0
+    await run_waiting_jobs(queue)
+    assert "[critical] Worker w on host (process 1) was lost" in hook.titles
+
+
+async def test_two_at_once(queue: Afresh, conn: AsyncConnection, hook: Webhook):
+    """Of several processes that stand in at the same moment each message is sent by one."""
+    await conn.execute(LOST, (4,))
+    await evaluated(conn, NOW - 4 * A_MINUTE)
+    await asyncio.gather(*(Standby(queue, LONG_AGO).look(NOW) for _ in range(4)))
+    assert len(hook.taken) == 1
+
+
+async def test_the_api_stands_by(
+    database_url: str, conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+):
+    """A server that runs looks by itself, and nothing of that is left when it ends."""
+    monkeypatch.setattr(standby, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(standby, "LATE", timedelta(0))
+    await conn.execute(LOST, (4,))
+    async with serving(settings_for(database_url, alert=AlertSettings(urls=(hook.url,)))):
+        await eventually(lambda: hook.taken)
+    assert not [each for each in asyncio.all_tasks() if "standby" in each.get_name()]
