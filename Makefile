@@ -6,7 +6,7 @@ ALL := run dev corpus
 .DEFAULT_GOAL := help
 SHELL := bash
 .SILENT:
-.PHONY: help run demo worker api migrate psql test matrix chaos faults-long check format schema simulate bench lock clean sync-run sync-all
+.PHONY: help run demo worker api migrate psql test matrix chaos soak faults-long check format schema simulate bench lock clean sync-run sync-all
 MAKEFLAGS += --no-print-directory
 
 help: ## Show this list
@@ -41,6 +41,9 @@ matrix: sync-all ## Run the tests of SQL and its plans on Postgres 16, and on 15
 
 chaos: sync-all ## Two minutes of random faults, and the account of every job; C="--seconds 20 --seed 1" chooses
 	$(VENV)/python -m tests.faults.chaos $(C)
+
+soak: sync-all ## A steady load under a short retention, and whether anything grows; MINUTES=20
+	$(VENV)/python -m tests.faults.soak --minutes $(or $(MINUTES),20)
 
 faults-long: sync-all ## The tests of faults with their long outages
 	FAULTS_LONG=1 $(VENV)/python -m pytest tests/faults
