@@ -1,4 +1,4 @@
-"""The front page: what is wrong, first; then how the work goes, and what trying again is worth."""
+"""The front page: what is wrong, first; then how the work goes, which tasks fail, and what trying again is worth."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,16 +11,19 @@ from psycopg import AsyncConnection
 from ..monitoring.health import look
 from ..queue.app import Afresh
 from ..retry.offpeak import saved
-from ..store import breakers, samples
-from ..store.adaptation import GLANCED_AT, sum_put_off, sum_retries_ended_well
+from ..store import alerts, breakers, samples
+from ..store.adaptation import GLANCED_AT, sum_put_off
+from ..store.dead_letters import count_pending
 from ..store.groups import GroupFilter, list_groups
 from ..store.queues import AT_A_GLANCE, find_next_due, list_queues
+from ..store.trends import find_trends
 from ..store.workers import list_workers
 from ..web.groups import dependencies_of
 from ..web.reading import Queue, ReadingConnection
 from .charts import Tone, sparkline
 from .frame import remedy, render
 from .incidents import Incident, join
+from .queues import takers_of
 
 MOST_GROUPS = 5
 
@@ -29,6 +32,9 @@ MOST_GUARDS = 20
 
 COUNTED = 10_000
 """Waiting jobs of a dependency that are counted."""
+
+MOST_TASKS = 5
+"""Of those that fail."""
 
 HOURS = 24
 """What the page looks back on."""
@@ -44,13 +50,15 @@ router = APIRouter(prefix="/dashboard")
 
 @router.get("")
 async def show_overview(request: Request, conn: ReadingConnection, queue: Queue) -> HTMLResponse:
-    """Incidents, health, the last day, what retries were worth, queues and what comes next."""
+    """Incidents, health, alerts, the last day, tasks that fail, what retries were worth, queues and what comes next."""
     now = datetime.now(UTC)
     stalled_after = queue.settings.worker.stalled_after
     health = await look(conn, stalled_after=stalled_after)
     day = samples.hours_until(now, HOURS)
     points = await samples.read_points(conn, day)
     put_off = await sum_put_off(conn, now - RECENT, most=GLANCED_AT)
+    trends = await find_trends(conn, now - RECENT)
+    workers = [each for each in await list_workers(conn, stalled_after=stalled_after) if each.lives]
     queues = await list_queues(conn, closeness=AT_A_GLANCE)
     busy = [each for each in queues if each.paused or each.ready or each.running or each.retrying or each.scheduled]
     return render(
@@ -59,16 +67,20 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
         "Overview",
         health=health,
         incidents=await _incidents(conn, queue, now),
+        alerts=await alerts.count_open(conn),
+        pending=await count_pending(conn),
         day=samples.added(points),
         sparks={name: _spark(points, day, name, tone) for name, tone in SPARKS.items()},
-        retries_ended_well=await sum_retries_ended_well(conn, now - RECENT),
+        retries_ended_well=trends.whole.retries_succeeded,
+        failing=trends.failing_tasks(MOST_TASKS),
         saved=saved(put_off.spent, queue.settings.off_peak.cost_per_hour),
         put_off=put_off,
         busy=busy,
         idle=len(queues) - len(busy),
         next_due=await find_next_due(conn),
         remedy=remedy,
-        workers=[each for each in await list_workers(conn, stalled_after=stalled_after) if each.lives],
+        workers=workers,
+        takers={each.name: takers_of(each.name, workers) for each in busy},
     )
 
 

@@ -11,6 +11,7 @@ from app.queue.app import Afresh
 from app.testing import failing
 
 from ..application import run_waiting_jobs
+from .parts import live_worker, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -59,3 +60,41 @@ async def test_what_heals_itself_alarms_nobody(served: Served):
     assert "What fails now" in page
     assert "it is tried again by itself" in page
     assert "needs a look" not in page
+
+
+async def test_what_has_died_and_which_tasks_fail(served: Served):
+    """How many dead letters wait for somebody is told, and which tasks failed most, with what retries achieved."""
+    queue, client = served
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    page = (await client.get("/dashboard")).text
+    assert '<a href="/dashboard/dead-letters?status=pending">1</a>' in page
+    text = await text_of(client, "/dashboard")
+    assert "Buried sample.fail 1 1 - 1" in text
+    assert "sample.add" not in text
+
+
+@pytest.mark.parametrize(("severity", "told"), [("warning", "1 alert is open"), ("info", "All is well")])
+async def test_open_alerts(served: Served, conn: AsyncConnection, severity: str, told: str):
+    """While an alert is open that calls for somebody, not all is well, and the page leads to it."""
+    queue, client = served
+    await live_worker(queue)
+    await conn.execute(
+        "INSERT INTO afresh.alert (rule, subject, severity, opened_at, changed_at, value, threshold, cause, what_to_do)"
+        " VALUES ('queue-size', 'sums', %s, now(), now(), 60, 50, 'jobs could run', '')",
+        [severity],
+    )
+    text = await text_of(client, "/dashboard")
+    assert told in text
+    assert ("1 open alert" in text) == (severity != "info")
+
+
+async def test_a_queue_that_nobody_takes(served: Served):
+    """Where jobs are ready and no worker takes them, the queue is marked."""
+    queue, client = served
+    await live_worker(queue, queues=["letters"])
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    assert "sums no worker 1" in await text_of(client, "/dashboard")
+    await live_worker(queue)
+    assert "sums 1" in await text_of(client, "/dashboard")
