@@ -98,16 +98,7 @@ class Form:
             InvalidInput: It is no time.
         """
         value = self.text(name)
-        if value is None:
-            return None
-        try:
-            moment = datetime.fromisoformat(value)
-            moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-        except (ValueError, OverflowError):
-            raise InvalidInput(name, "a time such as 2030-01-31T18:00") from None
-        if moment > datetime.now(UTC) + LONGEST:
-            raise InvalidInput(name, "a time within a century")
-        return moment
+        return None if value is None else moment_of(name, value)
 
     def number(self, name: str, *, least: float, most: float) -> float | None:
         """A field's number; None: it was left empty.
@@ -144,6 +135,22 @@ class Form:
         if not isinstance(found, dict):
             raise InvalidInput(name, "a JSON object, with the name of each argument")
         return found
+
+
+def moment_of(name: str, value: str) -> datetime:
+    """The time that a text says, in UTC unless it says otherwise.
+
+    Raises:
+        InvalidInput: It says none.
+    """
+    try:
+        moment = datetime.fromisoformat(value)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(name, "a time such as 2030-01-31T18:00") from None
+    if moment > datetime.now(UTC) + LONGEST:
+        raise InvalidInput(name, "a time within a century")
+    return moment
 
 
 def _storable(name: str, value: str) -> str:

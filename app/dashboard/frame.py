@@ -1,6 +1,7 @@
 """What every page has in common: the frame, the words for times and states, and how a page is rendered."""
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -38,6 +39,14 @@ NAV = (
 
 LEAST_ROLES = {"Audit": Role.ADMIN}
 """Pages that not everybody may see."""
+
+WITHIN: Mapping[str, timedelta] = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+"""How far back a list is narrowed down to, as pages offer it."""
 
 REMEDIES: dict[str, str] = {
     Remediation.AUTO_RETRY: "it is tried again by itself",

@@ -1,23 +1,29 @@
 """The page of jobs: filters are in its address, so that a view can be sent to a colleague."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
+from psycopg import AsyncConnection
 from pydantic import AfterValidator
 
 from ..queue.app import Afresh
-from ..store.jobs import STATES, JobFilter, list_jobs
+from ..store.jobs import STATES, JobFilter, Row, find_job, list_jobs
 from ..web.errors import InvalidInput
 from ..web.reading import Queue, ReadingConnection
-from .frame import render
+from .forms import moment_of
+from .frame import WITHIN, render
 
 PAGE_SIZE = 50
 LONGEST_TEXT = 200
 ADDRESS = "/dashboard/jobs"
+
+_NUMBER = re.compile("#?([0-9]{1,18})")
 
 router = APIRouter(prefix="/dashboard")
 
@@ -41,7 +47,9 @@ class Filters:
         chosen: The same, as jobs are looked for.
     """
 
-    NAMES: ClassVar = ("state", "task", "queue", "task_type", "correlation_id", "text")
+    NAMES: ClassVar = (
+        "state", "task", "queue", "task_type", "correlation_id", "within", "created_from", "created_to", "text"
+    )  # fmt: skip
 
     given: Mapping[str, str]
     chosen: JobFilter
@@ -56,7 +64,7 @@ def filters_of(queue: Afresh, words: Mapping[str, str]) -> Filters:
     """The filters that these words mean; an empty one means nothing.
 
     Raises:
-        InvalidInput: There is no such state, or a word is too long.
+        InvalidInput: There is no such state, a word is too long, or no time.
     """
     given = {name: value for name, value in words.items() if value}
     if given.get("state", STATES[0]) not in STATES:
@@ -64,6 +72,7 @@ def filters_of(queue: Afresh, words: Mapping[str, str]) -> Filters:
     for name, value in given.items():
         if len(value) > LONGEST_TEXT:
             raise InvalidInput(name, f"at most {LONGEST_TEXT} characters")
+    created_from, created_to = _made(given)
     catalog = queue.catalog
     info = catalog.find(given["task"]) if "task" in given else None
     task_type = given.get("task_type")
@@ -76,9 +85,23 @@ def filters_of(queue: Afresh, words: Mapping[str, str]) -> Filters:
             task_type=task_type,
             tasks_of_type=[each.name for each in catalog if each.task_type == task_type] if task_type else (),
             correlation_id=given.get("correlation_id"),
+            created_from=created_from,
+            created_to=created_to,
             text=given.get("text"),
         ),
     )
+
+
+def _made(given: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
+    """From when to when jobs were made."""
+    times = [moment_of(name, given[name]) if name in given else None for name in ("created_from", "created_to")]
+    if "within" not in given:
+        return times[0], times[1]
+    if given["within"] not in WITHIN:
+        raise InvalidInput("within", f"one of {', '.join(WITHIN)}")
+    if times[0]:
+        raise InvalidInput("created_from", "only one of this and within")
+    return datetime.now(UTC) - WITHIN[given["within"]], times[1]
 
 
 async def _filters(  # noqa: PLR0913 - each is a filter that stands in the address.
@@ -89,9 +112,12 @@ async def _filters(  # noqa: PLR0913 - each is a filter that stands in the addre
     queue: Word = "",
     task_type: Word = "",
     correlation_id: Word = "",
+    within: Word = "",
+    created_from: Word = "",
+    created_to: Word = "",
     text: Word = "",
 ) -> Filters:
-    words = (state, task, queue, task_type, correlation_id, text)
+    words = (state, task, queue, task_type, correlation_id, within, created_from, created_to, text)
     return filters_of(queue_of_jobs, dict(zip(Filters.NAMES, words, strict=True)))
 
 
@@ -103,9 +129,10 @@ async def show_jobs(
     request: Request,
     conn: ReadingConnection,
     filters: JobFilters,
+    queue_of_jobs: Queue,
     before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
 ) -> HTMLResponse:
-    """One page of the jobs that fit, newest first."""
+    """One page of the jobs that fit, newest first; where the text is a number, also the job of that number."""
     page = await list_jobs(conn, filters.chosen, limit=PAGE_SIZE, before=before)
     older = filters.address(before=page.next_before) if page.next_before else None
     return render(
@@ -118,4 +145,13 @@ async def show_jobs(
         address=filters.address,
         older=older,
         paged=before,
+        named=await _named(conn, filters.given.get("text", "")),
+        within=list(WITHIN),
+        moments={"created_from": filters.chosen.created_from, "created_to": filters.chosen.created_to},
+        catalog=queue_of_jobs.catalog,
     )
+
+
+async def _named(conn: AsyncConnection[Any], text: str) -> Row | None:
+    number = _NUMBER.fullmatch(text.strip())
+    return await find_job(conn, int(number[1])) if number else None

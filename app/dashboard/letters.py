@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -17,7 +17,7 @@ from ..store.dead_letters import CAUSES, STATUSES, LetterFilter, list_letters
 from ..web.letters import LetterQuery, Share, letter_filter, summarise
 from ..web.reading import Queue, ReadingConnection
 from .charts import Tone, stack
-from .frame import render
+from .frame import WITHIN, render
 
 PAGE_SIZE = 50
 ADDRESS = "/dashboard/dead-letters"
@@ -26,14 +26,6 @@ MOST_SHARES = 8
 """Kinds that the distribution names of each property."""
 
 TONES: Mapping[str, Tone] = {"pending": "bad", "retrying": "warn", "resolved": "good", "abandoned": "quiet"}
-
-WITHIN: Mapping[str, timedelta] = {
-    "1h": timedelta(hours=1),
-    "24h": timedelta(hours=24),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-}
-"""How long ago a letter died at most, as the page offers it."""
 
 router = APIRouter(prefix="/dashboard")
 

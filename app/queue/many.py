@@ -4,8 +4,9 @@ So it outlives the page that asked for it, shows how far it is, and can be stopp
 job meanwhile decides: one that cannot be acted on any more is passed over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from psycopg import AsyncConnection
@@ -31,6 +32,8 @@ MOST_TICKED = 1_000
 MOST = 100 * PAGE
 """Of one action; whoever wants more asks again."""
 
+_TIMES = ("created_from", "created_to")
+
 _PASSED_OVER = (UnknownJob, WrongState, WrongStatus, NotDeployed, AlreadyReplayed, AlreadyQueued)
 
 
@@ -47,11 +50,22 @@ class Chosen:
 
     Attributes:
         job_ids: At most `MOST_TICKED`.
-        fits: Made of texts alone, as an address of the dashboard has it.
+        fits: Made of texts and times alone, as an address of the dashboard has it.
     """
 
     job_ids: Sequence[int] = ()
     fits: JobFilter = field(default_factory=JobFilter)
+
+    @classmethod
+    def read(cls, job_ids: Sequence[int], said: Mapping[str, Any]) -> "Chosen":
+        """As `said` has it; a time that it holds as text is one again."""
+        times = {name: datetime.fromisoformat(said[name]) for name in _TIMES if name in said}
+        return cls(job_ids, JobFilter(**{**said, **times}))
+
+    def said(self) -> dict[str, Any]:
+        """What they have in common, as JSON can hold it."""
+        given = {name: value for name, value in asdict(self.fits).items() if value}
+        return given | {name: given[name].isoformat() for name in _TIMES if name in given}
 
     def check(self) -> None:
         """Refuse to mean everything.
@@ -89,7 +103,7 @@ async def start(conn: AsyncConnection[Any], action: Action, chosen: Chosen, *, a
     chosen.check()
     async with conn.transaction():
         total, is_exact = await chosen.count(conn)
-        fits = {name: value for name, value in asdict(chosen.fits).items() if value}
+        fits = chosen.said()
         args = {"action": action, "job_ids": list(chosen.job_ids), "fits": fits, "actor": actor, "reason": reason}
         wanted = Submission(task_name=TASK, queue=QUEUE, priority=10, args=args | {"total": min(total, MOST)})
         job_id = await submit(conn, wanted)

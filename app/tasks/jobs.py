@@ -8,7 +8,6 @@ from ..queue import many
 from ..queue.checkpoint import step
 from ..queue.progress import progress
 from ..queue.task import connection, current_job, task
-from ..store.jobs import JobFilter
 
 
 @task(
@@ -28,7 +27,7 @@ async def act_on_many(  # noqa: PLR0913, PLR0917  What, on which, how many, who,
         How many it was done to, and how many were passed over, because they had ended or begun meanwhile.
     """
     job = current_job()
-    chosen = many.Chosen(job_ids, JobFilter(**fits))
+    chosen = many.Chosen.read(job_ids, fits)
     chosen.check()
     before: int | None = job.job_id
     acted = passed_over = 0

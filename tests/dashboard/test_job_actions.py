@@ -149,6 +149,20 @@ async def test_all_that_match(served: Served, conn: AsyncConnection):
     assert len(await audited(conn, "job.cancel")) == 60
 
 
+async def test_all_of_a_time(served: Served, conn: AsyncConnection):
+    """Jobs of a time are acted on, and those before it stay; the audit has the times."""
+    queue, client = served
+    jobs = [await later(client) for _ in range(2)]
+    await conn.execute("UPDATE procrastinate_events SET at = at - interval '3 hours' WHERE job_id = %s", [jobs[0]])
+    page = "/dashboard/jobs/many?action=cancel&within=1h"
+    assert "Cancel 1 job?" in (await client.get(page, headers=PERSON)).text
+    assert (await send(client, page, "/dashboard/jobs/many", reason="recalled")).status_code == 303
+    await run_waiting_jobs(queue)
+    assert [await state_of(client, job) for job in jobs] == ["scheduled", "cancelled"]
+    (row,) = await (await conn.execute("SELECT details FROM afresh.audit WHERE action = 'job.cancel_many'")).fetchall()
+    assert list(row[0]["filter"]) == ["created_from"]
+
+
 async def test_the_ticked(served: Served):
     """Of the jobs that are ticked, those that can be are run again; the others are passed over."""
     queue, client = served

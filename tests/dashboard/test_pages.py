@@ -4,6 +4,7 @@ from html import escape as escape_html
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
 
 from app.dashboard.frame import ago, length
 from app.queue.app import Afresh
@@ -70,13 +71,18 @@ async def test_what_comes_next(served: Served):
     assert re.search(r"<dt>Next due</dt><dd><time [^>]*>in (3 h|18[0-9] min)</time>", page)
 
 
+def rows_of(page: str) -> str:
+    """The list of a page, without the filters above it."""
+    return page.partition('<ul class="rows">')[2].partition("</ul>")[0]
+
+
 async def test_jobs_in_order(served: Served):
     """The page lists recent jobs, newest first, each with its state."""
     queue, client = served
     await client.post("/tasks/add", json={"args": {"a": 1}})
     await client.post("/tasks/fail", json={"args": {"message": "no such luck"}})
     await run_waiting_jobs(queue)
-    page = (await client.get("/dashboard/jobs")).text
+    page = rows_of((await client.get("/dashboard/jobs")).text)
     assert page.index("sample.fail") < page.index("sample.add")
     assert "no such luck" in page
     assert '<span class="state failed">failed</span>' in page
@@ -107,7 +113,7 @@ async def test_one_state(served: Served):
     await client.post("/tasks/fail", json={"args": {"message": "x"}})
     await run_waiting_jobs(queue)
     await client.post("/tasks/add", json={"args": {"a": 1}})
-    page = (await client.get("/dashboard/jobs", params={"state": "failed"})).text
+    page = rows_of((await client.get("/dashboard/jobs", params={"state": "failed"})).text)
     assert "sample.fail" in page
     assert "sample.add" not in page
     assert (await client.get("/dashboard/jobs", params={"state": "asleep"})).status_code == 422
@@ -123,9 +129,58 @@ async def test_filters(served: Served, name: str, value: str):
     await client.post("/tasks/add", json=add)
     await client.post("/tasks/fail", json={"args": {"message": "x"}})
     page = (await client.get("/dashboard/jobs", params={name: value})).text
-    assert "sample.add" in page
-    assert "sample.fail" not in page
+    assert "sample.add" in rows_of(page)
+    assert "sample.fail" not in rows_of(page)
     assert f'<a class="chip taken" href="/dashboard/jobs" aria-label="Take away {name} {value}">' in page
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"within": "1h"}, [2]),
+        ({"within": "7d"}, [2, 1]),
+        ({"created_from": "2001-01-01T00:00"}, [2, 1]),
+        ({"created_to": "2001-01-01T00:00"}, []),
+        ({"created_to": f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%S.000Z}"}, [1]),
+        ({"within": "24h", "created_to": f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M}"}, [1]),
+    ],
+)
+async def test_when_they_were_made(served: Served, conn: AsyncConnection, filters: dict[str, str], found: list[int]):
+    """The page can be narrowed by when jobs were made, before now or by the clock."""
+    _, client = served
+    for _ in range(2):
+        await client.post("/tasks/add", json={"args": {"a": 1}})
+    await conn.execute("UPDATE procrastinate_events SET at = at - interval '3 hours' WHERE job_id = 1")
+    page = (await client.get("/dashboard/jobs", params=filters)).text
+    assert [int(each) for each in re.findall(r'id="job-(\d+)"', page)] == found
+    for name in filters:
+        assert f'aria-label="Take away {name} ' in page
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"within": "1y"},
+        {"created_from": "yesterday"},
+        {"created_to": "9999-01-01T00:00"},
+        {"within": "1h", "created_from": "2001-01-01T00:00"},
+    ],
+)
+async def test_odd_times(served: Served, filters: dict[str, str]):
+    """What is no time is refused, and so are two beginnings."""
+    assert (await served[1].get("/dashboard/jobs", params=filters)).status_code == 422
+
+
+async def test_a_number(served: Served):
+    """Whoever searches for a job's number is led to that job; a number of none finds what holds it as text."""
+    _, client = served
+    await client.post("/tasks/add", json={"args": {"a": 1}, "correlation_id": "order-4711"})
+    for text in ("1", "#1", " 1 "):
+        page = (await client.get("/dashboard/jobs", params={"text": text})).text
+        assert 'Job <a href="/dashboard/jobs/1">1</a>' in page
+    page = (await client.get("/dashboard/jobs", params={"text": "4711"})).text
+    assert "Job <a" not in page
+    assert 'id="job-1"' in page
 
 
 async def test_older_jobs(served: Served):
