@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from psycopg import AsyncConnection
 
@@ -45,9 +45,17 @@ LetterId = Annotated[int, Path(ge=1, le=BIGGEST_ID)]
 
 
 @router.get("/dead-letters/{letter_id}")
-async def show_letter(request: Request, letter_id: LetterId, conn: ReadingConnection, queue: Queue) -> HTMLResponse:
-    """Everything that is known of one letter."""
-    return render(request, "letter.html", "Dead letters", fault=None, draft={}, **await _story(conn, queue, letter_id))
+async def show_letter(
+    request: Request,
+    letter_id: LetterId,
+    conn: ReadingConnection,
+    queue: Queue,
+    *,
+    edit: Annotated[bool, Query()] = False,
+) -> HTMLResponse:
+    """Everything that is known of one letter; with `edit`, the form for its replay unfolded."""
+    story = await _story(conn, queue, letter_id)
+    return render(request, "letter.html", "Dead letters", fault=None, draft={}, edit=edit, **story)
 
 
 @router.post("/dead-letters/{letter_id}/replay")
@@ -67,7 +75,9 @@ async def replay(
             made = await replay_letter(conn, queue, outbound, letter_id, changes, actor=form.caller.name, reason=reason)
         except (InvalidInput, InvalidArguments, Masked) as refusal:
             story = await _story(conn, queue, letter_id)
-            page = render(request, "letter.html", "Dead letters", fault=_fault(refusal), draft=draft, **story)
+            page = render(
+                request, "letter.html", "Dead letters", fault=_fault(refusal), draft=draft, edit=True, **story
+            )
             page.status_code = 422
             return page
     return done(request, address_of_letter(letter_id), f"Job {made.job_id} runs in the place of job {made.replay_of}.")

@@ -95,11 +95,14 @@ async def test_where_it_leads(served: Served):
     assert f'href="/dashboard/failures/groups/{attempt["fingerprint"]}"' in page
     assert 'href="/dashboard/dependencies/shop/api"' in page
     assert f'href="/dashboard/dead-letters/{letter}"' in page
+    assert (edit := f"/dashboard/dead-letters/{letter}?edit=1") in page
+    assert '<details class="action wide" id="replay" open>' in (await client.get(edit)).text
     second = (await client.post(f"/dead-letters/{letter}/replay", json={"reason": "again"})).json()["job_id"]
     for job, other in ((first, second), (second, first)):
         page = await page_of(client, job)
         assert f'<a href="/dashboard/jobs/{other}">job {other}</a>' in page
         assert "this job" in page
+        assert "Edit and replay" not in page
 
 
 async def test_waits_for_its_dependency(served: Served):

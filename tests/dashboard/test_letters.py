@@ -60,7 +60,7 @@ async def test_rows(served: Served):
     """A row says which letter, in which status, of which task, why it died, and leads to its page."""
     letter = await bury(*served)
     page = await page_of(served[1])
-    assert f'<a class="open" href="{LIST}/{letter["id"]}">' in page
+    assert f'<a class="open" href="{LIST}/{letter["id"]}" id="letter-{letter["id"]}">' in page
     assert '<span class="state pending">pending</span>' in page
     assert "sample.fail" in page
     assert escape(f"{letter['failure_type']}: no luck") in page

@@ -2,6 +2,7 @@
 const SECOND = 1000;
 const SELDOM = 15 * SECOND;
 const OFTEN = 2 * SECOND;
+const LYING = 30 * SECOND;
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"]];
 
 function span(seconds) {
@@ -20,32 +21,86 @@ function exact(seconds) {
   return words.join(" ") || "0 s";
 }
 
+function clock(moment, timeStyle = "long") {
+  return moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle });
+}
+
 function tellTimes(root = document) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.getTime())) continue; // A time beyond the browser's calendar stays as the server told it.
     const seconds = (Date.now() - moment) / SECOND;
     const told = "exact" in time.dataset ? exact : span;
-    const text = Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `${told(seconds)} ago` : `in ${told(-seconds)}`;
+    const past = seconds > 0 ? `${told(seconds)} ago` : `in ${told(-seconds)}`;
+    const text = "clock" in time.dataset ? clock(moment, "short") : Math.abs(seconds) < 1 ? "now" : past;
     if (time.textContent !== text) time.textContent = text;
-    const title = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+    const title = clock(moment);
     if (time.title !== title) time.title = title;
   }
 }
 
-// A region is left alone while somebody's hand is in it: a focus, a selection, a pointer on it, or a form unfolded.
+// What a person types is a time of that person's clock; what is sent is the same in UTC, as without this script.
+function takeTime(field) {
+  const sent = document.createElement("input");
+  sent.type = "hidden";
+  sent.name = field.name;
+  field.removeAttribute("name");
+  field.after(sent);
+  const given = field.getAttribute("value");
+  const moment = given ? new Date(/(Z|[+-]\d\d:?\d\d)$/.test(given) ? given : `${given}Z`) : null;
+  if (moment && !Number.isNaN(moment.getTime())) {
+    field.value = new Date(moment - moment.getTimezoneOffset() * 60 * SECOND).toISOString().slice(0, 16);
+  }
+  const send = () => {
+    const typed = field.value ? new Date(field.value) : null;
+    sent.value = typed && !Number.isNaN(typed.getTime()) ? typed.toISOString() : "";
+    sent.disabled = !sent.value; // An address is not to carry what was left empty.
+  };
+  field.addEventListener("input", send);
+  field.form.addEventListener("submit", send); // A browser that goes back fills in what was typed, and tells nobody.
+  send();
+  field.closest("label").querySelector(".zone").textContent = "by your clock";
+}
+
+// A region is left alone while somebody's hand is in it: a focus, a selection, a form unfolded, or a pointer on what
+// can be pressed, unless it has been lying there. What is unfolded is found again, and so is the focus on it.
+const FOLD = "details[id] > summary";
+const POINTED_AT = ".rows:hover, :has(.rows:hover, a:hover, button:hover, summary:hover)";
+let moved = 0;
+document.addEventListener("pointermove", () => { moved = Date.now(); }, { passive: true });
+
 function isTouched(region) {
   const selection = getSelection();
-  return (region.contains(document.activeElement) && document.activeElement !== document.body)
+  const focus = document.activeElement;
+  return (region.contains(focus) && focus !== document.body && !focus.matches(FOLD))
     || (!selection.isCollapsed && region.contains(selection.anchorNode))
-    || region.matches(".rows:hover, :has(.rows:hover), :has(details.action[open]), :has(.tick:checked)");
+    || region.matches(":has(:active)")
+    || region.matches(":has(:active, details.action[open], .tick:checked)")
+    || (Date.now() - moved < LYING && region.matches(POINTED_AT));
 }
 
 function replace(region, fresh) {
   const open = new Map([...region.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
+  const aside = [...region.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
+  const [anchor, top] = firstInSight();
+  const fold = region.contains(document.activeElement) ? document.activeElement.parentElement.id : "";
   region.replaceChildren(...fresh.childNodes);
   for (const each of region.querySelectorAll("details[id]")) if (open.has(each.id)) each.open = open.get(each.id);
   prepare(region);
+  for (const [index, each] of region.querySelectorAll(".scroll").entries()) each.scrollLeft = aside[index] ?? 0;
+  if (fold) document.getElementById(fold)?.querySelector("summary").focus({ preventScroll: true });
+  const found = anchor && document.getElementById(anchor);
+  if (found) scrollBy(0, found.getBoundingClientRect().top - top);
+}
+
+// What a person reads stays where it is, though what comes before it grows. At the top of a page, the top stays.
+function firstInSight() {
+  if (scrollY === 0) return [];
+  for (const each of document.querySelectorAll("main [id]")) {
+    const { top, height } = each.getBoundingClientRect();
+    if (top >= 0 && top < innerHeight && height) return [each.id, top];
+  }
+  return [];
 }
 
 let live = true;
@@ -55,7 +110,10 @@ async function refresh() {
   const regions = [...document.querySelectorAll("[data-live]")];
   if (!live || document.hidden || regions.length === 0) return;
   last = Date.now();
-  if (regions.every(isTouched)) return soon(); // Nothing moves under the hand; it is looked at when that is gone.
+  if (regions.every(isTouched)) { // Nothing moves under the hand; it is looked at when that is gone.
+    show("Waiting", "What you work on stays as it is until you leave it");
+    return soon();
+  }
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) throw new Error(`answer ${answer.status}`);
@@ -101,7 +159,8 @@ function follow(address = document.querySelector("[data-follow]")?.dataset.follo
 }
 
 const button = document.getElementById("live");
-function show(word) {
+function show(word, why = "") {
+  button.title = live ? why : "";
   button.querySelector(".word").textContent = live ? word : "Paused";
   button.setAttribute("aria-pressed", String(live));
 }
@@ -122,6 +181,7 @@ function prepare(root) {
       for (const each of boxes) each.checked = on;
     });
   }
+  for (const field of root.querySelectorAll("input[type=datetime-local][name]")) takeTime(field);
   for (const copy of root.querySelectorAll("button.copy")) {
     if (!navigator.clipboard) continue;
     copy.hidden = false;
@@ -153,7 +213,8 @@ theme.addEventListener("click", () => {
 });
 
 function step(by) {
-  const rows = [...document.querySelectorAll(".row a.open")];
+  const rows = [...document.querySelectorAll(".row a.open, .incident a.button, tbody th[scope=row] a")]
+    .filter((each) => each.checkVisibility());
   const at = rows.indexOf(document.activeElement);
   rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
 }
@@ -164,10 +225,17 @@ function tick() {
   if (box) box.checked = !box.checked;
 }
 
+// A page without a search of its own leads to that of jobs.
+function search() {
+  const field = document.getElementById("search");
+  if (field) field.focus();
+  else location.assign("/dashboard/jobs#search");
+}
+
 const help = document.getElementById("help");
 const KEYS = {
   "?": () => help.showModal(),
-  "/": () => document.getElementById("search")?.focus(),
+  "/": search,
   j: () => step(1),
   k: () => step(-1),
   p: pause,
@@ -195,6 +263,7 @@ for (const each of [theme, document.getElementById("help-open")]) each.hidden = 
 button.hidden = !document.querySelector("[data-live]");
 changeTheme(document.documentElement.dataset.theme ?? "system");
 prepare(document);
+if (location.hash === "#search") search();
 setInterval(tellTimes, SECOND, document);
 setInterval(() => {
   if (!stream || stream.readyState === EventSource.CLOSED) {

@@ -1,0 +1,115 @@
+"""What a live page owes the hand and the eye that are on it: nothing jumps, and times are those of a person's clock."""
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from app.queue.app import Afresh
+
+from ..application import run_waiting_jobs
+
+pytestmark = pytest.mark.anyio
+
+Served = tuple[Afresh, httpx.AsyncClient]
+TOP = "each => Math.round(each.getBoundingClientRect().top)"
+
+
+async def add(client: httpx.AsyncClient, count: int) -> None:
+    """Have some jobs made."""
+    for number in range(count):
+        await client.post("/tasks/add", json={"args": {"a": number}})
+
+
+async def test_what_is_read_stays(served: Served, browser_page: Page):
+    """New rows above what a person has scrolled to do not move it, and the list is up to date all the same."""
+    await add(served[1], 40)
+    await browser_page.goto("/dashboard/jobs")
+    await browser_page.evaluate("scrollTo(0, 600)")
+    row = browser_page.locator("#job-20")
+    before = await row.evaluate(TOP)
+    await add(served[1], 3)
+    await expect(browser_page.locator("#job-43")).to_be_attached()
+    assert abs(await row.evaluate(TOP) - before) <= 1
+
+
+async def test_a_table_stays_aside(served: Served, browser_page: Page):
+    """On a phone, a table that was moved sideways stays so when the page is drawn again."""
+    await browser_page.set_viewport_size({"width": 390, "height": 800})
+    await add(served[1], 1)
+    await browser_page.goto("/dashboard/queues")
+    await browser_page.evaluate("document.querySelector('.scroll').scrollLeft = 120")
+    await add(served[1], 1)
+    await expect(browser_page.get_by_text("2 ready, 0 running")).to_be_visible()
+    assert await browser_page.evaluate("document.querySelector('.scroll').scrollLeft") == 120
+
+
+async def test_the_pointer_holds_what_it_is_on(served: Served, browser_page: Page):
+    """While the pointer is on a link nothing moves, and the page says so; where it is left lying, it goes on."""
+    await browser_page.clock.install()
+    queue, client = served
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    await browser_page.goto("/dashboard")
+    await browser_page.get_by_role("link", name="Look at its dead letters").hover()
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    await browser_page.clock.run_for(20_000)
+    await expect(browser_page.get_by_role("button", name="Waiting")).to_be_visible()
+    await expect(browser_page.locator(".incident")).to_contain_text("1 dead")
+    await browser_page.clock.run_for(20_000)
+    await expect(browser_page.locator(".incident")).to_contain_text("2 dead")
+
+
+async def test_a_fold_holds_nothing(served: Served, browser_page: Page):
+    """Who has unfolded a traceback by the keyboard still sees what happens next, unfolded and with the focus on it."""
+    queue, client = served
+    job = (await client.post("/tasks/fail", json={"args": {"message": "no luck"}})).json()["job_id"]
+    await run_waiting_jobs(queue)
+    await browser_page.goto(f"/dashboard/jobs/{job}")
+    fold = browser_page.locator("#traceback-1 > summary")
+    await fold.focus()
+    await browser_page.keyboard.press("Enter")
+    letter = (await client.get(f"/jobs/{job}")).json()["dead_letter_id"]
+    await client.post(f"/dead-letters/{letter}/replay", json={"reason": "again"})
+    await expect(browser_page.get_by_text("this job →")).to_be_visible()
+    await expect(fold).to_be_focused()
+    await expect(browser_page.locator("#traceback-1")).to_have_attribute("open", "")
+
+
+async def test_by_the_clock_of_a_person(served: Served, chromium: Browser, address: str):
+    """In Tokyo, a time that is typed is one of Tokyo, in a form and in a filter, and so are those that are shown."""
+    _, client = served
+    job = (await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})).json()["job_id"]
+    page = await chromium.new_page(base_url=address, timezone_id="Asia/Tokyo", locale="en-GB")
+    await page.goto(f"/dashboard/jobs/{job}")
+    await page.locator("#reschedule > summary").click()
+    await page.get_by_label("or at, by your clock").fill("2040-02-01T03:00")
+    await page.locator("#reschedule").get_by_role("button", name="Reschedule").click()
+    await expect(page.get_by_role("status")).to_have_text(f"Job {job} is moved.")
+    assert (await client.get(f"/jobs/{job}")).json()["scheduled_at"] == "2040-01-31T18:00:00Z"
+    await page.goto("/dashboard/jobs")
+    await page.locator("#filters > summary").click()
+    await page.get_by_label("made from, by your clock").fill("2020-02-01T03:00")
+    await page.get_by_role("button", name="Filter").click()
+    await page.wait_for_url("**/dashboard/jobs?*created_from=2020-01-31T18%3A00%3A00.000Z")
+    await expect(page.locator(".chip.taken time")).to_have_text("1 Feb 2020, 03:00")
+    await page.locator("#filters > summary").click()
+    await expect(page.get_by_label("made from, by your clock")).to_have_value("2020-02-01T03:00")
+    await expect(page.locator("#job-1")).to_be_visible()
+
+
+async def test_keys_on_every_page(served: Served, browser_page: Page):
+    """`j` walks through incidents and tables, too, and `/` leads from a page without a search to that of jobs."""
+    queue, client = served
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    await add(client, 1)
+    await browser_page.goto("/dashboard")
+    await browser_page.keyboard.press("j")
+    await expect(browser_page.get_by_role("link", name="Look at its dead letters")).to_be_focused()
+    await browser_page.goto("/dashboard/queues")
+    await browser_page.keyboard.press("j")
+    await expect(browser_page.locator("tbody th a").first).to_be_focused()
+    await browser_page.keyboard.press("/")
+    await browser_page.wait_for_url("**/dashboard/jobs#search")
+    await expect(browser_page.get_by_role("searchbox")).to_be_focused()
