@@ -157,8 +157,8 @@ def _by_name(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def test_nothing_else_is_overridden():
     """Each method of Procrastinate's that ours replaces is pinned above."""
-    known = {(ours, name) for ours, _, name in OVERRIDES} | {(Afresh, "__init__"), (AfreshConnector, "__init__")}
-    known |= {(AfreshSyncConnector, "__init__")}
+    known = {(ours, name) for ours, _, name in OVERRIDES}
+    known |= {(ours, "__init__") for ours in (Afresh, AfreshJobManager, AfreshConnector, AfreshSyncConnector)}
     pairs = [
         (AfreshWorker, worker.Worker),
         (Afresh, procrastinate.App),
