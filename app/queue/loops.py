@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from procrastinate import exceptions
 
+from .clock import defer_periodically
 from .purge import hurry
 from .rescue import rescue_stalled
 
@@ -49,7 +50,7 @@ def side_loops(worker: "AfreshWorker") -> list[asyncio.Task[Any]]:
             wake=worker._new_job_event.set,  # noqa: SLF001  As below.
         ),
         "aborts": worker._poll_jobs_to_abort,  # noqa: SLF001  The worker's own loop; Procrastinate names it so.
-        "periodic": worker._periodic_deferrer,  # noqa: SLF001  As above.
+        "periodic": lambda: defer_periodically(worker.app),
     }
     if worker.listen_notify:
         loops["listener"] = lambda: worker.app.job_manager.listen_for_jobs(

@@ -107,10 +107,15 @@ class TaskOptions:
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """When a task is deferred by itself, and whether."""
+    """When a task is deferred by itself, and whether.
+
+    Attributes:
+        catches_up: Its last tick is made good where for more than ten minutes from it on no worker lived.
+    """
 
     cron: str
     when: Callable[[Settings], bool] = field(default=lambda _: True)
+    catches_up: bool = False
 
 
 def kebab(name: str) -> str:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..queue.task import connection, current_job, task
+from ..queue.task import Periodic, connection, current_job, task
 from ..store.adaptation import refresh_samples
 from ..store.retry_report import report_day
 from ..telemetry import RetriesReported, emit
@@ -41,7 +41,7 @@ async def refresh_retry_statistics(timestamp: int) -> dict[str, int]:
     http=False,
     lock="report_retries",
     queueing_lock="report_retries",
-    periodic="10 0 * * *",
+    periodic=Periodic("10 0 * * *", catches_up=True),
 )
 async def report_retries(timestamp: int) -> dict[str, Any]:
     """Say what became of the retries of yesterday, in the log and as its result; mail it to REPORT_MAIL_TO.
