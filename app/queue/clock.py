@@ -25,10 +25,11 @@ class PatientDeferrer(PeriodicDeferrer):
     Args:
         registry: All periodic tasks.
         known: By name, for those tasks: the last tick that was deferred, in seconds since 1970.
+        options: Procrastinate's own.
     """
 
-    def __init__(self, registry: PeriodicRegistry, known: Mapping[str, int]) -> None:
-        super().__init__(registry)
+    def __init__(self, registry: PeriodicRegistry, known: Mapping[str, int], **options: Any) -> None:
+        super().__init__(registry, **options)
         self._known = known
 
     def get_timestamps(
@@ -49,7 +50,7 @@ async def defer_periodically(app: "Afresh") -> None:
     Raises:
         psycopg.Error: The database is out of reach.
     """
-    await PatientDeferrer(app.periodic_registry, await _last_ticks(app)).worker()
+    await PatientDeferrer(app.periodic_registry, await _last_ticks(app), **app.periodic_defaults).worker()
 
 
 async def _last_ticks(app: "Afresh") -> dict[str, int]:

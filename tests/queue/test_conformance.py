@@ -34,6 +34,7 @@ from procrastinate import (
 )
 
 from app.queue.app import Afresh
+from app.queue.clock import PatientDeferrer
 from app.queue.connector import AfreshConnector, AfreshSyncConnector
 from app.queue.job_manager import AfreshJobManager
 from app.queue.submit import QUEUEING_LOCK_INDEX
@@ -71,7 +72,7 @@ BODIES = {
     worker.Worker._handle_notification: ("app/queue/worker.py, which calls it", "cfe6457278bd"),
     worker.Worker._poll_jobs_to_abort: ("app/queue/loops.py, which runs it", "eb57bde6d354"),
     worker.Worker._start_side_tasks: ("app/queue/loops.py: side_loops", "f59697457617"),
-    worker.Worker._periodic_deferrer: ("app/queue/loops.py, which runs it", "cb9c3d546795"),
+    worker.Worker._periodic_deferrer: ("app/queue/clock.py: defer_periodically", "cb9c3d546795"),
     procrastinate.App.__init__: ("app/queue/app.py: Afresh", "838ee9b1814e"),
     procrastinate.App._worker: ("app/queue/app.py: _worker", "a642c0e6deeb"),
     procrastinate.App._register_builtin_tasks: ("app/queue/app.py: _register_builtin_tasks", "6a9dfd06e5e5"),
@@ -106,6 +107,7 @@ BODIES = {
     middleware.compose: ("app/queue/call.py", "5a6598841c81"),
     middleware.is_async_middleware: ("app/queue/call.py: _prepare", "8c729efee83b"),
     periodic.PeriodicDeferrer.worker: ("app/queue/loops.py, which runs it under supervision", "8951806bb965"),
+    periodic.PeriodicDeferrer.get_timestamps: ("app/queue/clock.py: get_timestamps", "a667f08a29f7"),
     retry.BaseRetryStrategy.get_retry_exception: ("app/queue/strategy.py: ask", "86a31ae4681d"),
     retry.get_retry_strategy: ("app/queue/task.py: task, and Engine.tier_of", "a557cde74276"),
     signals.on_stop: ("app/queue/worker.py: _run_loop", "cf89421b08ce"),
@@ -136,6 +138,7 @@ OVERRIDES = [
     *((AfreshConnector, psycopg_connector.PsycopgConnector, name) for name in ("get_sync_connector", "listen_notify")),
     *((AfreshConnector, connector.BaseAsyncConnector, f"execute_query{end}") for end in ("", "_one", "_all")),
     *((AfreshSyncConnector, procrastinate.SyncPsycopgConnector, name) for name in ("open", "close")),
+    (PatientDeferrer, periodic.PeriodicDeferrer, "get_timestamps"),
 ]
 
 
@@ -159,12 +162,14 @@ def test_nothing_else_is_overridden():
     """Each method of Procrastinate's that ours replaces is pinned above."""
     known = {(ours, name) for ours, _, name in OVERRIDES}
     known |= {(ours, "__init__") for ours in (Afresh, AfreshJobManager, AfreshConnector, AfreshSyncConnector)}
+    known |= {(PatientDeferrer, "__init__")}
     pairs = [
         (AfreshWorker, worker.Worker),
         (Afresh, procrastinate.App),
         (AfreshJobManager, manager.JobManager),
         (AfreshConnector, psycopg_connector.PsycopgConnector),
         (AfreshSyncConnector, procrastinate.SyncPsycopgConnector),
+        (PatientDeferrer, periodic.PeriodicDeferrer),
     ]
     found = {
         (ours, name)
