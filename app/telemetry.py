@@ -123,6 +123,14 @@ class OwnershipLost:
 
 
 @dataclass(frozen=True, slots=True)
+class EndRefused:
+    """The database did not take how a run ended, which is tried again; `error` is what it said, in one line."""
+
+    attempt: Attempt
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobsClaimed:
     """A worker took so many jobs with one statement. Not told of a claim that found none."""
 
@@ -235,6 +243,7 @@ Event = (
     | JobBuried
     | JobRescued
     | OwnershipLost
+    | EndRefused
     | JobsClaimed
     | JobsSettled
     | JobsSubmitted

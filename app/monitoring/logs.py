@@ -173,6 +173,12 @@ def _(event: telemetry.OwnershipLost) -> None:
 
 
 @write.register
+def _(event: telemetry.EndRefused) -> None:
+    then = f"It is tried again: {event.error}"
+    _job_line(logging.WARNING, event.attempt, "end refused", then, error_message=event.error)
+
+
+@write.register
 def _(event: telemetry.JobsClaimed) -> None:
     _group_line(f"Claimed {event.count} jobs at once")
 

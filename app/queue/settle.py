@@ -6,7 +6,6 @@ acknowledgement of a job that succeeded, it does not run the job again.
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from procrastinate.manager import JobManager
 
 from ..postgres.sqlfiles import load
 from ..redact import redact_text
-from ..telemetry import AttemptAborted, Event, JobCoalesced, JobsSettled, OwnershipLost, emit
+from ..telemetry import AttemptAborted, EndRefused, Event, JobCoalesced, JobsSettled, OwnershipLost, emit
 from .connector import AfreshConnector
 from .outage import Outage
 from .progress import write_reports
@@ -48,8 +47,6 @@ LONGEST_REFUSAL = 300
 
 TEXTS = ("exception_type", "message", "traceback", "fingerprint")
 CHANGES = ("priority", "queue_name", "lock")
-
-_logger = logging.getLogger(__name__)
 
 
 class UnsettledJobs(Exception):  # noqa: N818  Reads as what happened.
@@ -237,7 +234,7 @@ class Settler:
         if self._flying.pop(settlement.job_id, None) is None:
             return
         if not isinstance(error, psycopg.IntegrityError):
-            _logger.warning("the end of job %d is refused (%s)", settlement.job_id, _first_line(error))
+            emit(EndRefused(settlement.attempt, _first_line(error)))
         later = _storable(settlement, error) if unstorable(error) else settlement
         later = later._replace(tries=settlement.tries + 1)
         self._put_off[later.job_id] = later

@@ -12,7 +12,16 @@ from procrastinate import jobs
 from app.queue.app import Afresh
 from app.queue.settle import Settlement, Settler
 from app.queue.storable import LARGEST_RESULT, encoded
-from app.telemetry import Attempt, AttemptAborted, AttemptSucceeded, Event, JobCoalesced, JobsSettled, OwnershipLost
+from app.telemetry import (
+    Attempt,
+    AttemptAborted,
+    AttemptSucceeded,
+    EndRefused,
+    Event,
+    JobCoalesced,
+    JobsSettled,
+    OwnershipLost,
+)
 
 from ..eventually import eventually
 from ..servers import Server
@@ -86,8 +95,8 @@ async def test_groups_are_told_by_their_size(queue_app: Afresh, conn: Connection
     assert sizes == [500, 500, 200]
 
 
-async def test_one_refused_row_does_not_fail_its_neighbours(queue_app: Afresh, conn: Connection):
-    """A row that the database refuses is written differently; those beside it land as they are."""
+async def test_one_refused_row_does_not_fail_its_neighbours(queue_app: Afresh, conn: Connection, events: list[Event]):
+    """A row that the database refuses is told, and written differently; those beside it land as they are."""
     ids, worker = await claimed(conn, 3)
     poisoned = buried(ids[1]) | {"message": "a\0b", "explanation": ["a\0b"]}
     async with writing(queue_app, worker) as settler:
@@ -95,6 +104,8 @@ async def test_one_refused_row_does_not_fail_its_neighbours(queue_app: Afresh, c
             settler.add(settlement(row["job_id"], row))
     assert [(await attempts(conn, each))[0]["message"] for each in ids] == ["no", r"a\x00b", "no"]
     assert all([await dead_letters(conn, each) for each in ids])
+    (refused,) = [event for event in events if isinstance(event, EndRefused)]
+    assert refused.attempt.job_id == ids[1]
 
 
 @pytest.mark.parametrize(
