@@ -79,6 +79,13 @@ def test_settings_change_both():
     assert "(max by (queue) (afresh_queue_ready_jobs)) > 499" in text
 
 
+def test_at_least_twice_as_often():
+    """A failure rate that is exactly twice its own past is told in Prometheus, as by ours; over still means over."""
+    found = {each["labels"]["rule"]: each["expr"] for each in ALERTS if each["labels"]["severity"] == "warning"}
+    assert ") >= 2 and" in found["failure-growth"]
+    assert ") > 10 and" in found["error-rate"]
+
+
 def test_metrics_are_named_in_one_place():
     """Every metric of the rules is one that queries.py names."""
     named = [each for name, each in vars(queries).items() if name.isupper() and isinstance(each, str)]

@@ -46,7 +46,9 @@ def expression(rule: Rule, level: Level) -> str:
     # Where a level has a condition of its own, that takes the place of a higher number.
     only = rule.only.get(level.severity)
     limit = rule.levels[0].opens if only else level.opens
-    parts = [f"({rule.query}) {'<' if rule.below else '>'} {limit:g}"]
+    # A limit that is just below a round number means at least that number.
+    way = "<" if rule.below else ">=" if float(f"{limit:g}") > limit else ">"
+    parts = [f"({rule.query}) {way} {limit:g}"]
     if rule.least:
         parts.append(f"({rule.volume}) >= {rule.least}")
     if only:
