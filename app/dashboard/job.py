@@ -9,7 +9,8 @@ from fastapi.responses import HTMLResponse, Response
 from ..queue import control
 from ..queue.control import Move, UnknownJob
 from ..store.dead_letters import find_chain
-from ..store.jobs import find_job, list_attempts
+from ..store.jobs import Row, find_job, list_attempts
+from ..store.workers import list_workers
 from ..web import again
 from ..web.errors import InvalidInput
 from ..web.outbound import Outbound
@@ -17,6 +18,7 @@ from ..web.reading import Queue, ReadingConnection
 from .course import drawn_course, why_then
 from .forms import OperatorsForm, done
 from .frame import render
+from .queues import takers_of
 
 TOLD = 100
 """Runs on the page, the latest: a job may be tried for ever."""
@@ -39,6 +41,7 @@ async def show_job(request: Request, job_id: JobId, conn: ReadingConnection, que
         raise UnknownJob(job_id)
     attempts = (await list_attempts(conn, [job_id], most=TOLD + 1))[job_id]
     shown = attempts[-TOLD:]
+    workers = await list_workers(conn, stalled_after=queue.settings.worker.stalled_after) if _could_run(job) else []
     waits = job["status"] == "todo" and job["scheduled_at"] is not None
     return render(
         request,
@@ -50,6 +53,7 @@ async def show_job(request: Request, job_id: JobId, conn: ReadingConnection, que
         dependency=job["dependency"] or queue.dependency_of(job["task_name"]),
         course=drawn_course(job, shown, datetime.now(UTC)),
         why=why_then(job, shown) if waits else [],
+        unattended=_could_run(job) and not takers_of(job["queue"], workers),
         chain=await find_chain(conn, job["dead_letter_id"]) if job["dead_letter_id"] else [],
     )
 
@@ -91,6 +95,11 @@ async def reschedule_job(request: Request, job_id: JobId, form: OperatorsForm, q
     async with queue.connection() as conn:
         await control.reschedule(conn, job_id, move, actor=form.caller.name, reason=form.text("reason"))
     return done(request, address_of_job(job_id), f"Job {job_id} is moved.")
+
+
+def _could_run(job: Row) -> bool:
+    """Whether it waits for nothing but a worker."""
+    return bool(job["state"] == "ready" and not job["waiting_for"])
 
 
 def address_of_job(job_id: int) -> str:

@@ -56,6 +56,7 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
     health = await look(conn, stalled_after=stalled_after)
     day = samples.hours_until(now, HOURS)
     points = await samples.read_points(conn, day)
+    incidents, left_out = await _incidents(conn, queue, now)
     put_off = await sum_put_off(conn, now - RECENT, most=GLANCED_AT)
     trends = await find_trends(conn, now - RECENT)
     workers = [each for each in await list_workers(conn, stalled_after=stalled_after) if each.lives]
@@ -66,7 +67,8 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
         "overview.html",
         "Overview",
         health=health,
-        incidents=await _incidents(conn, queue, now),
+        incidents=incidents,
+        left_out=left_out,
         alerts=await alerts.count_open(conn),
         pending=await count_pending(conn),
         day=samples.added(points),
@@ -84,22 +86,22 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
     )
 
 
-async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -> list[Incident]:
-    recent = now - RECENT
-    groups = [
-        group
+async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -> tuple[list[Incident], int]:
+    """What there is to look at, and how many groups that fail, too, are left out."""
+    pages = [
+        await list_groups(conn, GroupFilter(status=status, seen_from=now - RECENT), order="count", limit=MOST_GROUPS)
         for status in ("regression", "open")
-        for group in (
-            await list_groups(conn, GroupFilter(status=status, seen_from=recent), order="count", limit=MOST_GROUPS)
-        ).items
-    ][:MOST_GROUPS]
+    ]
+    groups = [group for page in pages for group in page.items][:MOST_GROUPS]
+    groups.sort(key=lambda group: (group["status"] != "regression", -sum(group["hours"])))
     own = queue.own_dependencies()
     guards, _ = await breakers.search_dependencies(conn, only_unwell=True, limit=MOST_GUARDS)
     held = {
         each.breaker.name: await breakers.count_held(conn, each.breaker.name, own=own, most=COUNTED) for each in guards
     }
     catalog = queue.catalog
-    return join(groups, guards, relied_on=lambda group: dependencies_of(group, catalog), held=held)
+    incidents = join(groups, guards, relied_on=lambda group: dependencies_of(group, catalog), held=held)
+    return incidents, sum(page.total for page in pages) - len(groups)
 
 
 def _spark(points: list[samples.Point], day: samples.Span, name: str, tone: Tone) -> Markup:

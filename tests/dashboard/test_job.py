@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from app.queue.app import Afresh
 
 from ..application import run_waiting_jobs
+from .parts import live_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -112,6 +113,29 @@ async def test_waits_for_its_dependency(served: Served):
     await client.post("/dependencies/joke-api/isolate", json={"reason": "maintenance"})
     page = await page_of(client, await make(client, "fetch-joke"))
     assert 'Waits for <a href="/dashboard/dependencies/joke-api">joke-api</a>, which lets nobody in now' in page
+
+
+async def test_nobody_takes_it(served: Served):
+    """A job that could run says so where no living worker takes jobs of its queue, and leads to the queue."""
+    queue, client = served
+    job = await make(client, "add", args={"a": 1})
+    told = 'No worker that lives takes jobs of its queue <a href="/dashboard/queues/sums">sums</a>'
+    await live_worker(queue, queues=["letters"])
+    assert told in await page_of(client, job)
+    await live_worker(queue)
+    assert told not in await page_of(client, job)
+
+
+async def test_what_else_it_waits_for(served: Served):
+    """A paused queue and a lock that another job has are told, each with where to look."""
+    _, client = served
+    first, second = [await make(client, "add", args={"a": 1}, lock="customer 7") for _ in range(2)]
+    page = await page_of(client, second)
+    assert 'its lock <a href="/dashboard/jobs?text=customer+7">customer 7</a>' in page
+    await client.post("/queues/sums/pause", json={"reason": "maintenance"})
+    page = await page_of(client, first)
+    assert 'Its queue <a href="/dashboard/queues/sums">sums</a> is paused' in page
+    assert "No worker" not in page
 
 
 @pytest.fixture

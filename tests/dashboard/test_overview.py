@@ -98,3 +98,18 @@ async def test_a_queue_that_nobody_takes(served: Served):
     assert "sums no worker 1" in await text_of(client, "/dashboard")
     await live_worker(queue)
     assert "sums 1" in await text_of(client, "/dashboard")
+
+
+async def test_more_than_it_shows(served: Served, conn: AsyncConnection):
+    """Where more groups fail than it shows, the page says how many; what of a group is of today stands beside it."""
+    _, client = served
+    await conn.execute(
+        "INSERT INTO afresh.failure_group (fingerprint, failures, deaths, first_seen, last_seen, last_attempt,"
+        " failure_type, exception_type, message, remediation, tasks, dependencies)"
+        " SELECT 'group-' || n, 7, 1, now() - interval '9 days', now(), n, 'UNKNOWN', 'ValueError', 'no luck',"
+        " 'INVESTIGATE', ARRAY['t'], ARRAY[]::text[] FROM generate_series(1, 8) n"
+    )
+    text = await text_of(client, "/dashboard")
+    assert "At least 5 things need a look" in text
+    assert "3 other groups failed within 24 h, too." in text
+    assert "7×, 0 of them within 24 h, last" in text
