@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -133,6 +134,20 @@ async def test_what_is_not_taken(queue: Afresh, conn: AsyncConnection, hook: Web
         assert told["sent"] == 0
     await run_waiting_jobs(queue)
     assert "[critical] Worker w on host (process 1) was lost" in hook.titles
+
+
+async def test_one_address_does_not_stop_the_others(
+    served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever goes wrong with one address, at the next ones people are told."""
+    queue, _ = served
+    both = AlertSettings(urls=("json://", hook.url))
+    monkeypatch.setattr(queue, "settings", replace(queue.settings, alert=both))
+    await conn.execute(LOST, (4,))
+    await evaluated(conn, NOW - 4 * A_MINUTE)
+    told = await Standby(queue, LONG_AGO).look(NOW)
+    assert told is not None
+    assert told["sent"] == len(hook.taken) == 1
 
 
 async def test_two_at_once(queue: Afresh, conn: AsyncConnection, hook: Webhook):

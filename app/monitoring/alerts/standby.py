@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...queue.loops import pauses, supervise
 from ...store import alerts
 from ...store.monitoring import read_monitoring
-from .channels import NotDelivered, UnknownChannel, deliver, find_url
+from .channels import deliver, find_url
 from .evaluate import SENDING, evaluate
 from .rule import Severity
 
@@ -84,7 +84,7 @@ class Standby:
             async with asyncio.timeout(SENDING_SECONDS):
                 url, severity = find_url(self.app.settings.alert.urls, found.channel), Severity(found.severity)
                 await deliver(url, title=found.title, body=found.body, severity=severity)
-        except (NotDelivered, UnknownChannel, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  Whatever one address is to blame for, the others are told.
             _logger.warning("No worker sends alerts, and %s could not be told: %s", found.channel, error)
             return False
         return True
