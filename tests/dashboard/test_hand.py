@@ -3,8 +3,10 @@
 import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
+from psycopg import AsyncConnection
 
 from app.queue.app import Afresh
+from app.store.keys import Role, create_key, revoke_key
 
 from ..application import run_waiting_jobs
 
@@ -113,3 +115,17 @@ async def test_keys_on_every_page(served: Served, browser_page: Page):
     await browser_page.keyboard.press("/")
     await browser_page.wait_for_url("**/dashboard/jobs#search")
     await expect(browser_page.get_by_role("searchbox")).to_be_focused()
+
+
+async def test_signed_out(chromium: Browser, address: str, conn: AsyncConnection):
+    """A page whose key is revoked while somebody looks says that they are signed out."""
+    key = await create_key(conn, "night shift", Role.VIEWER, actor="test")
+    page = await chromium.new_page(base_url=address)
+    await page.clock.install()
+    await page.goto("/dashboard/jobs")
+    await page.get_by_role("textbox", name="Key").fill(key)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url("**/dashboard/jobs")
+    await revoke_key(conn, "night shift", actor="test")
+    await page.clock.run_for(60_000)
+    await expect(page.get_by_role("button", name="Signed out")).to_be_visible()

@@ -117,7 +117,7 @@ async function refresh() {
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) throw new Error(`answer ${answer.status}`);
-    if (answer.redirected) throw new Error("signed out");
+    if (answer.redirected) return show("Signed out", "Load the page anew to sign in");
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const region of regions) {
       const fresh = page.getElementById(region.id);
