@@ -14,7 +14,7 @@ from ..retry.offpeak import saved
 from ..store import alerts, breakers, samples
 from ..store.adaptation import GLANCED_AT, sum_put_off
 from ..store.dead_letters import count_pending
-from ..store.groups import GroupFilter, list_groups
+from ..store.groups import GroupFilter, count_jobs, list_groups
 from ..store.queues import AT_A_GLANCE, find_next_due, list_queues
 from ..store.trends import find_trends
 from ..store.workers import list_workers
@@ -26,6 +26,9 @@ from .incidents import Incident, join
 from .queues import takers_of
 
 MOST_GROUPS = 5
+
+MOST_FAILURES = 200
+"""Of a group, in which its jobs are counted."""
 
 MOST_GUARDS = 20
 """Breakers that are told, and whose waiting jobs are counted."""
@@ -94,6 +97,8 @@ async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -
     ]
     groups = [group for page in pages for group in page.items][:MOST_GROUPS]
     groups.sort(key=lambda group: (group["status"] != "regression", -sum(group["hours"])))
+    jobs = await count_jobs(conn, [group["fingerprint"] for group in groups], now - RECENT, most=MOST_FAILURES)
+    groups = [group | {"jobs": jobs[group["fingerprint"]]} for group in groups]
     own = queue.own_dependencies()
     guards, _ = await breakers.search_dependencies(conn, only_unwell=True, limit=MOST_GUARDS)
     held = {

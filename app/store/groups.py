@@ -111,6 +111,15 @@ async def list_groups(  # noqa: PLR0913  A list has a filter, an order and a par
     return page
 
 
+async def count_jobs(
+    conn: AsyncConnection[Any], fingerprints: Sequence[str], since: datetime, *, most: int
+) -> dict[str, tuple[int, bool]]:
+    """In how many jobs each group failed since a time, and whether that is all; its newest `most` failures are seen."""
+    given = {"fingerprints": list(fingerprints), "since": since, "most": most}
+    rows = await fetch(conn, SQL["count_jobs"], given)
+    return {row["fingerprint"]: (row["jobs"], row["is_exact"]) for row in rows}
+
+
 async def find_group(conn: AsyncConnection[Any], fingerprint: str) -> Row | None:
     """Return the group with its hours, its newest failures and its pending letters; None where there is none."""
     given = {"fingerprint": fingerprint}

@@ -93,6 +93,19 @@ WHERE fingerprint = %(fingerprint)s AND failure_type IS NOT NULL
 ORDER BY id DESC
 LIMIT %(limit)s;
 
+-- name: count_jobs
+-- In how many jobs each of some groups failed since a time, among so many of its newest failures.
+SELECT g.fingerprint, newest.jobs, newest.failures < %(most)s AS is_exact
+FROM unnest(%(fingerprints)s::text[]) AS g (fingerprint)
+CROSS JOIN LATERAL (
+    SELECT count(DISTINCT a.job_id) FILTER (WHERE a.ended_at >= %(since)s) AS jobs, count(*) AS failures
+    FROM (
+        SELECT job_id, ended_at FROM afresh.attempt
+        WHERE fingerprint = g.fingerprint AND failure_type IS NOT NULL
+        ORDER BY id DESC LIMIT %(most)s
+    ) AS a
+) AS newest;
+
 -- name: count_letters
 -- How many dead letters of a group wait for somebody, counted up to a limit.
 SELECT count(*) AS total

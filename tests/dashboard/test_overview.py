@@ -100,6 +100,17 @@ async def test_a_queue_that_nobody_takes(served: Served):
     assert "sums 1" in await text_of(client, "/dashboard")
 
 
+async def test_how_many_jobs(served: Served, monkeypatch: pytest.MonkeyPatch):
+    """A failure is told with the jobs that it struck; where not all failures are looked at, there may be more."""
+    queue, client = served
+    for _ in range(2):
+        await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    assert "2× in 2 jobs, last" in await text_of(client, "/dashboard")
+    monkeypatch.setattr("app.dashboard.overview.MOST_FAILURES", 1)
+    assert "2× in 1+ jobs, last" in await text_of(client, "/dashboard")
+
+
 async def test_more_than_it_shows(served: Served, conn: AsyncConnection):
     """Where more groups fail than it shows, the page says how many; what of a group is of today stands beside it."""
     _, client = served
