@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
@@ -17,6 +17,7 @@ from ..store.dead_letters import CAUSES, STATUSES, LetterFilter, list_letters
 from ..web.letters import LetterQuery, Share, letter_filter, summarise
 from ..web.reading import Queue, ReadingConnection
 from .charts import Tone, stack
+from .forms import moment_of
 from .frame import WITHIN, render
 
 PAGE_SIZE = 50
@@ -31,7 +32,7 @@ router = APIRouter(prefix="/dashboard")
 
 
 class LetterView(LetterQuery):
-    """What the page's address says; a form sends what was left empty as an empty text."""
+    """What the page's address says; a form sends what was left empty as an empty text, and a time without its zone."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -41,7 +42,15 @@ class LetterView(LetterQuery):
     @model_validator(mode="before")
     @classmethod
     def _without_the_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in given.items() if value != ""}
+        said = {name: value for name, value in given.items() if value != ""}
+        times = {name: moment_of(name, str(said[name])) for name in ("died_from", "died_to") if name in said}
+        return said | {name: moment.isoformat() for name, moment in times.items()}
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if self.within and self.died_from:
+            raise ValueError("died_from and within: only one of them")
+        return self
 
     def filters(self) -> dict[str, str]:
         """Those that are set, as an address says them."""
@@ -70,6 +79,7 @@ async def show_letters(
         "Dead letters",
         page=page,
         given=given,
+        moments={"died_from": wanted.died_from, "died_to": wanted.died_to},
         narrowed={name: value for name, value in given.items() if name != "status"},
         paged=wanted.cursor,
         older=address(given, cursor=page.next_before) if page.next_before else None,

@@ -104,6 +104,16 @@ async def test_filters(served: Served, conn: AsyncConnection, name: str, value: 
         assert f'<a class="chip taken" href="{LIST}" aria-label="Take away {name} {value}">' in page
 
 
+async def test_times_without_a_zone(served: Served, conn: AsyncConnection):
+    """A time as a form has it is one in UTC; the chip and a bulk action have it with its zone."""
+    await insert(conn, died_at="2020-01-01T00:00:00Z")
+    await insert(conn, died_at="2020-01-03T00:00:00Z")
+    page = await page_of(served[1], died_from="2020-01-02T12:00", died_to="2020-01-04T12:00")
+    assert page.count('<li class="row">') == 1
+    assert "2020-01-02 12:00 UTC</time>" in page
+    assert '<input type="hidden" name="died_from" value="2020-01-02T12:00:00Z">' in page
+
+
 async def test_fields_left_empty(served: Served, conn: AsyncConnection):
     """What a form leaves empty is no filter."""
     await insert(conn)
@@ -112,9 +122,12 @@ async def test_fields_left_empty(served: Served, conn: AsyncConnection):
     assert "Take away" not in page
 
 
+BOTH = "?within=1h&died_from=2020-01-01T00:00:00Z"
+
+
 async def test_unknown_filter_values(served: Served):
     """A status or type that does not exist is refused."""
-    for address in ("?status=asleep", "?failure_type=NONE", "?within=1y", "?cursor=x"):
+    for address in ("?status=asleep", "?failure_type=NONE", "?within=1y", "?cursor=x", "?died_to=noon", BOTH):
         assert (await served[1].get(LIST + address)).status_code == 422
 
 
