@@ -51,7 +51,7 @@ async def test_list(served: Served):
     """Every dependency that a task names is listed, and leads to its page."""
     page = (await served[1].get("/dashboard/dependencies")).text
     for name in ("joke-api", "llm", "mail-server"):
-        assert f'href="/dashboard/dependencies/{name}">{name}</a>' in page
+        assert f'href="/dashboard/dependencies/{name}" id="of-{name}">{name}</a>' in page
 
 
 async def test_unwell_first(served: Served, conn: AsyncConnection):
