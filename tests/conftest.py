@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -33,6 +34,15 @@ def garbage() -> Iterator[None]:
     gc.set_threshold(*COLLECTED)
     yield
     gc.set_threshold(*COLLECTED)
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Let a worker or an API in this process set the level of all logs for its own test alone."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ LONGEST_FILE = 400
 
 # Where any exception is caught on purpose. Each place says its reason beside the `except`.
 BROAD_EXCEPTS = {
+    ("app/monitoring/alerts/standby.py", "_deliver"),
     ("app/queue/execute.py", "_run"),
     ("app/queue/execute.py", "execute"),
     ("app/queue/loops.py", "supervise"),
