@@ -1,10 +1,11 @@
-"""`python -m bench.results`: write RESULTS.md, the newest full measurement of every suite in bench/out."""
+"""`python -m bench.results`: write RESULTS.md: of every suite the newest full measurement."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .__main__ import SUITES
 from .report import OUT
 from .row import Row, plain
 
@@ -29,21 +30,23 @@ def newest(measured: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Mapping[str
     return {suite["name"]: (suite, run) for run in measured if run["scale"] == "full" for suite in run["suites"]}
 
 
-def page(measured: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of RESULTS.md."""
-    yield HEAD
-    for name, (suite, run) in newest(measured).items():
-        versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        yield f"## {name}\n"
-        yield (
-            f"{run['at'][:10]}, in {suite['seconds']:.0f} s; {run['cpus']} CPUs ({run['processor']}), load "
-            f"{suite['load']:.1f} when it began; Python {run['python']}, PostgreSQL "
-            f"{run['postgres']['server_version']} with fsync {run['postgres']['fsync']}; {versions}.\n"
-        )
-        yield f"| {' | '.join(COLUMNS)} |"
-        yield "|" + "---|" * len(COLUMNS)
-        yield from (f"| {' | '.join(_cells(Row(**row)))} |" for row in suite["rows"])
-        yield ""
+def sections(page: str) -> dict[str, str]:
+    """By name of a suite: what the page says of it, its heading left out."""
+    _, *parts = f"\n{page}".split("\n## ")
+    return {name: text.strip("\n") for name, _, text in (part.partition("\n") for part in parts)}
+
+
+def section(suite: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """What the page says of one suite, its heading left out."""
+    versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+    about = (
+        f"{run['at'][:10]}, in {suite['seconds']:.0f} s; {run['cpus']} CPUs ({run['processor']}), load "
+        f"{suite['load']:.1f} when it began; Python {run['python']}, PostgreSQL "
+        f"{run['postgres']['server_version']} with fsync {run['postgres']['fsync']}; {versions}."
+    )
+    head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
+    rows = (f"| {' | '.join(_cells(Row(**row)))} |" for row in suite["rows"])
+    return "\n".join((about, "", head, *rows))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -59,9 +62,12 @@ def _bound(row: Row, bound: float | None) -> str:
 
 
 def main() -> None:
-    """Write the page."""
-    measured = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(OUT.glob("*.json"))]
-    RESULTS.write_text("\n".join(page(measured)), encoding="utf-8")
+    """Write the page; a suite that was not measured here keeps what the page said of it."""
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(OUT.glob("*.json"))]
+    said = sections(RESULTS.read_text(encoding="utf-8"))
+    said |= {name: section(*measured) for name, measured in newest(runs).items()}
+    parts = (f"## {name}\n\n{said[name]}\n" for name in SUITES if name in said)
+    RESULTS.write_text("\n".join((HEAD, *parts)), encoding="utf-8")
 
 
 if __name__ == "__main__":
