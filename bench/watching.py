@@ -31,7 +31,7 @@ from . import load
 from .bench import Bench
 from .contenders import result, started
 from .row import Row, ratio
-from .speed import ENDS
+from .speed import ended, newest
 
 EVENTS = 50_000
 ROUNDS = 5
@@ -168,7 +168,7 @@ def _measure(bench: Bench, task: str, count: int, level: str) -> tuple[float, fl
     watched = {"LOG_FORMAT": "json", "LOG_LEVEL": level, "WORKER_METRICS_PORT": str(port)}
     environment = {"BENCH_UNWATCHED": "1"} if level == "off" else watched
     with bench.server.database("ours") as conninfo, psycopg.connect(conninfo, autocommit=True) as conn:
-        before = conn.execute("SELECT max(id) FROM procrastinate_jobs").fetchone()
+        before = newest(conn)
         if task == "mixed":
             load.mixed(conn, count)
         else:
@@ -178,10 +178,8 @@ def _measure(bench: Bench, task: str, count: int, level: str) -> tuple[float, fl
             nullcontext() if level == "off" else _scraping(port),
         ):
             measured = result(process)
-        ended, seconds = conn.execute(ENDS, before).fetchone() or (0, 0)
-    if ended != count:
-        raise RuntimeError(f"{task}, {level}: {count} jobs were put in and {ended} ended")
-    return ended / float(seconds), measured["cpu"] * 1000 / ended
+        speed, ends = ended(conn, before, count)
+    return speed, measured["cpu"] * 1000 / ends
 
 
 def _free_port() -> int:
