@@ -39,8 +39,6 @@ SAMPLES_SECONDS = 60.0
 DEEPEST = 1_000
 """Ready jobs are counted up to this."""
 
-NOTHING_AROUND = Circumstances()
-
 
 class _Depth(NamedTuple):
     ready: int
@@ -82,11 +80,11 @@ class Adaptation:
         job, options = run.claimed.job, run.prepared.options if run.prepared else None
 
         def judge_all(failure: Failure) -> Circumstances:
-            return (judge(failure) or NOTHING_AROUND)._replace(
-                samples=self.samples(job.task_name, failure.type),
-                ready_jobs=self.ready_jobs(job.queue),
-                peak=self._hours_of(run.claimed, options),
-            )
+            around, samples = judge(failure), self.samples(job.task_name, failure.type)
+            ready, peak = self.ready_jobs(job.queue), self._hours_of(run.claimed, options)
+            if around is None:
+                return Circumstances(samples=samples, ready_jobs=ready, peak=peak)
+            return around._replace(samples=samples, ready_jobs=ready, peak=peak)
 
         return judge_all
 

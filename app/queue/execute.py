@@ -244,7 +244,7 @@ class Executor:
                 await self._app.dependencies.heard()
             failure, decision = self._decided(run, exception, blame.judge_again)
         blame.charge(failure, decision)
-        return _followed(run, failure, decision, record.traceback_of(exception))
+        return _followed(run, failure, decision, exception)
 
     def _decided(self, run: record.Run, exception: BaseException, judge: decide.Judge) -> tuple[Failure, Decision]:
         judging = self._app.adaptation.judging(run, judge)
@@ -272,9 +272,12 @@ def _success(run: record.Run, value: Any, checkpoints_of: tuple[int, ...]) -> Se
     return run.settlement(None, event, result=result, note=note, checkpoints_of=checkpoints_of)
 
 
-def _followed(run: record.Run, failure: Failure, decision: Decision, trace: str | None = None) -> Settlement:
+def _followed(
+    run: record.Run, failure: Failure, decision: Decision, exception: BaseException | None = None
+) -> Settlement:
     why = record.explained(decision)
-    return run.settlement(record.failed(run, failure, decision, why, trace), *_told(run, failure, decision, why.reason))
+    ending = record.failed(run, failure, decision, why, exception)
+    return run.settlement(ending, *_told(run, failure, decision, why.reason))
 
 
 def _put_off(run: record.Run, decision: Snooze) -> Settlement:

@@ -95,11 +95,13 @@ class Blame:
     def __init__(
         self, dependencies: Dependencies, own: Call | None, blamed: Sequence[Blamed], raised: BaseException
     ) -> None:
-        chain = _chain(raised)
         self._dependencies = dependencies
         self._own = own
-        self._blamed = next((each for each in reversed(blamed) if each.exception in chain), None)
-        let_go(dependencies, (each for each in blamed if each is not self._blamed), own=own)
+        self._blamed: Blamed | None = None
+        if blamed:  # Of most runs, none: no chain need be walked.
+            chain = _chain(raised)
+            self._blamed = next((each for each in reversed(blamed) if each.exception in chain), None)
+            let_go(dependencies, (each for each in blamed if each is not self._blamed), own=own)
         self._around: Circumstances | None = None
 
     def judge(self, failure: Failure) -> Circumstances | None:

@@ -155,7 +155,7 @@ async def _seize(conn: Conn, ids: list[int]) -> list[int]:
 def _ending(late: _Late) -> dict[str, Any]:
     why = record.explained(late.decision)
     # It did not run, so it was no attempt.
-    return record.failed(late.run, late.failure, late.decision, why, None) | {"counted": False, "claim": None}
+    return record.failed(late.run, late.failure, late.decision, why) | {"counted": False, "claim": None}
 
 
 def _tell(late: Iterable[_Late], buried: set[int]) -> None:

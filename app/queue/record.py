@@ -38,8 +38,17 @@ MOST_KNOWN_FAILURES = 200
 SAYS_MORE = (SyntaxError, NameError, AttributeError, ImportError, BaseExceptionGroup)
 """Of these the standard library says more than name and text: a place in the source, a suggestion, what is in it."""
 
+
+class _Known(NamedTuple):
+    """A failure met before: where its traceback stopped, and the fields that are stored."""
+
+    failure: Failure
+    places: object
+    fields: dict[str, Any]
+
+
 _known_frames: dict[tuple[str, str, int, int], str] = {}
-_known_failures: dict[int, tuple[Failure, dict[str, Any]]] = {}
+_known_failures: dict[int, _Known] = {}
 
 
 class Run(NamedTuple):
@@ -87,25 +96,27 @@ def explained(decision: Decision) -> Explained:
     return Explained(steps, known_harmless(storable(explain.SEPARATOR.join([step["text"] for step in steps]))))
 
 
-def failed(run: Run, failure: Failure, decision: Decision, why: Explained, trace: str | None) -> dict[str, Any]:
-    """The task failed, and `decision` follows."""
+def failed(
+    run: Run, failure: Failure, decision: Decision, why: Explained, exception: BaseException | None = None
+) -> dict[str, Any]:
+    """The task failed, by `exception` if it ran at all, and `decision` follows."""
     return {
         **_row(run),
         **_what_follows(decision),
-        "failure": _what_failed(failure, trace),
+        "failure": _what_failed(failure, exception),
         "explanation": why.steps,
         "reason": why.reason,
     }
 
 
-def _what_failed(failure: Failure, trace: str | None) -> dict[str, Any]:
+def _what_failed(failure: Failure, exception: BaseException | None) -> dict[str, Any]:
     """The failure's own fields, one and the same object for what the classifier met before and returned anew.
 
     What is one object is sent to the database once for all the runs of a group that it ended.
     """
-    known = _known_failures.get(id(failure))
-    if known is not None and known[0] is failure and known[1]["traceback"] == trace:
-        return known[1]
+    known, places = _known_failures.get(id(failure)), _places(exception)
+    if known is not None and known.failure is failure and known.places == places:
+        return known.fields
     fields = {
         "exception_type": failure.exception_type,
         "message": shown(failure.message),
@@ -117,12 +128,25 @@ def _what_failed(failure: Failure, trace: str | None) -> dict[str, Any]:
         ],
         "remediation": failure.remediation.value,
         "fingerprint": failure.fingerprint,
-        "traceback": trace,
+        "traceback": None if exception is None else traceback_of(exception),
     }
     if len(_known_failures) >= MOST_KNOWN_FAILURES:
         _known_failures.clear()
-    _known_failures[id(failure)] = (failure, fields)  # Kept with its fields, or its id would soon be another's.
+    # The failure is kept with its fields, or its id would soon be another's.
+    _known_failures[id(failure)] = _Known(failure, places, fields)
     return fields
+
+
+def _places(exception: BaseException | None) -> object:
+    """What tells two tracebacks of one failure apart: whatever else is in them, the classifier compares."""
+    if isinstance(exception, SAYS_MORE):
+        return traceback_of(exception)
+    trace = None if exception is None else exception.__traceback__
+    stopped_at = []
+    while trace is not None:
+        stopped_at.append(trace.tb_lasti)
+        trace = trace.tb_next
+    return stopped_at
 
 
 def aborted(run: Run) -> dict[str, Any]:

@@ -2,10 +2,17 @@
 
 import re
 import traceback
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from procrastinate.jobs import Job
 
-from app.queue.record import traceback_of
+from app.queue.claim import Claimed
+from app.queue.record import Run, explained, failed, traceback_of
+from app.retry.classify import classify
+from app.retry.policy import Retry, Step
+from app.telemetry import Attempt
 
 
 class Unreadable(Exception):  # noqa: N818  It is what it says.
@@ -75,3 +82,30 @@ def test_without_words():
     text = traceback_of(raised(Unreadable()))
     assert "raise error from cause" in text
     assert text.endswith(f"{__name__}.Unreadable: <exception str() failed>\n")
+
+
+def refuse(first: bool) -> None:  # noqa: FBT001  Which line it is matters, not how it is chosen.
+    """Raise the same at one of two lines."""
+    if first:
+        raise ConnectionRefusedError(111, "refused")
+    raise ConnectionRefusedError(111, "refused")
+
+
+def ending(first: bool) -> dict[str, Any]:  # noqa: FBT001  As above.
+    """What is stored of a run that failed there."""
+    now = datetime.now(UTC)
+    job = Job(id=1, queue="q", lock=None, queueing_lock=None, task_name="refuse", worker_id=1)
+    run = Run(Claimed(job, 1, 1), Attempt("refuse", 1, None, 1, "q"), now, now, None)
+    with pytest.raises(ConnectionRefusedError) as found:
+        refuse(first)
+    step = Step("policy", "waits", {})
+    retry = Retry(now, timedelta(0), (step,))
+    return failed(run, classify(found.value), retry, explained(retry), found.value)
+
+
+def test_told_once():
+    """The same failure at the same line is one object, which is sent once; at another line it keeps its own."""
+    here, again, there = ending(True)["failure"], ending(True)["failure"], ending(False)["failure"]  # noqa: FBT003
+    assert here is again
+    assert here["fingerprint"] == there["fingerprint"]
+    assert here["traceback"] != there["traceback"]
