@@ -206,6 +206,19 @@ def test_breaker_of_a_dependency(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.usefixtures("project")
+def test_early_probes(monkeypatch: pytest.MonkeyPatch):
+    """They go unless they are switched off, for all dependencies or for one."""
+    assert read_settings().breaker.overrides_of("joke-api").early_probe is True
+    monkeypatch.setenv("DEPENDENCY__JOKE_API__BREAKER_EARLY_PROBE", "false")
+    breaker = read_settings().breaker
+    assert (breaker.overrides_of("joke-api").early_probe, breaker.overrides_of("other").early_probe) == (False, True)
+    monkeypatch.setenv("BREAKER_EARLY_PROBE", "false")
+    monkeypatch.setenv("DEPENDENCY__JOKE_API__BREAKER_EARLY_PROBE", "true")
+    breaker = read_settings().breaker
+    assert (breaker.overrides_of("joke-api").early_probe, breaker.overrides_of("other").early_probe) == (True, False)
+
+
+@pytest.mark.usefixtures("project")
 def test_misspelt_dependency_field(monkeypatch: pytest.MonkeyPatch):
     """A misspelt field after DEPENDENCY__ is named, with the word that was probably meant."""
     lines = lines_for(
@@ -244,6 +257,7 @@ WRONG = {
     "FAILURE_RULES": "mycompany.errors.Busy",
     "RETRY_BUDGET": "2",
     "BREAKER_FAILURES": "0",
+    "BREAKER_EARLY_PROBE": "maybe",
     "BREAKER_FAILURE_RATIO": "50",
     "PEAK_HOURS": "9-9",
     "TIMEZONE": "Mars/Olympus",

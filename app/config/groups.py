@@ -166,6 +166,9 @@ class DependencyOverride(BaseModel):
     breaker_quiet: values.PositiveDuration | None = Field(
         None, description="How long its ramp is quiet before it ends."
     )
+    breaker_early_probe: values.Switch | None = Field(
+        None, description="Whether a job looks during its break whether it is back."
+    )
 
     @property
     def overrides(self) -> Overrides:
@@ -177,6 +180,7 @@ class DependencyOverride(BaseModel):
             half_open_max_calls=self.breaker_half_open_max_calls,
             window=self.breaker_window,
             quiet=self.breaker_quiet,
+            early_probe=self.breaker_early_probe,
         )
 
 
@@ -196,6 +200,11 @@ class BreakerSettings(Group):
     quiet: values.PositiveDuration = setting(
         "BREAKER_QUIET", "60s", "How long a ramp must not have been the limit before it ends."
     )
+    early_probe: values.Switch = setting(
+        "BREAKER_EARLY_PROBE",
+        "true",
+        "Whether one job now and then looks during a break whether the dependency is back.",
+    )
     failure_ratio: values.Ratio = setting(
         "BREAKER_FAILURE_RATIO", "0.5", "Least share of calls that fail. Set explicitly, it rules as well."
     )
@@ -213,6 +222,7 @@ class BreakerSettings(Group):
             half_open_max_calls=self.half_open_max_calls,
             window=self.window,
             quiet=self.quiet,
+            early_probe=self.early_probe,
         )
         own = self.dependencies.get(re.sub(r"[^A-Z0-9]+", "_", dependency.upper()))
         return for_all if own is None else own.overrides.over(for_all)

@@ -11,7 +11,7 @@ from .charts import as_markup, number, text_in
 
 MEANING: Mapping[State, str] = {
     State.CLOSED: "Its jobs run.",
-    State.OPEN: "Its jobs wait. Now and then one early probe looks whether it is back.",
+    State.OPEN: "Its jobs wait until a probe finds that it is back.",
     State.HALF_OPEN: "Probes run, three at the same time at most. The other jobs wait.",
     State.RAMPING: "Its jobs come back little by little, so many a second.",
     State.HELD: "Its jobs wait until somebody mends credentials or a setting. Now and then a probe looks.",

@@ -51,12 +51,14 @@ class Rules:
         half_open_max_calls: Most probes in flight over all workers.
         window_seconds: How far back outcomes count.
         quiet_seconds: A ramp that has not been the limit for so long is over.
+        early_probe: Whether a job now and then looks during a break whether the dependency is back.
     """
 
     trips: Mapping[FailureType, Trip] = field(default_factory=dict)
     half_open_max_calls: int = 3
     window_seconds: float = 60.0
     quiet_seconds: float = 60.0
+    early_probe: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class Overrides:
     half_open_max_calls: int | None = None
     window: timedelta | None = None
     quiet: timedelta | None = None
+    early_probe: bool | None = None
 
     def over(self, other: "Overrides") -> "Overrides":
         """Both, of which these win."""
@@ -81,6 +84,7 @@ class Overrides:
             ),
             window=other.window if self.window is None else self.window,
             quiet=other.quiet if self.quiet is None else self.quiet,
+            early_probe=other.early_probe if self.early_probe is None else self.early_probe,
         )
 
 
@@ -97,6 +101,7 @@ def rules_from(policies: Mapping[FailureType, RetryPolicy], overrides: Overrides
         half_open_max_calls=ours.half_open_max_calls or Rules().half_open_max_calls,
         window_seconds=ours.window.total_seconds() if ours.window else Rules().window_seconds,
         quiet_seconds=ours.quiet.total_seconds() if ours.quiet else Rules().quiet_seconds,
+        early_probe=Rules().early_probe if ours.early_probe is None else ours.early_probe,
     )
 
 

@@ -21,6 +21,8 @@ IDLE = timedelta(seconds=LONGEST_RUN_SECONDS)
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
+_PROBED = frozenset({State.OPEN, State.HELD})
+
 RATIO_AFTER = timedelta(seconds=1.5)
 """A step of the ramp is not judged bad before: one event must not look like an outage there either."""
 
@@ -58,7 +60,7 @@ def probed(  # noqa: PLR0913  The whole case is in the arguments.
             return _probe_failed(breaker, "a probe failed", rules, now, rng)
         case Relevance.SILENT:
             # It never reached the dependency: the next probe is due at once.
-            return Moved(replace(breaker, probe_at=now) if breaker.probe_at else breaker)
+            return probe_now(breaker, now=now)
 
 
 def lapsed(breaker: Breaker, rules: Rules, *, now: datetime, rng: Random) -> Moved:
@@ -126,7 +128,7 @@ def reset(breaker: Breaker, cause: str, *, now: datetime) -> Moved:
 
 def probe_now(breaker: Breaker, *, now: datetime) -> Moved:
     """Have the next probe go at once by an operator's word. Where nothing is probed, nothing changes."""
-    return Moved(breaker if breaker.probe_at is None else replace(breaker, probe_at=now))
+    return Moved(replace(breaker, probe_at=now) if breaker.state in _PROBED else breaker)
 
 
 def idle(breaker: Breaker, *, now: datetime) -> Moved:
@@ -181,9 +183,9 @@ def _suspected(breaker: Breaker, report: Report, rules: Rules, now: datetime, rn
     if held.transition is not None:
         return held
     breaker = counted(held.breaker, report, rules)
-    if (why := tripped(breaker, report, rules)) is None or breaker.failure_type is None:
+    if (why := tripped(breaker, report, rules)) is None:
         return Moved(breaker)
-    return _opened(breaker, rules.trips[breaker.failure_type], _counts(breaker, why), now, rng)
+    return _opened(breaker, _counts(breaker, why), rules, now, rng)
 
 
 def _counts(breaker: Breaker, why: Count) -> str:
@@ -215,18 +217,23 @@ def _to_hold(breaker: Breaker, kind: FailureType, jobs: int, rules: Rules, now: 
     return _moved(breaker, State.HELD, f"{jobs} jobs failed with {kind}", now)
 
 
-def _opened(breaker: Breaker, trip: Trip, cause: str, now: datetime, rng: Random) -> Moved:
-    seconds = break_seconds(trip, breaker.reopenings)
+def _opened(breaker: Breaker, cause: str, rules: Rules, now: datetime, rng: Random) -> Moved:
+    seconds = break_seconds(_trip_of(breaker, rules), breaker.reopenings)
     spread = seconds * rng.uniform(1 - BREAK_SPREAD, 1 + BREAK_SPREAD)
     breaker = replace(
         _forgotten(breaker),
         suspect_since=breaker.suspect_since,
         until=now + timedelta(seconds=spread),
-        probe_at=now + probe_interval(seconds),
+        probe_at=_early_look(seconds, rules, now),
         break_seconds=seconds,
         reopenings=breaker.reopenings + 1,
     )
     return _moved(breaker, State.OPEN, f"{cause} → {duration(spread)}", now)
+
+
+def _early_look(seconds: float, rules: Rules, now: datetime) -> datetime | None:
+    """When a job looks during a break of so many seconds whether the dependency is back; None: at its end alone."""
+    return now + probe_interval(seconds) if rules.early_probe else None
 
 
 def _probe_worked(breaker: Breaker, now: datetime) -> Moved:
@@ -244,11 +251,11 @@ def _probe_worked(breaker: Breaker, now: datetime) -> Moved:
 def _probe_failed(breaker: Breaker, cause: str, rules: Rules, now: datetime, rng: Random) -> Moved:
     match breaker.state:
         case State.OPEN:
-            return Moved(replace(breaker, probe_at=now + probe_interval(breaker.break_seconds)))
+            return Moved(replace(breaker, probe_at=_early_look(breaker.break_seconds, rules, now)))
         case State.HELD:
             return Moved(replace(breaker, probe_at=now + timedelta(seconds=breaker.break_seconds)))
         case _:
-            return _opened(breaker, _trip_of(breaker, rules), cause, now, rng)
+            return _opened(breaker, cause, rules, now, rng)
 
 
 def _trip_of(breaker: Breaker, rules: Rules) -> Trip:
@@ -267,10 +274,10 @@ def _ramped(breaker: Breaker, report: Report, rules: Rules, now: datetime, rng: 
     )
     if _is_bad(breaker, report, rules, now):
         cause = f"{breaker.step_failures} of {breaker.step_successes + breaker.step_failures} calls of the ramp failed"
-        return _opened(breaker, _trip_of(breaker, rules), cause, now, rng)
+        return _opened(breaker, cause, rules, now, rng)
     # Most of a step may have worked before an outage began in it.
     if (why := tripped(breaker, report, rules)) is not None:
-        return _opened(breaker, _trip_of(breaker, rules), _counts(breaker, why), now, rng)
+        return _opened(breaker, _counts(breaker, why), rules, now, rng)
     breaker = ramp.stepped(breaker, now)
     return closed(breaker, rules, now) if ramp.is_over(breaker, rules.quiet_seconds, now) else Moved(breaker)
 

@@ -1,5 +1,6 @@
 """Open: nothing is claimed, but one early probe now and then."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from app.retry.breaker import transition
 from app.retry.breaker.relevance import Relevance
 from app.retry.breaker.states import State
 
-from .driver import DOWN, Driver, half_open, opened
+from .driver import DOWN, RULES, Driver, half_open, opened
 
 
 def test_it_knows_when_the_outage_began():
@@ -77,6 +78,31 @@ def test_a_failed_early_probe_changes_nothing():
     driver.probe(Relevance.COUNTED)
     assert (driver.state, driver.breaker.until) == (State.OPEN, until)
     assert driver.breaker.probe_at == driver.now + timedelta(seconds=60)
+
+
+def without_early_probes() -> Driver:
+    """One that has just opened, and of which nothing is looked at before its break is over."""
+    return Driver(rules=replace(RULES, early_probe=False)).failing(3)
+
+
+def test_early_probes_can_be_switched_off():
+    """Then nobody looks before the break is over, however long it is; the probe at its end half-opens as ever."""
+    driver = without_early_probes()
+    until = driver.breaker.until
+    assert until is not None
+    driver.now = until - timedelta(seconds=1)
+    admission = driver.claim(100)
+    assert (admission.jobs, admission.retry_at) == (0, until)
+    assert driver.wait(1).claim(100).jobs == 1
+    assert driver.state is State.HALF_OPEN
+
+
+def test_an_operator_probes_without_early_probes():
+    """Who switched them off can have one probe go; when it fails, no other one follows it."""
+    driver = without_early_probes()
+    driver.operated(transition.probe_now(driver.breaker, now=driver.now))
+    driver.probe(Relevance.COUNTED).wait(120)
+    assert (driver.state, driver.claim().jobs) == (State.OPEN, 0)
 
 
 def test_a_probe_that_says_nothing():

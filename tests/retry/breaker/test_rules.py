@@ -33,8 +33,11 @@ def test_settings_rule_for_all_types():
 
 def test_one_dependency_rules_over_all():
     """What is set for one dependency wins over what is set for all; the rest stays."""
-    one = Overrides(failures=2).over(Overrides(failures=9, window=timedelta(seconds=30)))
-    assert one == Overrides(failures=2, window=timedelta(seconds=30))
+    one = Overrides(failures=2, early_probe=False).over(
+        Overrides(failures=9, window=timedelta(seconds=30), early_probe=True)
+    )
+    assert one == Overrides(failures=2, window=timedelta(seconds=30), early_probe=False)
+    assert not rules_from(default_policies(), one).early_probe
 
 
 @pytest.mark.parametrize(("seconds", "interval"), [(10, 5), (60, 6), (300, 30), (1800, 60)])
