@@ -20,7 +20,6 @@ class SnoozeReason(StrEnum):
     BUDGET = "budget"
     RATE_LIMIT = "rate_limit"
     SHUTDOWN = "shutdown"
-    OVERLOAD = "overload"
     UNKNOWN_TASK = "unknown_task"
     OFF_PEAK = "off_peak"
 

@@ -59,6 +59,6 @@ def test_the_calendar_ends_in_9999():
     """A wait that leads past the last date leads to the last date."""
     limits = JobLimits()
     late = datetime(9999, 12, 31, 23, tzinfo=UTC)
-    waiting = snooze(SnoozeReason.OVERLOAD, timedelta(hours=20), SHUTDOWN, limits=limits, now=late)
+    waiting = snooze(SnoozeReason.SHUTDOWN, timedelta(hours=20), SHUTDOWN, limits=limits, now=late)
     assert isinstance(waiting, Snooze)
     assert waiting.at == late + waiting.delay
