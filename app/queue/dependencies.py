@@ -141,6 +141,10 @@ class Dependencies:
         limits = [engine.timeout_of(task) for task in self._app.tasks.values() if options_of(task).depends_on == name]
         return max(limits, default=engine.settings.job_timeout)
 
+    def turn(self, name: str, first: datetime, gap: timedelta, *, within: timedelta) -> datetime | None:
+        """When a job of this process that was refused inside its task looks again, as `Known.turn`."""
+        return self._of(name).turn(first, gap, now=self.now(), within=within)
+
     def braked(self) -> list[str]:
         """Dependencies of which nothing is to be claimed until the next second: here every call failed in this one."""
         if self._streaks:

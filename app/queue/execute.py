@@ -218,7 +218,7 @@ class Executor:
             case Returned(value, checkpoints_of):
                 return _success(run, value, checkpoints_of)
             case Raised(DependencyUnavailable() as refusal):
-                return _followed(run, *decide.after_refusal(self._app.engine, run, refusal))
+                return _followed(run, *decide.after_refusal(self._app.engine, run, refusal), counted=False)
             case Raised(exception, blamed):
                 return await self._failure(run, exception, blamed)
             case Stopped():
@@ -229,7 +229,7 @@ class Executor:
             case PutOff(decision):
                 return _put_off(run, decision)
             case Expired(deadline):
-                return _followed(run, *decide.after_deadline(deadline))
+                return _followed(run, *decide.after_deadline(deadline), counted=False)
             case Missing():
                 return _followed(run, *decide.after_missing_task(self._app.engine, run))
             case _:
@@ -273,10 +273,17 @@ def _success(run: record.Run, value: Any, checkpoints_of: tuple[int, ...]) -> Se
 
 
 def _followed(
-    run: record.Run, failure: Failure, decision: Decision, exception: BaseException | None = None
+    run: record.Run,
+    failure: Failure,
+    decision: Decision,
+    exception: BaseException | None = None,
+    *,
+    counted: bool = True,
 ) -> Settlement:
+    """What a decision makes of a run; one that never came to its call has spent no attempt, however it ends."""
     why = record.explained(decision)
     ending = record.failed(run, failure, decision, why, exception)
+    ending["counted"] = ending["counted"] and counted
     return run.settlement(ending, *_told(run, failure, decision, why.reason))
 
 

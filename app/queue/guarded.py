@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from .app import Afresh
 
 LOOK_AGAIN = timedelta(seconds=60)
-"""After which a job comes back where its breaker has no end of its own."""
+"""After which a job comes back where its breaker has no end of its own, or where others look before it."""
 
 SHORTEST_WAIT = timedelta(seconds=1)
 SPREAD_SECONDS = 5.0
+CROWD_SECONDS = 25.0
+"""Over how long those are spread who do not look first."""
 
 
 class DependencyUnavailable(Exception):  # noqa: N818  Reads as what happened.
@@ -191,12 +193,12 @@ async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:
     dependencies, job_id = app.dependencies, running.job_id
     seen, now = dependencies.snapshot.of(name), dependencies.now()
     if name in dependencies.braked():
-        raise DependencyUnavailable(name, "suspect", _delay(now, now, dependencies))
+        raise DependencyUnavailable(name, "suspect", _spread(SHORTEST_WAIT, SPREAD_SECONDS, dependencies))
     if seen is None or seen.state is State.CLOSED:
         return dependencies.call(name, job_id)
     look_at, reason = first_look(seen, now), _waits_for(seen)
     if look_at is None or look_at > now:
-        raise DependencyUnavailable(name, seen.state, _delay(look_at, now, dependencies), reason)
+        raise DependencyUnavailable(name, seen.state, _wait(name, look_at, dependencies), reason)
     async with app.connection() as conn:
         admission = await dependencies.admitted(conn, name, 1, run=running.limit)
         permit = next(iter(admission.permits), None)
@@ -206,7 +208,8 @@ async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:
     if not admission.jobs:
         # The probe that is out may have half an hour, and be back in a second.
         look_at = min(admission.retry_at or now + LOOK_AGAIN, now + LOOK_AGAIN)
-        raise DependencyUnavailable(name, breaker.state, _delay(look_at, now, dependencies), reason)
+        gap = timedelta(seconds=1 / breaker.rate) if breaker.state is State.RAMPING else LOOK_AGAIN
+        raise DependencyUnavailable(name, breaker.state, _wait(name, look_at, dependencies, gap=gap), reason)
     return Call(name, job_id, breaker.generation, permit, breaker.state is State.RAMPING)
 
 
@@ -214,6 +217,18 @@ def _waits_for(seen: Seen) -> SnoozeReason:
     return SnoozeReason.DEPENDENCY_HELD if seen.until_released else SnoozeReason.DEPENDENCY_OPEN
 
 
-def _delay(look_at: datetime | None, now: datetime, dependencies: Dependencies) -> timedelta:
-    wait = LOOK_AGAIN if look_at is None else max(SHORTEST_WAIT, look_at - now)
-    return wait + timedelta(seconds=dependencies.rng.uniform(0, SPREAD_SECONDS))
+def _wait(name: str, look_at: datetime | None, dependencies: Dependencies, *, gap: timedelta = LOOK_AGAIN) -> timedelta:
+    """How long a job that was refused stays away: to be refused again it has to be started.
+
+    So at each look one job of this process comes, or as many as a ramp lets out; the others come a minute later.
+    """
+    now = dependencies.now()
+    first = now + LOOK_AGAIN if look_at is None else look_at
+    at = dependencies.turn(name, first, gap, within=LOOK_AGAIN)
+    if at is None:
+        return _spread(max(LOOK_AGAIN, first - now), CROWD_SECONDS, dependencies)
+    return _spread(max(SHORTEST_WAIT, at - now), SPREAD_SECONDS, dependencies)
+
+
+def _spread(wait: timedelta, seconds: float, dependencies: Dependencies) -> timedelta:
+    return wait + timedelta(seconds=dependencies.rng.uniform(0, seconds))

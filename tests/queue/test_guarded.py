@@ -14,7 +14,7 @@ from app.store import breakers
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import Service, calling, hold_breaker, lease, let_probes_go, open_breaker, registered, state
+from .dependencies import Service, calling, hold_breaker, lease, let_probes_go, open_breaker, ramp, registered, state
 from .jobs import attempts, job, rows, status, value
 from .workers import Gate, working
 
@@ -267,3 +267,62 @@ async def test_hosts_that_are_well_are_not_kept(queue_app: Afresh, conn: Connect
     assert len(mine.budgets()) == 1001
     await mine.refresh()
     assert list(mine.budgets()) == ["bad.example"]
+
+
+async def test_waiting_for_too_long(open_app: OpenApp, conn: Connection):
+    """What a job waits for the breaker of a guard ends at MAX_WAIT with a letter that says so, and costs no attempt."""
+    service = Service()
+    call = through_guard(service)
+    app = await open_app()
+    await open_breaker(conn, HOST)
+    job_id = await call.defer_async()
+    await conn.execute(
+        "INSERT INTO afresh.job_option (job_id, waited) VALUES (%s, '{\"dependency_open\": 86400}')", (job_id,)
+    )
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+    (letter,) = await rows(conn, "SELECT cause::text, attempts, reason FROM afresh.dead_letter")
+    assert (letter["cause"], letter["attempts"], service.calls) == ("waited_too_long", 0, 0)
+    assert letter["reason"].startswith(f"breaker of {HOST} is open")
+    assert "waited 1 d for dependency_open already" in letter["reason"]
+
+
+async def delays(conn: Connection) -> list[float]:
+    """How long each job that was put back waits, in seconds, the shortest first."""
+    found = await rows(conn, "SELECT extract(epoch FROM delay)::float AS delay FROM afresh.attempt ORDER BY delay")
+    return [each["delay"] for each in found]
+
+
+async def test_not_all_come_for_one_look(open_app: OpenApp, conn: Connection):
+    """Of many jobs that an open breaker refused one comes back for the next look; the others are not started for it."""
+    call = through_guard(Service())
+    app = await open_app()
+    await open_breaker(conn, HOST)
+    await conn.execute("UPDATE afresh.breaker SET probe_at = now() + interval '10 s'")
+    await call.batch_defer_async(*[{} for _ in range(30)])
+    async with working(app):
+        await eventually(lambda: count_of(conn, 30), 20)
+    first, *others = await delays(conn)
+    assert 5 < first < 16
+    assert 59 < min(others) <= max(others) < 86
+
+
+async def test_a_ramp_is_asked_as_often_as_it_gives(open_app: OpenApp, conn: Connection):
+    """On a ramp that lets out one job a second the others come one by one, and those beyond a minute once in it."""
+    service = Service()
+    call = through_guard(service)
+    app = await open_app()
+    await open_breaker(conn, HOST)
+    await ramp(conn, HOST, rate=1.0)
+    await call.batch_defer_async(*[{} for _ in range(120)])
+    async with working(app):
+        await eventually(lambda: count_of(conn, 120 - service.calls), 20)
+    waits = await delays(conn)
+    assert len([each for each in waits if each < 15]) <= 20
+    assert len([each for each in waits if each > 60]) >= 40
+    assert max(waits) < 86
+
+
+async def count_of(conn: Connection, jobs: int) -> bool:
+    """Whether so many runs were put back."""
+    return bool(await value(conn, "SELECT count(*) >= %s FROM afresh.attempt", jobs))
