@@ -30,6 +30,12 @@ from app.queue.app import Afresh, create
 
 from . import sample_tasks
 
+Served = tuple[Afresh, httpx.AsyncClient]
+"""The queue, and a client of its HTTP server."""
+
+NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
+"""A database that answers nobody."""
+
 
 def settings_for(  # noqa: PLR0913 - each is something that a test may want to be otherwise.
     url: str,
@@ -69,8 +75,8 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[Afresh, httpx.AsyncClient]]:
-    """The queue, open, and a client of its HTTP server."""
+async def serving(settings: Settings) -> AsyncIterator[Served]:
+    """The application, open."""
     queue = create(settings)
     app = create_app(queue)
     assert sample_tasks.add.name in queue.tasks  # Importing them declared them, to every app made from then on.

@@ -6,11 +6,15 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 
+import httpx
 import psycopg
 import pytest
 
+from app.config import Settings
 from app.postgres.connect import Database
+from app.queue.app import Afresh
 
+from .application import Served, serving, settings_for
 from .servers import Server, running_server
 
 COLLECTED = gc.get_threshold()
@@ -88,3 +92,28 @@ async def conn(anyio_backend: str, db: Database) -> AsyncIterator[psycopg.AsyncC
     """A connection to this test's own database, in autocommit."""
     async with await db.connect_async(application_name="test") as conn:
         yield conn
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """Those of `served`; a module that wants others has a fixture of this name."""
+    return settings_for(database_url)
+
+
+@pytest.fixture
+async def served(anyio_backend: str, settings: Settings) -> AsyncIterator[Served]:  # noqa: ARG001 - as above.
+    """The application on this test's own database."""
+    async with serving(settings) as both:
+        yield both
+
+
+@pytest.fixture
+def queue(served: Served) -> Afresh:
+    """Its queue."""
+    return served[0]
+
+
+@pytest.fixture
+def client(served: Served) -> httpx.AsyncClient:
+    """A client of its server."""
+    return served[1]

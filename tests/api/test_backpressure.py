@@ -2,16 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import SubmissionSettings
+from app.config import Settings, SubmissionSettings
 from app.queue import backpressure
 
-from ..application import serving, settings_for
+from ..application import settings_for
 from ..eventually import eventually
 
 pytestmark = pytest.mark.anyio
@@ -21,11 +20,9 @@ JOB = {"args": {"a": 1}}
 
 
 @pytest.fixture
-async def client(anyio_backend: str, database_url: str) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001 - it makes the fixture async
-    """A client of a server whose queues hold five ready jobs each."""
-    settings = settings_for(database_url, submission=SubmissionSettings(max_queue_size=LIMIT))
-    async with serving(settings) as (_, client):
-        yield client
+def settings(database_url: str) -> Settings:
+    """Of a server whose queues hold five ready jobs each."""
+    return settings_for(database_url, submission=SubmissionSettings(max_queue_size=LIMIT))
 
 
 async def fill(conn: AsyncConnection, jobs: int = LIMIT, scheduled_at: str = "NULL", task: str = "sample.add") -> None:

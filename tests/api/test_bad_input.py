@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.queue.app import Afresh
 from app.web.limits import MAX_BATCH_BYTES, MAX_BODY_BYTES
+
+from ..application import Served
 
 pytestmark = pytest.mark.anyio
 
@@ -16,14 +17,14 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(autouse=True)
-async def nothing_is_stored(shared: tuple[Afresh, httpx.AsyncClient]) -> AsyncIterator[None]:
+async def nothing_is_stored(shared: Served) -> AsyncIterator[None]:
     """No request of this module leaves a job behind."""
     yield
     assert (await shared[1].get("/jobs")).json()["total"] == 0
 
 
 @pytest.fixture
-def client(shared: tuple[Afresh, httpx.AsyncClient]) -> httpx.AsyncClient:
+def client(shared: Served) -> httpx.AsyncClient:
     """A client of the module's server."""
     return shared[1]
 

@@ -14,10 +14,9 @@ from app.api.main import create_app
 from app.queue.app import create
 from app.web.origin import PROBES
 
-from ..application import settings_for
+from ..application import NOWHERE, settings_for
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
-NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
 BEFORE_ALL = {"400", "401", "403", "413", "429", "503"}
 
 PROMISED: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))

@@ -7,14 +7,15 @@ from typing import Any
 import httpx
 import pytest
 
-from app.queue.app import Afresh
 from app.web.headers import CONTENT_SECURITY_POLICY
+
+from ..application import Served
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def client(shared: tuple[Afresh, httpx.AsyncClient]) -> httpx.AsyncClient:
+def client(shared: Served) -> httpx.AsyncClient:
     """A client of the module's server."""
     return shared[1]
 

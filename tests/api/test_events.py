@@ -13,8 +13,7 @@ import orjson
 import psycopg
 import pytest
 
-from app.queue.app import Afresh
-
+from ..application import Served
 from ..eventually import eventually
 from ..queue.jobs import add, settle_successes, value
 from ..queue.test_progress import running_job, write
@@ -219,7 +218,7 @@ async def test_shutdown(database_url: str, conn: Connection, tmp_path: Path):
             assert [kind for _, kind, _ in await stream.rest()] == ["state"]
 
 
-async def test_heartbeat(served: tuple[Afresh, httpx.AsyncClient], conn: Connection, monkeypatch: pytest.MonkeyPatch):
+async def test_heartbeat(served: Served, conn: Connection, monkeypatch: pytest.MonkeyPatch):
     """A stream without news carries comments, so that nobody takes it for dead."""
     monkeypatch.setattr("app.api.events.HEARTBEAT_SECONDS", 0.1)
     from app.api.events import _stream

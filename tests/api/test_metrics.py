@@ -1,6 +1,7 @@
 """What the API tells Prometheus, and whom."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import httpx
 import psycopg
@@ -14,6 +15,7 @@ from app.queue.app import Afresh
 from app.retrying import retrying
 
 from ..application import run_waiting_jobs, serving, settings_for
+from ..monitoring.lost import lose_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -96,10 +98,7 @@ async def test_letters_breakers_and_workers(client: httpx.AsyncClient, queue: Af
 
 async def test_lost_workers(client: httpx.AsyncClient, conn: psycopg.AsyncConnection):
     """A worker that fell silent a little while ago is told as lost, unless a maintenance window has ended since."""
-    await conn.execute(
-        "INSERT INTO afresh.worker VALUES "
-        "(7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 1, 1, 1, now(), now() - interval '5 minutes')"
-    )
+    await lose_worker(conn, timedelta(minutes=5))
     assert (await read(client))["afresh_workers", "lost"] == 1
     await client.post("/monitoring/stop", json={"reason": "moving"})
     assert (await read(client))["afresh_monitoring_stopped",] == 1
@@ -110,10 +109,7 @@ async def test_lost_workers(client: httpx.AsyncClient, conn: psycopg.AsyncConnec
 
 async def test_the_last_worker(client: httpx.AsyncClient, conn: psycopg.AsyncConnection):
     """A worker that was lost as the last one there was is told until another lives."""
-    await conn.execute(
-        "INSERT INTO afresh.worker VALUES "
-        "(7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 1, 1, 1, now(), now() - interval '5 hours')"
-    )
+    await lose_worker(conn, timedelta(hours=5))
     assert (await read(client))["afresh_workers", "lost"] == 1
     await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
     told = await read(client)

@@ -18,6 +18,7 @@ from app.store.monitoring import Monitoring
 
 from ..application import run_waiting_jobs
 from ..eventually import eventually
+from ..monitoring.lost import lose_worker
 from ..queue.workers import working
 
 pytestmark = pytest.mark.anyio
@@ -120,10 +121,7 @@ async def test_a_plain_worker(client: httpx.AsyncClient, conn: AsyncConnection):
 
 async def test_a_lost_worker(client: httpx.AsyncClient, conn: AsyncConnection):
     """A worker that fell silent is lost, also where Procrastinate has forgotten it."""
-    await conn.execute(
-        "INSERT INTO afresh.worker VALUES "
-        "(7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 1, 1, 1, now(), now() - interval '5 minutes')"
-    )
+    await lose_worker(conn, timedelta(minutes=5))
     assert [each["status"] for each in await get(client, "workers")] == ["lost"]
 
 

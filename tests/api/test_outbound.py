@@ -7,9 +7,8 @@ import httpx
 import pytest
 
 from app.config import HttpSettings, SubmissionSettings
-from app.queue.app import Afresh
 
-from ..application import serving, settings_for
+from ..application import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +38,7 @@ BIG = base64.b64encode(bytes(400_000)).decode()
         ({**MAIL, "subjekt": "x"}, "args.subjekt", "unknown argument"),
     ],
 )  # fmt: skip
-async def test_mails_refused(shared: tuple[Afresh, httpx.AsyncClient], args: dict[str, Any], field: str, told: str):
+async def test_mails_refused(shared: Served, args: dict[str, Any], field: str, told: str):
     """A mail that could not be sent is refused with the field that is wrong, before there is a job."""
     await refused(shared[1], "send-email", args, field, told)
 
@@ -66,7 +65,7 @@ async def test_mails_refused(shared: tuple[Afresh, httpx.AsyncClient], args: dic
         ({**CALL, "idempotency_key": "a\nb"}, "args.idempotency_key", "printable"),
     ],
 )  # fmt: skip
-async def test_requests_refused(shared: tuple[Afresh, httpx.AsyncClient], args: dict[str, Any], field: str, told: str):
+async def test_requests_refused(shared: Served, args: dict[str, Any], field: str, told: str):
     """A request that could not be sent is refused with the field that is wrong, before there is a job."""
     await refused(shared[1], "http-request", args, field, told)
 
@@ -92,7 +91,7 @@ async def test_host_not_allowed(database_url: str):
 
 
 @pytest.mark.parametrize(("slug", "queue", "priority"), [("send-email", "email", 3), ("http-request", "http", 5)])
-async def test_tasks(shared: tuple[Afresh, httpx.AsyncClient], slug: str, queue: str, priority: int):
+async def test_tasks(shared: Served, slug: str, queue: str, priority: int):
     """Both can be looked up with the schema of their arguments, and be deferred over HTTP."""
     task = (await shared[1].get(f"/tasks/{slug}")).json()
     assert (task["queue"], task["priority"], task["http"]) == (queue, priority, True)

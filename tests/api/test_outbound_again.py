@@ -1,20 +1,15 @@
 """What is run again, and translations by their own routes, count against what a key may hand in, too."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 
-from app.config import SubmissionSettings
-from app.queue.app import Afresh
+from app.config import Settings, SubmissionSettings
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, settings_for
 from ..dashboard.forms import hidden_of
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 LIMIT = 3
 TEXT = {"text": "Good morning", "target": "French"}
@@ -22,11 +17,9 @@ MAIL = {"args": {"to": ["zoe@example.com"], "subject": "Hi", "text": "there"}}
 
 
 @pytest.fixture
-async def served(anyio_backend: str, database_url: str) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
+def settings(database_url: str) -> Settings:
     """A server that takes three jobs a minute of each task that reaches out; no mail server and no model is named."""
-    settings = settings_for(database_url, submission=SubmissionSettings(outbound_limit=LIMIT))
-    async with serving(settings) as both:
-        yield both
+    return settings_for(database_url, submission=SubmissionSettings(outbound_limit=LIMIT))
 
 
 async def post(served: Served, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> int:

@@ -8,11 +8,10 @@ from fastapi import FastAPI
 from psycopg import AsyncConnection
 
 from app.api.main import create_app
-from app.queue.app import Afresh
 from app.store.keys import Role, create_key, list_keys, revoke_key
 from app.web.sign_in_limit import BURST
 
-from ..application import client_of, serving, settings_for
+from ..application import Served, client_of, serving, settings_for
 from ..eventually import eventually
 
 pytestmark = pytest.mark.anyio
@@ -77,7 +76,7 @@ async def test_key_in_the_address(client: httpx.AsyncClient, conn: AsyncConnecti
         assert (await client.get(url)).status_code == 401
 
 
-async def test_remote_without_keys(served: tuple[Afresh, httpx.AsyncClient]):
+async def test_remote_without_keys(served: Served):
     """A connection by another address than the loopback one is refused while there are no keys, but for the probes."""
     app = create_app(served[0])
 
@@ -90,7 +89,7 @@ async def test_remote_without_keys(served: tuple[Afresh, httpx.AsyncClient]):
 
 
 @pytest.fixture
-async def app(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection) -> FastAPI:
+async def app(served: Served, conn: AsyncConnection) -> FastAPI:
     """A server that demands keys."""
     await create_key(conn, "somebody", Role.VIEWER, actor="test")
     return create_app(served[0])

@@ -1,25 +1,23 @@
 """`/translations`: submitting, comparing, following, retrying and cancelling."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import LlmSettings
-from app.queue.app import Afresh
+from app.config import LlmSettings, Settings
 from app.tasks.translation import NAME
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, settings_for
 from ..eventually import eventually
 from ..tasks.receiver import Receiver, Reply, receiver
 from ..tasks.test_translation import asked, refuses, says
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 BODY = {"text": "Good morning", "target": "French"}
 
 
@@ -31,11 +29,10 @@ def llm() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-async def served(anyio_backend: str, database_url: str, llm: Receiver) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
-    """A queue that knows the server and two models."""
+def settings(database_url: str, llm: Receiver) -> Settings:
+    """Of a queue that knows the server and two models."""
     known = LlmSettings(base_url=llm.url, reasoning="thinker", non_reasoning="writer")
-    async with serving(settings_for(database_url, llm=known)) as both:
-        yield both
+    return settings_for(database_url, llm=known)
 
 
 async def submit(client: httpx.AsyncClient, path: str = "", **body: Any) -> dict[str, Any]:

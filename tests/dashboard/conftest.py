@@ -1,18 +1,14 @@
-"""The queue and a client of its server."""
+"""A browser, and a server process for it."""
 
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from app.queue.app import Afresh
-
 from ..api.process import running
-from ..application import serving, settings_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,13 +20,6 @@ FLAGS = [
 
 
 expect.set_options(timeout=20_000)  # A browser on two busy cores takes its time; who waits for what comes pays nothing.
-
-
-@pytest.fixture
-async def served(anyio_backend: str, database_url: str) -> AsyncIterator[tuple[Afresh, httpx.AsyncClient]]:  # noqa: ARG001 - it makes the fixture async
-    """Both on this test's own database."""
-    async with serving(settings_for(database_url)) as both:
-        yield both
 
 
 @pytest.fixture

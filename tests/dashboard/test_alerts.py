@@ -1,45 +1,38 @@
 """The page of alerts."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import AlertSettings
-from app.queue.app import Afresh
+from app.config import AlertSettings, Settings
 from app.store.audit import AuditFilter, list_audit
 from app.store.keys import Role, create_key
 from app.web.cookies import SIGN_IN
 
-from ..application import run_waiting_jobs, serving, settings_for
-from ..monitoring.watchman import Watchman, fail_often
+from ..application import Served, run_waiting_jobs, settings_for
+from ..monitoring.watchman import Watchman, fail_often, posted
 from .forms import PERSON, hidden_of, send, sign_in
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 ADDRESS = "/dashboard/alerts"
 
 
 @pytest.fixture
-async def served(anyio_backend: str, database_url: str) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
+def settings(database_url: str) -> Settings:
     """Alerts open at once, and are sent where nobody answers."""
     alert = AlertSettings(
         urls=("json://127.0.0.1:9/",), after=timedelta(0), resolve_after=timedelta(0), least_attempts=5
     )
-    async with serving(settings_for(database_url, alert=alert)) as both:
-        yield both
+    return settings_for(database_url, alert=alert)
 
 
 @pytest.fixture
 async def watchman(served: Served, conn: AsyncConnection) -> Watchman:
     """One that has looked before, when all was well."""
-    made = Watchman(served[0], conn)
-    made.now -= 2 * timedelta(minutes=1)
-    await made.look()
-    return made
+    return await posted(served[0], conn)
 
 
 async def page_of(client: httpx.AsyncClient, **filters: str) -> str:

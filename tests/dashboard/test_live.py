@@ -1,7 +1,6 @@
 """The stream that says when a page has something new to show."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -9,19 +8,11 @@ import pytest
 from app.dashboard.live import Liveliness
 from app.queue.app import Afresh
 
-from ..application import serving, settings_for
 from ..eventually import eventually
 
 pytestmark = pytest.mark.anyio
 
 NEW_JOB = "INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('q', 't')"
-
-
-@pytest.fixture
-async def queue(anyio_backend: str, database_url: str) -> AsyncIterator[Afresh]:  # noqa: ARG001 - it makes the fixture async
-    """The queue, open."""
-    async with serving(settings_for(database_url)) as (queue, _):
-        yield queue
 
 
 async def test_told_of_a_job(queue: Afresh):

@@ -1,29 +1,24 @@
-"""The queue on a test's own database, and a client of its server."""
+"""Who looks at the service, and who is told."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
-import httpx
 import pytest
+from psycopg import AsyncConnection
 
 from app.queue.app import Afresh
 
-from ..application import serving, settings_for
+from .watchman import Watchman, posted
+from .webhook import Webhook, webhook
 
 
 @pytest.fixture
-async def served(anyio_backend: str, database_url: str) -> AsyncIterator[tuple[Afresh, httpx.AsyncClient]]:  # noqa: ARG001 - it makes the fixture async
-    """The queue on this test's own database, and a client."""
-    async with serving(settings_for(database_url)) as both:
-        yield both
+def hook() -> Iterator[Webhook]:
+    """Where alerts go."""
+    with webhook() as state:
+        yield state
 
 
 @pytest.fixture
-def queue(served: tuple[Afresh, httpx.AsyncClient]) -> Afresh:
-    """The queue."""
-    return served[0]
-
-
-@pytest.fixture
-def client(served: tuple[Afresh, httpx.AsyncClient]) -> httpx.AsyncClient:
-    """A client of its server."""
-    return served[1]
+async def watchman(queue: Afresh, conn: AsyncConnection) -> Watchman:
+    """One that has looked before, when all was well."""
+    return await posted(queue, conn)

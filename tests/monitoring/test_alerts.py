@@ -1,7 +1,6 @@
 """Alerts from the observation to the webhook, on a database and a queue that are real."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +8,7 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import AlertSettings, SubmissionSettings
+from app.config import AlertSettings, Settings, SubmissionSettings
 from app.monitoring.alerts.channels import channel_of
 from app.monitoring.alerts.evaluate import evaluate
 from app.monitoring.alerts.observe import observe
@@ -21,11 +20,9 @@ from app.store.queues import CLOSELY
 
 from ..application import run_waiting_jobs, serving, settings_for
 from .watchman import A_MINUTE, Watchman, alerts, fail_often
-from .webhook import Webhook, webhook
+from .webhook import Webhook
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 @task(name="sample.pay", slug="pay", depends_on="bank", critical=True)
@@ -34,29 +31,12 @@ async def pay() -> None:
 
 
 @pytest.fixture
-def hook() -> Iterator[Webhook]:
-    """Where alerts go."""
-    with webhook() as state:
-        yield state
-
-
-@pytest.fixture
-async def served(anyio_backend: str, database_url: str, hook: Webhook) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
-    """The queue, and a client, where alerts open at once and five attempts are enough."""
+def settings(database_url: str, hook: Webhook) -> Settings:
+    """Alerts open at once, and five attempts are enough."""
     alert = AlertSettings(
         urls=(hook.url,), after=timedelta(0), resolve_after=timedelta(0), least_attempts=5, dead_letters=0
     )
-    async with serving(settings_for(database_url, alert=alert)) as both:
-        yield both
-
-
-@pytest.fixture
-async def watchman(served: Served, conn: AsyncConnection) -> Watchman:
-    """One that has looked before, when all was well, and saw the workers of later minutes live."""
-    made = Watchman(served[0], conn)
-    made.now -= 2 * A_MINUTE
-    await made.look()
-    return made
+    return settings_for(database_url, alert=alert)
 
 
 async def test_from_a_failure_to_the_webhook(
@@ -300,9 +280,8 @@ async def test_a_full_queue_beyond_what_is_counted_exactly(database_url: str, co
     assert full.value > limit
 
 
-async def test_alerts_that_are_kept(served: Served, conn: AsyncConnection):
+async def test_alerts_that_are_kept(queue: Afresh, conn: AsyncConnection):
     """An alert that was over long ago is forgotten with what happened to it, as old messages are; an open one stays."""
-    queue, _ = served
     await conn.execute(
         "INSERT INTO afresh.alert (rule, subject, severity, opened_at, resolved_at, changed_at, value, threshold, "
         "cause, what_to_do) SELECT 'r', n::text, 'warning', now() - interval '200 days', "

@@ -14,10 +14,9 @@ from app.monitoring.exporter import exporting
 from app.queue.app import create
 from app.telemetry import Attempt, AttemptSucceeded, emit
 
-from ..application import settings_for
+from ..application import NOWHERE, settings_for
 
 TOKEN = "a-token-for-metrics"  # noqa: S105 - of these tests alone.
-NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
 
 
 @contextmanager

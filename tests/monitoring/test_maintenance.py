@@ -1,43 +1,30 @@
 """What becomes of alerts around a maintenance window, on a database and a queue that are real."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
 import pytest
-from psycopg import AsyncConnection
 
-from app.config import AlertSettings
+from app.config import AlertSettings, Settings
 from app.monitoring.samples import minutes_to_sample
 from app.queue.app import Afresh
 from app.store.monitoring import start_monitoring, stop_monitoring
 from app.store.samples import read_points
 
-from ..application import serving, settings_for
+from ..application import settings_for
+from .lost import lose_worker
 from .test_judge import NOON
 from .test_samples import around
 from .watchman import A_MINUTE, Watchman, alerts, fail_often
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
-
 
 @pytest.fixture
-async def served(anyio_backend: str, database_url: str) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
-    """The queue, and a client, where alerts open at once and five attempts are enough."""
+def settings(database_url: str) -> Settings:
+    """Alerts open at once, and five attempts are enough."""
     alert = AlertSettings(after=timedelta(0), resolve_after=timedelta(0), least_attempts=5, dead_letters=5)
-    async with serving(settings_for(database_url, alert=alert)) as both:
-        yield both
-
-
-@pytest.fixture
-async def watchman(served: Served, conn: AsyncConnection) -> Watchman:
-    """One that has looked before, when all was well; its present minute is the real one."""
-    made = Watchman(served[0], conn)
-    made.now -= 2 * A_MINUTE
-    await made.look()
-    return made
+    return settings_for(database_url, alert=alert)
 
 
 async def stop(watchman: Watchman, *, minutes: int) -> None:
@@ -66,10 +53,7 @@ async def test_what_happened_in_it(watchman: Watchman, client: httpx.AsyncClient
     """What failed within a maintenance window opens no alert when it is over, by itself or by somebody's word."""
     await stop(watchman, minutes=60 if ended else 5)
     await fail_often(queue, client)
-    await watchman.conn.execute(
-        "INSERT INTO afresh.worker VALUES "
-        "(7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 1, 1, 1, now(), now() - interval '31 seconds')"
-    )
+    await lose_worker(watchman.conn, timedelta(seconds=31))
     if ended:
         await start(watchman)
     watchman.now += 4 * A_MINUTE

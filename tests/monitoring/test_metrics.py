@@ -23,10 +23,9 @@ from app.retry.policy import DeadLetter, DeathCause, Retry, Snooze, SnoozeReason
 from app.retrying import retrying
 from app.telemetry import Attempt, emit
 
-from ..application import settings_for
+from ..application import NOWHERE, settings_for
 from .samples import FAILURE, NOW, RETRY
 
-NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
 DEAD = DeadLetter(DeathCause.RETRIES_SPENT, ())
 NAME = "sample.add"
 JOKE = "app.tasks.jokes.fetch_and_cache_joke"

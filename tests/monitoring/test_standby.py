@@ -1,7 +1,6 @@
 """Alerts where no worker evaluates them: an API process does, until one is back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +8,7 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import AlertSettings
+from app.config import AlertSettings, Settings
 from app.monitoring.alerts import standby
 from app.monitoring.alerts.evaluate import evaluate
 from app.monitoring.alerts.standby import Standby
@@ -18,36 +17,20 @@ from app.store.monitoring import stop_monitoring
 
 from ..application import run_waiting_jobs, serving, settings_for
 from ..eventually import eventually
+from .lost import lose_worker
 from .watchman import A_MINUTE, alerts
-from .webhook import Webhook, webhook
+from .webhook import Webhook
 
 pytestmark = pytest.mark.anyio
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=1)
 
-LOST = (
-    "INSERT INTO afresh.worker VALUES "
-    "(7, 'w', 'host', 1, '0', NULL, 10, 0, false, 1, 1, 1, 1, now(), now() - make_interval(mins => %s))"
-)
-
 
 @pytest.fixture
-def hook() -> Iterator[Webhook]:
-    """Where alerts go."""
-    with webhook() as state:
-        yield state
-
-
-@pytest.fixture
-async def served(
-    anyio_backend: str,  # noqa: ARG001 - it makes the fixture async
-    database_url: str,
-    hook: Webhook,
-) -> AsyncIterator[tuple[Afresh, httpx.AsyncClient]]:
-    """The queue, and a client of an API beside which no worker runs."""
-    async with serving(settings_for(database_url, alert=AlertSettings(urls=(hook.url,)))) as both:
-        yield both
+def settings(database_url: str, hook: Webhook) -> Settings:
+    """Of an API beside which no worker runs."""
+    return settings_for(database_url, alert=AlertSettings(urls=(hook.url,)))
 
 
 async def evaluated(conn: AsyncConnection, at: datetime) -> None:
@@ -58,7 +41,7 @@ async def evaluated(conn: AsyncConnection, at: datetime) -> None:
 
 async def test_the_last_worker_is_lost(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook):
     """Where the worker that evaluated alerts is lost, that is told all the same, at once, and as critical."""
-    await conn.execute(LOST, (4,))
+    await lose_worker(conn, 4 * A_MINUTE)
     await evaluated(conn, NOW - 4 * A_MINUTE)
     told = await Standby(queue, LONG_AGO).look(NOW)
     assert told is not None
@@ -75,7 +58,7 @@ async def test_the_last_worker_is_lost(queue: Afresh, client: httpx.AsyncClient,
 
 async def test_it_lasts_while_no_worker_lives(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
     """The loss of the last worker is no news of ten minutes: it is over when a worker lives."""
-    await conn.execute(LOST, (90,))
+    await lose_worker(conn, 90 * A_MINUTE)
     await evaluated(conn, NOW - 80 * A_MINUTE)
     one = Standby(queue, LONG_AGO)
     for minute in range(3):
@@ -90,7 +73,7 @@ async def test_a_loss_that_nobody_could_tell(
     queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook
 ):
     """A worker that was lost while nobody evaluated alerts is told by the next one that does, once, and is over."""
-    await conn.execute(LOST, (25,))
+    await lose_worker(conn, 25 * A_MINUTE)
     await evaluated(conn, NOW - 26 * A_MINUTE)
     await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
     await evaluate(queue, conn, now=NOW)
@@ -125,7 +108,7 @@ async def test_each_minute_until_a_worker_is_back(queue: Afresh, conn: AsyncConn
 async def test_what_is_not_taken(queue: Afresh, conn: AsyncConnection, hook: Webhook):
     """A message that is not taken is tried again at the next look, and by a worker that is back."""
     hook.refusals = 2
-    await conn.execute(LOST, (4,))
+    await lose_worker(conn, 4 * A_MINUTE)
     await evaluated(conn, NOW - 4 * A_MINUTE)
     one = Standby(queue, LONG_AGO)
     for minute in range(2):
@@ -137,13 +120,12 @@ async def test_what_is_not_taken(queue: Afresh, conn: AsyncConnection, hook: Web
 
 
 async def test_one_address_does_not_stop_the_others(
-    served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+    queue: Afresh, conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ):
     """Whatever goes wrong with one address, at the next ones people are told."""
-    queue, _ = served
     both = AlertSettings(urls=("json://", hook.url))
     monkeypatch.setattr(queue, "settings", replace(queue.settings, alert=both))
-    await conn.execute(LOST, (4,))
+    await lose_worker(conn, 4 * A_MINUTE)
     await evaluated(conn, NOW - 4 * A_MINUTE)
     told = await Standby(queue, LONG_AGO).look(NOW)
     assert told is not None
@@ -152,19 +134,19 @@ async def test_one_address_does_not_stop_the_others(
 
 async def test_two_at_once(queue: Afresh, conn: AsyncConnection, hook: Webhook):
     """Of several processes that stand in at the same moment each message is sent by one."""
-    await conn.execute(LOST, (4,))
+    await lose_worker(conn, 4 * A_MINUTE)
     await evaluated(conn, NOW - 4 * A_MINUTE)
     await asyncio.gather(*(Standby(queue, LONG_AGO).look(NOW) for _ in range(4)))
     assert len(hook.taken) == 1
 
 
 async def test_the_api_stands_by(
-    database_url: str, conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ):
     """A server that runs looks by itself, and nothing of that is left when it ends."""
     monkeypatch.setattr(standby, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(standby, "LATE", timedelta(0))
-    await conn.execute(LOST, (4,))
-    async with serving(settings_for(database_url, alert=AlertSettings(urls=(hook.url,)))):
+    await lose_worker(conn, 4 * A_MINUTE)
+    async with serving(settings):
         await eventually(lambda: hook.taken)
     assert not [each for each in asyncio.all_tasks() if "standby" in each.get_name()]

@@ -43,6 +43,14 @@ class Watchman:
         await run_waiting_jobs(self.queue)
 
 
+async def posted(queue: Afresh, conn: AsyncConnection) -> Watchman:
+    """One that has looked before, and whose present minute is the real one."""
+    made = Watchman(queue, conn)
+    made.now -= 2 * A_MINUTE
+    await made.look()
+    return made
+
+
 async def fail_often(queue: Afresh, client: httpx.AsyncClient, *, times: int = 10) -> None:
     """Jobs that fail."""
     for _ in range(times):

@@ -1,14 +1,14 @@
-"""The queue and a client of its server, on a joke API that the test commands."""
+"""What the tasks call, at a test's command: a joke API and a mail server."""
 
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
 import pytest
 
 from app.cli.joke_server import JokeServer
-from app.queue.app import Afresh
+from app.config import Settings
 
-from ..application import serving, settings_for
+from ..application import settings_for
+from .mail_host import MailHost, mail_host
 
 
 @pytest.fixture
@@ -19,11 +19,13 @@ def jokes() -> Iterator[JokeServer]:
 
 
 @pytest.fixture
-async def served(
-    anyio_backend: str,  # noqa: ARG001 - it makes the fixture async
-    database_url: str,
-    jokes: JokeServer,
-) -> AsyncIterator[tuple[Afresh, httpx.AsyncClient]]:
-    """The queue on this test's own database, and a client."""
-    async with serving(settings_for(database_url, joke_api=jokes.url)) as both:
-        yield both
+def settings(database_url: str, jokes: JokeServer) -> Settings:
+    """Of an application that calls it."""
+    return settings_for(database_url, joke_api=jokes.url)
+
+
+@pytest.fixture
+async def post(anyio_backend: str) -> AsyncIterator[MailHost]:  # noqa: ARG001 - it makes the fixture async
+    """The mail server."""
+    async with mail_host() as host:
+        yield host

@@ -1,40 +1,28 @@
 """`send-email` as a job, handed over to a real mail server."""
 
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import MailSettings
-from app.queue.app import Afresh
+from app.config import MailSettings, Settings
 from app.queue.submit import Submission, submit
 from app.tasks.email import send_email
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, serving, settings_for
 from .mail_host import MailHost, mail_host, write_certificate
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 MAIL = {"to": ["zoe@example.com"], "subject": "Your order", "text": "It is on its way."}
 
 
 @pytest.fixture
-async def post(anyio_backend: str) -> AsyncIterator[MailHost]:  # noqa: ARG001 - it makes the fixture async
-    """The mail server."""
-    async with mail_host() as host:
-        yield host
-
-
-@pytest.fixture
-async def served(database_url: str, post: MailHost) -> AsyncIterator[Served]:
-    """A queue whose mail goes there."""
-    async with serving(settings_for(database_url, mail=mail_to(f"smtp://127.0.0.1:{post.port}"))) as both:
-        yield both
+def settings(database_url: str, post: MailHost) -> Settings:
+    """Of a queue whose mail goes there."""
+    return settings_for(database_url, mail=mail_to(f"smtp://127.0.0.1:{post.port}"))
 
 
 def mail_to(url: str | None, **others: Any) -> MailSettings:

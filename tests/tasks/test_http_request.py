@@ -4,27 +4,24 @@ import asyncio
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import HttpSettings
-from app.queue.app import Afresh
+from app.config import HttpSettings, Settings
 from app.queue.submit import Submission, submit
 from app.retry.failure import FailureType
 from app.store import breakers
 from app.tasks.http_request import http_request
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, serving, settings_for
 from ..queue.dependencies import open_breaker
 from .receiver import Receiver, Reply, receiver
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 SECRET = base64.b64encode(b"a secret of enough bytes for it").decode()
 
 
@@ -36,14 +33,13 @@ def host() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-async def served(anyio_backend: str, database_url: str) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
-    """A queue whose requests may go to 127.0.0.1, and are signed."""
+def settings(database_url: str) -> Settings:
+    """Of a queue whose requests may go to 127.0.0.1, and are signed."""
     hosts = "127.0.0.1,localhost"
     http = HttpSettings(
         allowed_hosts=hosts, private_networks="127.0.0.1/32,::1/128", secrets=f"127.0.0.1=whsec_{SECRET}"
     )
-    async with serving(settings_for(database_url, http=http)) as both:
-        yield both
+    return settings_for(database_url, http=http)
 
 
 async def done(served: Served, args: dict[str, Any], **body: Any) -> dict[str, Any]:

@@ -3,12 +3,12 @@ import pytest
 from psycopg import AsyncConnection
 
 from app.cli.joke_server import JokeServer, Reply
-from app.queue.app import Afresh, create
+from app.queue.app import create
 from app.retry.classify import classify
 from app.retry.failure import FailureType
 from app.tasks.jokes import TaskError, fetch_joke
 
-from ..application import run_waiting_jobs, settings_for
+from ..application import Served, run_waiting_jobs, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ async def kept(conn: AsyncConnection) -> list[tuple[int, str]]:
     return [(row[0], row[1]) for row in await cursor.fetchall()]
 
 
-async def test_fetch_twice(served: tuple[Afresh, httpx.AsyncClient], jokes: JokeServer, conn: AsyncConnection):
+async def test_fetch_twice(served: Served, jokes: JokeServer, conn: AsyncConnection):
     """A joke that is fetched twice is kept once, as it was told last."""
     queue, client = served
     told = b'{"id": 7, "type": "t", "setup": "s", "punchline": "%s"}'
@@ -28,19 +28,19 @@ async def test_fetch_twice(served: tuple[Afresh, httpx.AsyncClient], jokes: Joke
         await client.post("/tasks/fetch-joke", json={"args": {"joke_id": 7}})
         await run_waiting_jobs(queue)
     assert await kept(conn) == [(7, "new")]
-    assert [visit.path for visit in jokes.visits] == ["/jokes/7", "/jokes/7"]
+    assert list(jokes.visits) == ["/jokes/7", "/jokes/7"]
 
 
-async def test_random_joke(served: tuple[Afresh, httpx.AsyncClient], jokes: JokeServer, conn: AsyncConnection):
+async def test_random_joke(served: Served, jokes: JokeServer, conn: AsyncConnection):
     """Without a number any joke is fetched."""
     queue, client = served
     await client.post("/tasks/fetch-joke")
     await run_waiting_jobs(queue)
-    assert [visit.path for visit in jokes.visits] == ["/random_joke"]
+    assert list(jokes.visits) == ["/random_joke"]
     assert len(await kept(conn)) == 1
 
 
-async def test_schedule(served: tuple[Afresh, httpx.AsyncClient], jokes: JokeServer, conn: AsyncConnection):
+async def test_schedule(served: Served, jokes: JokeServer, conn: AsyncConnection):
     """The scheduled task keeps a joke too."""
     queue, client = served
     await client.post("/tasks/scheduled-fetch-random-joke", json={"args": {"timestamp": 0}})

@@ -1,11 +1,9 @@
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
 from app.queue import purge
-from app.queue.app import Afresh
 
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from ..queue.dependencies import open_breaker
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +21,7 @@ async def lose(conn: AsyncConnection, task_name: str, *, attempts: int = 0) -> i
     return int(row[0])
 
 
-async def test_stalled_jobs(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_stalled_jobs(served: Served, conn: AsyncConnection):
     """Jobs of lost workers are put back, and the job's result says which; it costs them no attempt."""
     queue, client = served
     lost = [await lose(conn, "nobody.knows"), await lose(conn, "nobody.knows", attempts=2)]
@@ -33,7 +31,7 @@ async def test_stalled_jobs(served: tuple[Afresh, httpx.AsyncClient], conn: Asyn
     assert [(job["rescues"], job["attempts"]) for job in rescued] == [(1, 0), (1, 2)]
 
 
-async def test_overdue_jobs(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_overdue_jobs(served: Served, conn: AsyncConnection):
     """A job whose deadline passes behind an isolated dependency gets its dead letter by the clock."""
     queue, client = served
     await client.post("/dependencies/joke-api/isolate", json={"reason": "maintenance"})
@@ -49,7 +47,7 @@ async def test_overdue_jobs(served: tuple[Afresh, httpx.AsyncClient], conn: Asyn
     assert (letter["cause"], letter["reason"][:11]) == ("waited_too_long", "its deadlin")
 
 
-async def test_idle_breakers(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_idle_breakers(served: Served, conn: AsyncConnection):
     """A breaker that nobody has called for an hour is let go by the clock, and the job's result names it."""
     queue, client = served
     await open_breaker(conn, "host.example")
@@ -63,7 +61,7 @@ async def test_idle_breakers(served: tuple[Afresh, httpx.AsyncClient], conn: Asy
     assert (await client.get("/dependencies/host.example")).json()["state"] == "ramping"
 
 
-async def test_gone_workers(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_gone_workers(served: Served, conn: AsyncConnection):
     """Workers that are gone and that no job names are forgotten, and the job's result says how many."""
     queue, client = served
     await conn.execute("INSERT INTO procrastinate_workers (last_heartbeat) SELECT 'epoch' FROM generate_series(1, 3)")
@@ -72,14 +70,14 @@ async def test_gone_workers(served: tuple[Afresh, httpx.AsyncClient], conn: Asyn
     assert (await client.get(f"/jobs/{job_id}")).json()["result"] == {"purged": 3}
 
 
-def test_every_ten_minutes(served: tuple[Afresh, httpx.AsyncClient]):
+def test_every_ten_minutes(served: Served):
     """It is on the clock whatever the settings, and not to be had over HTTP."""
     info = served[0].catalog.resolve("retry-stalled-jobs")
     assert not info.http
     assert info.queue == "maintenance"
 
 
-async def test_failures_are_folded(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_failures_are_folded(served: Served, conn: AsyncConnection):
     """The clock folds failures every minute, and the job's result says how many there were."""
     queue, client = served
     await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
@@ -90,7 +88,7 @@ async def test_failures_are_folded(served: tuple[Afresh, httpx.AsyncClient], con
     assert await (await conn.execute("SELECT failures FROM afresh.failure_group")).fetchall() == [(1,)]
 
 
-async def test_old_jobs_are_purged(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_old_jobs_are_purged(served: Served, conn: AsyncConnection):
     """Jobs whose time is over go, and the Idempotency-Key of one of them, which outlives it, is answered with 410."""
     queue, client = served
     asked = {"headers": {"Idempotency-Key": "k"}, "json": {"args": {"a": 1, "b": 2}}}
@@ -107,7 +105,7 @@ async def test_old_jobs_are_purged(served: tuple[Afresh, httpx.AsyncClient], con
 
 
 async def test_a_purge_that_is_not_done_is_followed_by_another(
-    served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+    served: Served, conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ):
     """Where a run's time is over another job goes on from there, until all is done."""
     queue, _ = served

@@ -3,17 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
 from app import telemetry
 from app.config import MailSettings
-from app.queue.app import Afresh
 from app.store.retry_report import RetryReport
 from app.telemetry import Event, RetriesReported
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, serving, settings_for
 from ..store.history import recover
 from .mail_host import MailHost, mail_host
 
@@ -22,7 +20,7 @@ pytestmark = pytest.mark.anyio
 REPORT = "app.tasks.analytics.report_retries"
 
 
-async def test_the_report_of_yesterday(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_the_report_of_yesterday(served: Served, conn: AsyncConnection):
     """It is that of the day before the tick, stored as the job's result, and told in one event."""
     queue, client = served
     await recover(conn)

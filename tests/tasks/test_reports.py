@@ -7,19 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
 from app.config import MailSettings
-from app.queue.app import Afresh
 from app.store.retry_report import WORST, RetryReport, report_days
 from app.tasks.report.page import render_page, share, span
 from app.tasks.report.table import HEAD, harmless, write_table
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, serving, settings_for
 from ..store.history import fail, recover
-from .mail_host import MailHost, mail_host
+from .mail_host import MailHost
 
 pytestmark = pytest.mark.anyio
 
@@ -28,21 +26,14 @@ NOW = {"from": TODAY.isoformat(), "to": TODAY.isoformat()}
 
 
 @pytest.fixture
-async def post(anyio_backend: str) -> AsyncIterator[MailHost]:  # noqa: ARG001 - it makes the fixture async
-    """The mail server."""
-    async with mail_host() as host:
-        yield host
-
-
-@pytest.fixture
-async def mailing(database_url: str, post: MailHost) -> AsyncIterator[tuple[Afresh, httpx.AsyncClient]]:
+async def mailing(database_url: str, post: MailHost) -> AsyncIterator[Served]:
     """A queue whose mail goes there."""
     given: dict[str, Any] = {"server": f"smtp://127.0.0.1:{post.port}", "sender": "shop@example.com"}
     async with serving(settings_for(database_url, mail=MailSettings(**given))) as both:
         yield both
 
 
-async def made(served: tuple[Afresh, httpx.AsyncClient], args: dict[str, Any]) -> dict[str, Any]:
+async def made(served: Served, args: dict[str, Any]) -> dict[str, Any]:
     """The job that makes a report, when it has ended."""
     queue, client = served
     answer = await client.post("/tasks/generate-report", json={"args": args})
@@ -80,7 +71,7 @@ class Words(HTMLParser):
         self.text.append(" ".join(data.split()))
 
 
-async def test_a_report_on_demand(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_a_report_on_demand(served: Served, conn: AsyncConnection):
     """It is stored as the job's result: the numbers, the page and the table, of the days that were asked for."""
     await recover(conn, failures=2, failure_type="TRANSIENT_NETWORK", fingerprint="a", message="refused by db")
     job = await made(served, NOW)
@@ -96,7 +87,7 @@ async def test_a_report_on_demand(served: tuple[Afresh, httpx.AsyncClient], conn
 
 
 @pytest.mark.parametrize(("period", "days"), [("day", 1), ("week", 7), ("month", 30)])
-async def test_a_period_ends_yesterday(served: tuple[Afresh, httpx.AsyncClient], period: str, days: int):
+async def test_a_period_ends_yesterday(served: Served, period: str, days: int):
     """A period is so many whole days, and today is none of them."""
     result = (await made(served, {"period": period}))["result"]
     last = date.fromisoformat(result["to"])
@@ -105,7 +96,7 @@ async def test_a_period_ends_yesterday(served: tuple[Afresh, httpx.AsyncClient],
 
 
 @pytest.mark.parametrize(("format_", "kept"), [("html", {"html"}), ("csv", {"csv"}), ("both", {"html", "csv"})])
-async def test_the_format(served: tuple[Afresh, httpx.AsyncClient], format_: str, kept: set[str]):
+async def test_the_format(served: Served, format_: str, kept: set[str]):
     """What was asked for is kept, and nothing else."""
     result = (await made(served, NOW | {"format": format_}))["result"]
     assert set(result) & {"html", "csv"} == kept
@@ -122,7 +113,7 @@ async def test_the_format(served: tuple[Afresh, httpx.AsyncClient], format_: str
         ({"mail_to": ["nobody"]}, "mail_to", "not a mail address"),
     ],
 )
-async def test_what_is_refused(served: tuple[Afresh, httpx.AsyncClient], args: dict[str, Any], field: str, says: str):
+async def test_what_is_refused(served: Served, args: dict[str, Any], field: str, says: str):
     """Days in the wrong order, too many of them, and what is no day, period, format or address make no job."""
     answer = await served[1].post("/tasks/generate-report", json={"args": args})
     assert answer.status_code == 422
@@ -130,7 +121,7 @@ async def test_what_is_refused(served: tuple[Afresh, httpx.AsyncClient], args: d
     assert says in answer.text
 
 
-async def test_by_mail(mailing: tuple[Afresh, httpx.AsyncClient], post: MailHost):
+async def test_by_mail(mailing: Served, post: MailHost):
     """The mail is text and the page, and both files go along; the result names the job that sends it."""
     job = await made(mailing, NOW | {"mail_to": ["boss@example.com"]})
     ((recipients, message),) = post.taken
@@ -148,7 +139,7 @@ async def test_by_mail(mailing: tuple[Afresh, httpx.AsyncClient], post: MailHost
     assert (sent["task_name"], sent["state"]) == ("app.tasks.email.send_email", "succeeded")
 
 
-async def test_one_mail(mailing: tuple[Afresh, httpx.AsyncClient], post: MailHost, conn: AsyncConnection):
+async def test_one_mail(mailing: Served, post: MailHost, conn: AsyncConnection):
     """A report that is made again, as after a crash, is not mailed a second time."""
     job = await made(mailing, NOW | {"mail_to": ["boss@example.com"]})
     await conn.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", [job["job_id"]])
@@ -214,7 +205,7 @@ async def test_the_time_of_breakers(conn: AsyncConnection):
     assert (post.openings, post.held_seconds, old.held_seconds) == (0, 12 * 3600, 24 * 3600)
 
 
-async def test_many_hosts_in_trouble(mailing: tuple[Afresh, httpx.AsyncClient], post: MailHost, conn: AsyncConnection):
+async def test_many_hosts_in_trouble(mailing: Served, post: MailHost, conn: AsyncConnection):
     """Where thousands of hosts were in trouble the report names the worst, says how many there were, and is kept."""
     await conn.execute(
         "INSERT INTO afresh.breaker (name, state, changed_at) SELECT 'host-' || g || '.customers.example.com', "

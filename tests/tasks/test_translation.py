@@ -1,23 +1,20 @@
 """`translate` as a job, against a server on loopback that speaks chat completions, and fails as such servers do."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.config import LlmSettings
-from app.queue.app import Afresh
+from app.config import LlmSettings, Settings
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, serving, settings_for
 from .receiver import Receiver, Reply, receiver
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 ARGS = {"text": "Good morning", "target": "French", "source": "English"}
 
 
@@ -45,11 +42,10 @@ def llm() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-async def served(anyio_backend: str, database_url: str, llm: Receiver) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
-    """A queue that knows the server and two models."""
+def settings(database_url: str, llm: Receiver) -> Settings:
+    """Of a queue that knows the server and two models."""
     known = LlmSettings(base_url=f"{llm.url}/v1", api_key="key-1", reasoning="thinker", non_reasoning="writer")
-    async with serving(settings_for(database_url, llm=known)) as both:
-        yield both
+    return settings_for(database_url, llm=known)
 
 
 async def done(served: Served, args: dict[str, Any] | None = None, **body: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
@@ -13,7 +12,6 @@ from app.cli.joke_server import JokeServer, Reply
 from app.config import MailSettings, RetentionSettings
 from app.monitoring.samples import sample
 from app.postgres.connect import Database
-from app.queue.app import Afresh
 from app.queue.overdue import bury_overdue
 from app.queue.purge import purge, terms_from
 from app.queue.rescue import purge_workers, rescue_stalled
@@ -28,7 +26,7 @@ from app.store.retry_report import report_day
 from app.store.samples import forget_samples
 from app.store.workers import forget_workers
 
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, serving, settings_for
 from ..queue.dependencies import open_breaker
 from ..store.history import fail, recover
 
@@ -52,7 +50,7 @@ CLOCKS = {
 
 
 @pytest.mark.parametrize("name", CLOCKS)
-def test_each_is_on_the_clock(served: tuple[Afresh, httpx.AsyncClient], name: str):
+def test_each_is_on_the_clock(served: Served, name: str):
     """Each task of maintenance is periodic, runs once at a time, waits once at most, and is not to be had over HTTP."""
     queue, _ = served
     task = queue.tasks[name]
@@ -72,7 +70,7 @@ async def all_of(conn: AsyncConnection, query: Any) -> list[Any]:
     return await (await conn.execute(query)).fetchall()
 
 
-async def test_rescues(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_rescues(served: Served, conn: AsyncConnection):
     """Each job of a lost worker is put back once."""
     queue, _ = served
     await conn.execute(
@@ -142,7 +140,7 @@ async def test_the_report(db: Database, conn: AsyncConnection):
     assert one.jobs.succeeded == 1
 
 
-async def test_purging(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_purging(served: Served, conn: AsyncConnection):
     """One of two purges does the work, on connections of the queue's own."""
     queue, _ = served
     await conn.execute(
@@ -155,7 +153,7 @@ async def test_purging(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConn
     assert sorted(each.removed["jobs"] for each in both) == [0, 900]
 
 
-async def test_burying(served: tuple[Afresh, httpx.AsyncClient], conn: AsyncConnection):
+async def test_burying(served: Served, conn: AsyncConnection):
     """Each job whose deadline has passed is buried once, with one letter."""
     queue, client = served
     for _ in range(40):
@@ -220,7 +218,7 @@ async def test_mailing_the_report(database_url: str, conn: AsyncConnection):
         assert await all_of(conn, reports) == [(2, 1)]
 
 
-async def test_sampling(served: tuple[Afresh, httpx.AsyncClient], db: Database, conn: AsyncConnection):
+async def test_sampling(served: Served, db: Database, conn: AsyncConnection):
     """Two that sample the same minute leave what one leaves."""
     queue, _ = served
     for _ in range(3):
@@ -235,7 +233,7 @@ async def test_sampling(served: tuple[Afresh, httpx.AsyncClient], db: Database, 
     assert both == await all_of(conn, kept)
 
 
-async def test_jokes(served: tuple[Afresh, httpx.AsyncClient], jokes: JokeServer, conn: AsyncConnection):
+async def test_jokes(served: Served, jokes: JokeServer, conn: AsyncConnection):
     """Two jobs of the schedule that two workers run side by side keep their joke once."""
     queue, _ = served
     same = Reply(body=b'{"id": 7, "type": "t", "setup": "s", "punchline": "p"}')
