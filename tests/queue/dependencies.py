@@ -31,8 +31,8 @@ _numbers = count(1)
 class Service:
     """What the jobs call: it answers, or refuses every connection."""
 
-    def __init__(self) -> None:
-        self.up = True
+    def __init__(self, *, up: bool = True) -> None:
+        self.up = up
         self.calls = 0
 
     async def __call__(self) -> None:
@@ -101,6 +101,12 @@ async def let_probes_go(conn: AsyncConnection[Any], name: str = NAME) -> None:
     """End the break of an open breaker now."""
     await conn.execute("UPDATE afresh.breaker SET until = now(), probe_at = now() WHERE name = %s", (name,))
     await conn.execute("SELECT pg_notify('afresh_wake', '{\"type\": \"breaker\"}')")
+
+
+async def open_to_probes(conn: AsyncConnection[Any], name: str = NAME) -> None:
+    """Report an outage, and let the first probe go at once."""
+    await open_breaker(conn, name)
+    await let_probes_go(conn, name)
 
 
 async def lease(conn: AsyncConnection[Any]) -> timedelta:

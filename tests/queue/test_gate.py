@@ -39,8 +39,7 @@ Connection = psycopg.AsyncConnection
 
 async def test_an_outage_ends_where_it_began(open_app: OpenApp, conn: Connection, events: list[Event]):
     """A dependency that fails is not called any more, is probed, and gets its jobs back; every job then succeeds."""
-    service = Service()
-    service.up = False
+    service = Service(up=False)
     call = calling(service)
     first, second = await open_app(), await open_app()
     await call.batch_defer_async(*[{} for _ in range(40)])
@@ -140,8 +139,7 @@ async def test_the_lease_of_a_probe_lasts_as_long_as_its_job(open_app: OpenApp, 
 
 async def test_a_failed_probe_spends_no_attempt(open_app: OpenApp, conn: Connection):
     """A probe that meets the outage gives its attempt back, and its job waits for the breaker."""
-    service = Service()
-    service.up = False
+    service = Service(up=False)
     call = calling(service)
     app = await open_app()
     await open_breaker(conn)
@@ -158,8 +156,7 @@ async def test_a_failed_probe_spends_no_attempt(open_app: OpenApp, conn: Connect
 
 async def test_a_job_in_flight_at_the_trip_spends_no_attempt(open_app: OpenApp, conn: Connection):
     """A job that was started before its breaker opened, and fails after, gets its attempt back."""
-    service, gate = Service(), Gate()
-    service.up = False
+    service, gate = Service(up=False), Gate()
 
     async def slowly() -> None:
         await gate()
@@ -367,8 +364,7 @@ async def all_succeeded(conn: Connection, expected: int) -> bool:
 
 async def test_an_empty_budget_puts_retries_off(open_app: OpenApp, conn: Connection):
     """When the retries of a process have used up its budget, others are put off at no cost, and none is failed."""
-    service = Service()
-    service.up = False
+    service = Service(up=False)
     call = calling(service, retry=ExponentialBackoff(max_retries=3, initial_delay=timedelta(minutes=1)))
     app = await open_app(breaker=BreakerSettings(failures=1_000))  # None opens: it would hold the jobs instead.
     await call.batch_defer_async(*[{} for _ in range(90)])

@@ -14,9 +14,9 @@ from app.store import breakers
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import Service, calling, hold_breaker, lease, let_probes_go, open_breaker, ramp, registered, state
+from .dependencies import Service, calling, hold_breaker, lease, open_breaker, open_to_probes, ramp, registered, state
 from .jobs import attempts, job, rows, status, value
-from .workers import Gate, working
+from .workers import Gate, first_run, is_, working
 
 pytestmark = pytest.mark.anyio
 
@@ -24,14 +24,14 @@ Connection = psycopg.AsyncConnection
 HOST = "api.example.com"
 
 
-def through_guard(service: Service) -> Any:
+def through_guard(service: Service, **options: Any) -> Any:
     """A task that calls a service under the breaker of its host."""
 
     async def call() -> None:
         async with guarded(HOST):
             await service()
 
-    return registered(call)
+    return registered(call, **options)
 
 
 async def test_an_open_one_costs_no_attempt(open_app: OpenApp, conn: Connection):
@@ -40,13 +40,10 @@ async def test_an_open_one_costs_no_attempt(open_app: OpenApp, conn: Connection)
     call = through_guard(service)
     app = await open_app()
     await open_breaker(conn, HOST)
-    job_id = await call.defer_async()
-    async with working(app):
-        await eventually(lambda: attempts(conn, job_id))
-    (run,) = await attempts(conn, job_id)
+    run = await first_run(app, conn, call)
     assert (run["outcome"], run["decision"], service.calls) == ("snoozed", "snooze", 0)
     assert run["reason"].startswith(f"breaker of {HOST} is open")
-    assert ((await job(conn, job_id))["attempts"], await status(conn, job_id)) == (0, "todo")
+    assert ((await job(conn, run["job_id"]))["attempts"], await status(conn, run["job_id"])) == (0, "todo")
 
 
 @pytest.mark.parametrize(
@@ -67,14 +64,7 @@ async def test_held_for_somebody_to_mend(open_app: OpenApp, conn: Connection, ki
 
 async def test_its_failures_open_it(open_app: OpenApp, conn: Connection):
     """What is raised inside counts against the guarded dependency, not against what the task relies on."""
-    service = Service()
-    service.up = False
-
-    async def call() -> None:
-        async with guarded(HOST):
-            await service()
-
-    both = registered(call, depends_on="joke-api")
+    both = through_guard(Service(up=False), depends_on="joke-api")
     app = await open_app()
     await both.batch_defer_async(*[{} for _ in range(40)])
     async with working(app, concurrency=2):
@@ -87,8 +77,7 @@ async def test_it_probes(open_app: OpenApp, conn: Connection):
     service = Service()
     call = through_guard(service)
     app = await open_app()
-    await open_breaker(conn, HOST)
-    await let_probes_go(conn, HOST)
+    await open_to_probes(conn, HOST)
     await call.defer_async()
     async with working(app):
         await eventually(lambda: value(conn, "SELECT probe_successes FROM afresh.breaker"))
@@ -100,13 +89,9 @@ async def test_while_another_probes(open_app: OpenApp, conn: Connection):
     service = Service()
     call = through_guard(service)
     app = await open_app()
-    await open_breaker(conn, HOST)
-    await let_probes_go(conn, HOST)
+    await open_to_probes(conn, HOST)
     taken = await app.dependencies.admitted(conn, HOST, 1, run=timedelta(hours=1))
-    job_id = await call.defer_async()
-    async with working(app):
-        await eventually(lambda: attempts(conn, job_id))
-    (run,) = await attempts(conn, job_id)
+    run = await first_run(app, conn, call)
     assert (taken.jobs, service.calls) == (1, 0)
     assert timedelta(seconds=59) < run["delay"] < timedelta(seconds=66)
 
@@ -126,7 +111,7 @@ async def test_a_task_may_go_on_without_it(open_app: OpenApp, conn: Connection):
     await breakers.isolate(conn, HOST, actor="me", reason="why not")
     job_id = await patient.defer_async()
     async with working(app):
-        await eventually(lambda: succeeded(conn, job_id))
+        await eventually(lambda: is_(conn, job_id, "succeeded"))
     assert await value(conn, "SELECT result FROM afresh.result") == "cached"
 
 
@@ -146,10 +131,7 @@ async def test_a_name_that_is_none(open_app: OpenApp, conn: Connection):
             await service()
 
     app = await open_app()
-    job_id = await registered(call).defer_async()
-    async with working(app):
-        await eventually(lambda: attempts(conn, job_id))
-    (run,) = await attempts(conn, job_id)
+    run = await first_run(app, conn, registered(call))
     assert (run["exception_type"], service.calls) == ("ValueError", 0)
     assert "text of 1 to 255 characters" in run["message"]
 
@@ -164,8 +146,7 @@ async def test_a_job_of_a_task_with_a_guard_inside_still_probes_its_own(open_app
 
     call = calling(guarded_too)
     app = await open_app()
-    await open_breaker(conn)
-    await let_probes_go(conn)
+    await open_to_probes(conn)
     await call.defer_async()
     async with working(app):
         await eventually(lambda: value(conn, "SELECT probe_successes FROM afresh.breaker WHERE name = 'joke-api'"))
@@ -176,15 +157,9 @@ async def test_a_job_of_a_task_with_a_guard_inside_still_probes_its_own(open_app
 async def test_a_job_that_guards_what_it_relies_on(open_app: OpenApp, conn: Connection, named: str):
     """What let a job in at the claim is not asked again inside: a probe is one call, and that tells how it is."""
     service = Service()
-
-    async def call() -> None:
-        async with guarded(HOST):
-            await service()
-
-    both = registered(call, **({"depends_on": HOST} if named == "by its task" else {}))
+    both = through_guard(service, **({"depends_on": HOST} if named == "by its task" else {}))
     app = await open_app()
-    await open_breaker(conn, HOST)
-    await let_probes_go(conn, HOST)
+    await open_to_probes(conn, HOST)
     await submit(conn, Submission(task_name=both.name, dependency=HOST if named == "by itself" else None))
     async with working(app):
         await eventually(lambda: value(conn, "SELECT probe_successes FROM afresh.breaker"))
@@ -214,15 +189,8 @@ async def test_what_opened_after_the_claim_is_not_called(open_app: OpenApp, conn
 
 async def test_its_failures_count_once(open_app: OpenApp, conn: Connection):
     """A job that fails in a guarded block of what it relies on is one failure of that, and no call that worked."""
-    service = Service()
-    service.up = False
-
-    async def call() -> None:
-        async with guarded(HOST):
-            await service()
-
     app = await open_app()
-    job_id = await registered(call, depends_on=HOST).defer_async()
+    job_id = await through_guard(Service(up=False), depends_on=HOST).defer_async()
     async with working(app):
         await eventually(lambda: attempts(conn, job_id))
         await eventually(lambda: rows(conn, "SELECT FROM afresh.breaker"))
@@ -235,11 +203,6 @@ async def is_open(conn: Connection) -> bool:
     return await state(conn, HOST) == "open"
 
 
-async def succeeded(conn: Connection, job_id: int) -> bool:
-    """Whether the job succeeded."""
-    return await status(conn, job_id) == "succeeded"
-
-
 async def test_the_lease_of_a_probe_inside_lasts_as_long_as_its_job(open_app: OpenApp, conn: Connection):
     """A job that may run for an hour is not taken for a probe that hangs before that, whatever JOB_TIMEOUT says."""
     gate = Gate()
@@ -249,8 +212,7 @@ async def test_the_lease_of_a_probe_inside_lasts_as_long_as_its_job(open_app: Op
             await gate()
 
     app = await open_app()
-    await open_breaker(conn, HOST)
-    await let_probes_go(conn, HOST)
+    await open_to_probes(conn, HOST)
     await registered(call, timeout=timedelta(hours=1)).defer_async()
     async with working(app):
         await eventually(lambda: gate.running)

@@ -10,9 +10,9 @@ from app.queue.guarded import DependencyUnavailable, guarded, refusal_in
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import Service, let_probes_go, open_breaker, registered, state
-from .jobs import attempts, rows, status, value
-from .workers import Gate, working
+from .dependencies import Service, open_breaker, open_to_probes, registered, state
+from .jobs import attempts, rows, value
+from .workers import Gate, first_run, is_, working
 
 pytestmark = pytest.mark.anyio
 
@@ -24,8 +24,7 @@ OUTER = "outer.example"
 @pytest.mark.parametrize("inside", ["refused", "failed"])
 async def test_a_guard_inside_a_guard(open_app: OpenApp, conn: Connection, inside: str):
     """What an inner guard refuses, or what fails in it, says nothing about the outer one, and is no probe of it."""
-    service = Service()
-    service.up = False
+    service = Service(up=False)
 
     async def call() -> None:
         async with guarded(OUTER), guarded(HOST):
@@ -33,8 +32,7 @@ async def test_a_guard_inside_a_guard(open_app: OpenApp, conn: Connection, insid
 
     both = registered(call)
     app = await open_app()
-    await open_breaker(conn, OUTER)
-    await let_probes_go(conn, OUTER)
+    await open_to_probes(conn, OUTER)
     if inside == "refused":
         await open_breaker(conn, HOST)
     job_id = await both.defer_async()
@@ -50,8 +48,7 @@ async def test_a_guard_inside_a_guard(open_app: OpenApp, conn: Connection, insid
 
 async def test_the_outer_one_after_the_inner_one(open_app: OpenApp, conn: Connection):
     """A task that goes on without the inner one, and then fails at the outer, has failed at the outer."""
-    service = Service()
-    service.up = False
+    service = Service(up=False)
 
     async def call() -> None:
         async with guarded(OUTER):
@@ -84,18 +81,14 @@ async def test_guards_side_by_side(open_app: OpenApp, conn: Connection):
     both = registered(call)
     app = await open_app()
     await open_breaker(conn, HOST)
-    job_id = await both.defer_async()
-    async with working(app):
-        await eventually(lambda: attempts(conn, job_id))
-    (run,) = await attempts(conn, job_id)
+    run = await first_run(app, conn, both)
     assert (run["outcome"], run["counted"], service.calls) == ("snoozed", False, 0)
     assert run["reason"].startswith(f"breaker of {HOST} is open")
 
 
 async def test_one_of_two_side_by_side_fails(open_app: OpenApp, conn: Connection):
     """A failure in one guard is that one's, and the call beside it, which it cut off, gives its permit back."""
-    service, gate = Service(), Gate()
-    service.up = False
+    service, gate = Service(up=False), Gate()
 
     async def probe() -> None:
         async with guarded(OUTER):
@@ -113,8 +106,7 @@ async def test_one_of_two_side_by_side_fails(open_app: OpenApp, conn: Connection
 
     both = registered(call)
     app = await open_app()
-    await open_breaker(conn, OUTER)
-    await let_probes_go(conn, OUTER)
+    await open_to_probes(conn, OUTER)
     job_id = await both.defer_async()
     async with working(app):
         await eventually(lambda: attempts(conn, job_id))
@@ -138,11 +130,10 @@ async def test_a_call_that_the_task_gave_up(open_app: OpenApp, conn: Connection)
 
     impatient = registered(call)
     app = await open_app()
-    await open_breaker(conn, HOST)
-    await let_probes_go(conn, HOST)
+    await open_to_probes(conn, HOST)
     job_id = await impatient.defer_async()
     async with working(app):
-        await eventually(lambda: succeeded(conn, job_id))
+        await eventually(lambda: is_(conn, job_id, "succeeded"))
         await eventually(lambda: no_permits(conn, HOST))
     assert await value(conn, "SELECT result FROM afresh.result") == "later"
     assert await state(conn, HOST) == "half_open"
@@ -168,8 +159,3 @@ async def no_permits(conn: Connection, name: str) -> bool:
     return bool(
         await value(conn, "SELECT permits = '[]' AND last_permit > 0 FROM afresh.breaker WHERE name = %s", name)
     )
-
-
-async def succeeded(conn: Connection, job_id: int) -> bool:
-    """Whether the job succeeded."""
-    return await status(conn, job_id) == "succeeded"

@@ -10,7 +10,7 @@ from app.queue.app import Afresh
 from app.queue.claim import Claims, UnreadableJobs
 
 from ..eventually import eventually
-from .dependencies import Service, calling, let_probes_go, open_breaker
+from .dependencies import Service, calling, open_to_probes
 from .jobs import register, rows, value
 from .workers import is_, working
 
@@ -55,8 +55,7 @@ async def test_a_row_that_cannot_be_read(queue_app: Afresh, conn: Connection, co
 async def test_a_probe_that_cannot_be_read(queue_app: Afresh, conn: Connection):
     """A probe whose job cannot be read gives its permit back at once: the breaker does not wait for its lease."""
     call = calling(Service())
-    await open_breaker(conn)
-    await let_probes_go(conn)
+    await open_to_probes(conn)
     await insert(conn, task_name=call.name, scheduled_at="-infinity")
     await queue_app.dependencies.refresh()
     with pytest.raises(UnreadableJobs):

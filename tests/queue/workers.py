@@ -12,7 +12,7 @@ from app.queue.connector import AfreshConnector
 from app.queue.worker import AfreshWorker
 
 from ..eventually import eventually
-from .jobs import status, value
+from .jobs import Row, attempts, status, value
 
 
 @asynccontextmanager
@@ -28,6 +28,15 @@ async def working(app: Afresh, **options: Any) -> AsyncIterator[AfreshWorker]:
     finally:
         worker.stop()
         await asyncio.wait_for(run, 30)
+
+
+async def first_run(app: Afresh, conn: Connection, task: Any) -> Row:
+    """How the first run of a job of this task ended, where it is no success."""
+    job_id = await task.defer_async()
+    async with working(app):
+        await eventually(lambda: attempts(conn, job_id))
+    (run,) = await attempts(conn, job_id)
+    return run
 
 
 async def work_off(app: Afresh, **options: Any) -> None:

@@ -14,7 +14,7 @@ from app.retry.breaker.relevance import Relevance
 from app.retry.breaker.row import COLUMNS
 from app.store import breakers
 
-from ..queue.dependencies import NAME, REFUSED, RULES, let_probes_go, open_breaker, state, transitions
+from ..queue.dependencies import NAME, REFUSED, RULES, open_breaker, open_to_probes, state, transitions
 from ..queue.jobs import add, rows, value
 
 pytestmark = pytest.mark.anyio
@@ -56,8 +56,7 @@ async def test_the_healthy_cost_a_snapshot_little(conn: Connection, sick: int):
 
 async def test_one_permit_under_many_askers(conn: Connection, database_url: str):
     """However many ask at the same moment, a break that ends hands out one permit."""
-    await open_breaker(conn)
-    await let_probes_go(conn)
+    await open_to_probes(conn)
 
     async def ask() -> int:
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as own:
@@ -131,8 +130,7 @@ async def test_a_stop_counts_what_was_usual(conn: Connection, stop: Callable[[Co
 
 async def test_a_probe_gives_its_permit_back_once(conn: Connection):
     """A permit that is not out any more says nothing, and changes nothing."""
-    await open_breaker(conn)
-    await let_probes_go(conn)
+    await open_to_probes(conn)
     given = await breakers.admitted(conn, NAME, 1, rules=RULES, job_timeout=timedelta(minutes=1), rng=Random(1))
     (permit,) = given.permits
     for _ in range(3):
