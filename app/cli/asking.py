@@ -1,10 +1,13 @@
-"""One question to the database of these settings, asked by a command and answered on a connection of its own."""
+"""What commands ask: the database of these settings, on a connection of its own, and which tasks there are."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .refusals import told_in_one_line
+
+if TYPE_CHECKING:
+    from ..queue.catalog import Catalog
 
 Answer = TypeVar("Answer")
 
@@ -15,13 +18,30 @@ ACTOR = "cli"
 def in_database(work: Callable[[Any], Awaitable[Answer]]) -> Answer:
     """Await `work` with a connection in autocommit, on a current schema; what goes wrong is told in one line."""
     from ..config import load_settings
+    from ..postgres.calendar import clamp_times
     from ..postgres.connect import Database
 
     async def connected() -> Answer:
         async with Database.from_settings(load_settings().database) as database:
             await asyncio.to_thread(database.ensure_schema)
             async with await database.connect_async(application_name="afresh cli") as conn:
+                await clamp_times(conn)
                 return await work(conn)
 
     with told_in_one_line():
         return asyncio.run(connected())
+
+
+def catalog() -> "Catalog":
+    """The tasks of every task module."""
+    from ..queue.app import app
+
+    app.perform_import_paths()
+    found: Catalog = app.catalog
+    return found
+
+
+def full_name(task: str | None) -> str | None:
+    """The name of a task, given that or its slug; as it is where none is called so any more."""
+    info = catalog().find(task) if task else None
+    return info.name if info else task

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .asking import ACTOR, in_database
+from .asking import ACTOR, catalog, full_name, in_database
 from .refusals import Refusal, refuse
 
 if TYPE_CHECKING:
     from ..queue.bulk import Action, Preview
-    from ..queue.catalog import Catalog
     from ..store.dead_letters import LetterFilter
     from ..store.paging import Row
 
@@ -55,7 +54,7 @@ def list_all(  # noqa: PLR0913, PLR0917 - options of a command.
     from rich.markup import escape
 
     from ..store.dead_letters import list_letters
-    from .show import console, moment, table
+    from .show import console, counted, moment, table
 
     chosen = _filter(status=status, task=task, queue=queue, failure_type=failure_type, group=fingerprint,
                      dependency=dependency, cause=cause, text=text, died_from=died_from, died_to=died_to)  # fmt: skip
@@ -70,7 +69,7 @@ def list_all(  # noqa: PLR0913, PLR0917 - options of a command.
         typer.echo("No dead letter fits.")
         return
     console().print(rows)
-    typer.echo(f"{len(page.items)} of {'' if page.total_is_exact else 'about '}{page.total:,}")
+    typer.echo(counted(page))
 
 
 @group.command()
@@ -176,10 +175,8 @@ def _filter(*, died_from: datetime | None, died_to: datetime | None, **given: st
     for name, known in (("status", STATUSES), ("cause", CAUSES)):
         if given.get(name) not in {None, *known}:
             refuse(f"--{name}: one of {', '.join(known)}")
-    task, dependency = given.pop("task", None), given.get("dependency")
-    info = _catalog().find(task) if task else None
-    relying = tuple(each.name for each in _catalog() if each.depends_on == dependency) if dependency else ()
-    named = info.name if info else task
+    named, dependency = full_name(given.pop("task", None)), given.get("dependency")
+    relying = tuple(each.name for each in catalog() if each.depends_on == dependency) if dependency else ()
     times = {"died_from": died_from and died_from.astimezone(), "died_to": died_to and died_to.astimezone()}
     return LetterFilter(**given, **times, task_name=named, tasks_of_dependency=relying)  # type: ignore[arg-type]  # Each is as it should be.
 
@@ -214,14 +211,6 @@ def _after(text: str | None) -> datetime | None:
     return later
 
 
-def _catalog() -> "Catalog":
-    from ..queue.app import app
-
-    app.perform_import_paths()
-    catalog: Catalog = app.catalog
-    return catalog
-
-
 async def _read(conn: Any, letter_id: int) -> tuple["Row", list["Row"], dict[int, list["Row"]]]:
     from ..store.dead_letters import find_chain, find_letter
     from ..store.jobs import list_attempts
@@ -241,7 +230,7 @@ async def _replay(conn: Any, letter_id: int, changes: Any, reason: str) -> int:
     from ..redact import Masked
 
     try:
-        made = await replay_letter(conn, letter_id, changes, catalog=_catalog(), actor=ACTOR, reason=reason)
+        made = await replay_letter(conn, letter_id, changes, catalog=catalog(), actor=ACTOR, reason=reason)
     except (UnknownLetter, WrongStatus, NotDeployed, AlreadyReplayed, AlreadyQueued, InvalidArguments, Masked) as error:
         raise Refusal(str(error)) from None
     return made.job_id

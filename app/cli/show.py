@@ -10,6 +10,7 @@ from ..retry.words import duration
 
 if TYPE_CHECKING:
     from ..postgres.connect import Database
+    from ..store.paging import Page
 
 _PIPE_WIDTH = 160
 _COLOURS = {
@@ -40,6 +41,11 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
+def counted(page: "Page") -> str:
+    """How many of a list are shown, and how many there are."""
+    return f"{len(page.items)} of {'' if page.total_is_exact else 'about '}{page.total:,}"
+
+
 def coloured(word: str) -> str:
     """A state, an outcome or a decision, in its colour."""
     colour = _COLOURS.get(word)
@@ -57,7 +63,10 @@ def moment(at: datetime | None) -> str:
     """A time of day in this machine's zone, with its date where that is not today."""
     if at is None:
         return ""
-    local = at.astimezone()
+    try:
+        local = at.astimezone()
+    except OverflowError:  # An end of the calendar, which stands for infinity, in another zone.
+        local = at
     today = local.date() == datetime.now().astimezone().date()
     return local.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
 

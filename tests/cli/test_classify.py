@@ -1,28 +1,17 @@
 """`afresh classify` and `afresh policies`, as people type them."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from app.retry.failure import FailureType
 
-ROOT = Path(__file__).parents[2]
+from . import program
 
 
-def afresh(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def afresh(*arguments: str, **settings: str) -> program.Run:
     """Run a command, with a wide terminal and these settings."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "250", "NO_COLOR": "1"} | settings,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return program.afresh(*arguments, **({"COLUMNS": "250", "NO_COLOR": "1"} | settings))
 
 
 def cells(output: str, first: str) -> list[str]:

@@ -1,31 +1,16 @@
 """`afresh migrate`, as people type it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import psycopg
 import pytest
 
 from ..postgres.adoption import fill, procrastinate_of
+from .program import Run, afresh
 from .test_doctor import live_worker
 
-ROOT = Path(__file__).parents[2]
 
-
-def migrate(database_url: str, *options: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+def migrate(database_url: str, *options: str, answer: str = "") -> Run:
     """Run it."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "migrate", *options],
-        cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": database_url},
-        input=answer,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return afresh("migrate", *options, answer=answer, DATABASE_URL=database_url)
 
 
 def is_there(database_url: str) -> bool:

@@ -1,52 +1,32 @@
 """`afresh dead-letters`, as people type it."""
 
 import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
-
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs
 from ..queue.workers import working
+from .program import Run, afresh
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[2]
 
-Run = subprocess.CompletedProcess[str]
-Served = tuple[Afresh, httpx.AsyncClient]
-
-
-def letters(database_url: str, *arguments: str, answer: str | None = None) -> Run:
+def letters(database_url: str, *arguments: str, answer: str = "") -> Run:
     """Run a command."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "dead-letters", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": database_url, "TASK_MODULES": "tests.sample_tasks"},
-        input=answer,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    known = {"DATABASE_URL": database_url, "TASK_MODULES": "tests.sample_tasks"}
+    return afresh("dead-letters", *arguments, answer=answer, **known)
 
 
 @pytest.fixture
-async def dead(anyio_backend: str, database_url: str) -> AsyncIterator[Served]:  # noqa: ARG001 - it makes the fixture async
+async def dead(served: Served) -> Served:
     """Three jobs that died, and a queue to bring them back."""
-    async with serving(settings_for(database_url)) as (queue, client):
-        for number in range(3):
-            args = {"message": f"no luck {number}", "password": "hunter2"}
-            await client.post("/tasks/fail", json={"args": args})
-        await run_waiting_jobs(queue)
-        yield queue, client
+    queue, client = served
+    for number in range(3):
+        args = {"message": f"no luck {number}", "password": "hunter2"}
+        await client.post("/tasks/fail", json={"args": args})
+    await run_waiting_jobs(queue)
+    return served
 
 
 async def test_list_and_show(dead: Served, database_url: str):

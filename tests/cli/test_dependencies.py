@@ -1,29 +1,16 @@
 """`afresh dependencies`, as people type it."""
 
 import asyncio
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import psycopg
 
 from ..queue.dependencies import NAME, open_breaker
+from .program import Run, afresh
 
-ROOT = Path(__file__).parents[2]
 
-
-def dependencies(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def dependencies(database_url: str, *arguments: str) -> Run:
     """Run a command."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "dependencies", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": database_url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return afresh("dependencies", *arguments, DATABASE_URL=database_url)
 
 
 def test_isolation_and_its_end(database_url: str):

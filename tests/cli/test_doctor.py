@@ -1,28 +1,16 @@
 """`afresh doctor`, as people type it."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import psycopg
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from .program import Run, afresh
 
 
-def doctor(database_url: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run it."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "doctor"],
-        cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": database_url, "MAX_DISK_PERCENT": "0", "MAX_MEMORY_PERCENT": "0"} | settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def doctor(database_url: str, **settings: str) -> Run:
+    """Run it, on a machine that is not full."""
+    return afresh("doctor", DATABASE_URL=database_url, MAX_DISK_PERCENT="0", MAX_MEMORY_PERCENT="0", **settings)
 
 
 def live_worker(database_url: str, *, queues: list[str] | None = None) -> None:
@@ -36,7 +24,7 @@ def live_worker(database_url: str, *, queues: list[str] | None = None) -> None:
         )
 
 
-def found(done: subprocess.CompletedProcess[str], about: str) -> str:
+def found(done: Run, about: str) -> str:
     """The line about something."""
     (line,) = re.findall(rf"^\w+ +{about} .*$", done.stdout, re.MULTILINE)
     return str(line)

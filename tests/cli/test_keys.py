@@ -1,28 +1,16 @@
 """`afresh keys`, as people type it."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import psycopg
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from .program import Run, afresh
 
 
-def keys(database_url: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def keys(database_url: str, *arguments: str, **settings: str) -> Run:
     """Run a command."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "keys", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": database_url} | settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return afresh("keys", *arguments, DATABASE_URL=database_url, **settings)
 
 
 def test_life_of_a_key(database_url: str):

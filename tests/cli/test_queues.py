@@ -1,26 +1,13 @@
 """`afresh queues`, as people type it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import psycopg
 
-ROOT = Path(__file__).parents[2]
+from .program import Run, afresh
 
 
-def queues(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def queues(database_url: str, *arguments: str) -> Run:
     """Run a command."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "queues", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": database_url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return afresh("queues", *arguments, DATABASE_URL=database_url)
 
 
 def test_a_pause_and_its_end(database_url: str):
