@@ -1,0 +1,96 @@
+"""The page about the command line, and what other pages show as SQL, Python and curl and no test of theirs runs."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from app.__main__ import cli
+
+from .api.process import running
+from .test_guide import HERE, block, calls, python_blocks, shell, shell_lines
+from .test_guide_operations import ROOT, blocks, run_sql
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN_ELSEWHERE = {"testing.md"}
+"""Pages whose Python is files of a project, which a test of their own makes."""
+
+CALLED_ANYWHERE = ("alerts.md", "dependencies.md", "failures.md", "monitoring.md")
+"""Pages whose calls need nothing to have happened before."""
+
+
+def rows(command: Any, path: str) -> Iterator[str]:
+    """A row for each command, as its help begins."""
+    for name, each in getattr(command, "commands", {}).items():
+        yield from rows(each, f"{path} {name}")
+    if not hasattr(command, "commands"):
+        first, _, _ = (command.help or "").partition("\n\n")
+        yield f"| `{path}` | {' '.join(first.split())} |"
+
+
+def test_the_table_of_commands():
+    """The page names every command, and says of each what `--help` says."""
+    head = ["| command | does |", "|---|---|"]
+    assert block("commands.md", "commands") == "\n".join([*head, *rows(typer.main.get_command(cli), "afresh")])
+
+
+def test_every_query(database_url: str):
+    """What the pages show as SQL is answered."""
+    shown = [statements for page in PAGES for statements in blocks(str(page), "sql")]
+    assert sum(run_sql(database_url, statements) for statements in shown) >= len(shown) > 0
+
+
+def test_every_declaration(tmp_path: Path):
+    """What the pages show as Python runs as it stands: tasks are declared, rules made, functions defined."""
+    codes = [code for page in PAGES if page.name not in RUN_ELSEWHERE for code in python_blocks(str(page))]
+    program = tmp_path / "blocks.py"
+    program.write_text("\n".join(f"exec({code!r}, {{'__name__': 'page'}})" for code in codes), encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(program)], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr, len(codes) > 0) == (0, "", True)
+
+
+def test_calls_anywhere(database_url: str, tmp_path: Path):
+    """What these pages show with curl is answered as they say."""
+    with running(tmp_path / "log", DATABASE_URL=database_url) as address:
+        for call in (each for page in CALLED_ANYWHERE for each in calls(page)):
+            words = [word.replace(HERE, address) for word in call.words]
+            line = shlex.join(["curl", "--silent", "--output", os.devnull, "--write-out", "%{http_code}", *words])
+            assert shell(line, dict(os.environ)).stdout == call.status, call
+
+
+def test_the_commands_about_dependencies(database_url: str, tmp_path: Path):
+    """What the page about dependencies shows at the command line does what it says, its story in the short form."""
+    environment = os.environ | {"DATABASE_URL": database_url}
+    short = f"simulate --short --out {tmp_path}"
+    lines = [line.replace("simulate", short) for line in shell_lines("dependencies.md") if " -m app " in line]
+    said = [shell(line, environment) for line in lines]
+    assert [done.returncode for done in said] == [0, 0, 2, 0, 0]  # No probe of one that is isolated.
+    assert said[2].stderr.startswith("afresh: dependency joke-api is neither open nor held")
+
+
+def test_the_rules_of_prometheus(tmp_path: Path):
+    """The command that the page about alerts shows prints them."""
+    (line,) = (line for line in shell_lines("alerts.md") if " -m " in line)
+    assert shell(line.replace("alerts.yml", str(tmp_path / "alerts.yml")), dict(os.environ)).returncode == 0
+    assert "AfreshErrorRate" in (tmp_path / "alerts.yml").read_text(encoding="utf-8")
+
+
+def test_a_key(database_url: str, tmp_path: Path):
+    """A key is made, used, listed and revoked as the page about access shows it."""
+    environment = os.environ | {"DATABASE_URL": database_url}
+    create, ask, listing, revoke = shell_lines("access.md")
+    made = shell(create, environment)
+    with running(tmp_path / "log", DATABASE_URL=database_url) as address:
+        asking = ask.replace("afresh_…", made.stdout.strip()).replace(HERE, address)
+        assert '"items"' in shell(asking, environment).stdout
+    assert made.stderr == "The key of deploy (operator), shown this once:\n"
+    assert "deploy" in shell(listing, environment).stdout
+    assert shell(revoke, environment).returncode == 0
