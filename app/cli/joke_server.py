@@ -5,9 +5,8 @@ Real HTTP over real sockets; it never answers to another machine.
 
 import json
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR
@@ -44,24 +43,8 @@ class Reply:
 
 OK = Reply()
 
-Behaviour = Callable[["Visit"], Reply]
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A request that came in.
-
-    Attributes:
-        number: From 1, over all requests.
-        path: As it was asked for.
-        at: `time.monotonic()` of its arrival.
-        headers: By lower-case name.
-    """
-
-    number: int
-    path: str
-    at: float
-    headers: Mapping[str, str]
+Behaviour = Callable[[str], Reply]
+"""What is answered to a request for a path."""
 
 
 class JokeServer:
@@ -76,7 +59,7 @@ class JokeServer:
         self._closing = threading.Event()
         self._queued: deque[Reply] = deque()
         self._behaviour: Behaviour = behaviour or always(OK)
-        self._visits: list[Visit] = []
+        self._visits: list[str] = []
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -86,8 +69,8 @@ class JokeServer:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
-    def visits(self) -> tuple[Visit, ...]:
-        """Every request so far, in order."""
+    def visits(self) -> tuple[str, ...]:
+        """The paths that were asked for so far, in order."""
         with self._lock:
             return tuple(self._visits)
 
@@ -101,15 +84,14 @@ class JokeServer:
         with self._lock:
             self._behaviour = behaviour
 
-    def reply_to(self, path: str, headers: Mapping[str, str]) -> Reply:
+    def reply_to(self, path: str) -> Reply:
         """Note a request and choose its answer."""
         with self._lock:
-            visit = Visit(len(self._visits) + 1, path, time.monotonic(), headers)
-            self._visits.append(visit)
+            self._visits.append(path)
             if self._queued:
                 return self._queued.popleft()
             behaviour = self._behaviour
-        return behaviour(visit)
+        return behaviour(path)
 
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond the server's own end."""
@@ -129,35 +111,6 @@ class JokeServer:
 def always(reply: Reply) -> Behaviour:
     """Give every request the same answer."""
     return lambda _: reply
-
-
-def fail_first(count: int, reply: Reply) -> Behaviour:
-    """Give the first `count` requests that answer, and jokes to the others."""
-    return lambda visit: reply if visit.number <= count else OK
-
-
-def one_in(every: int, reply: Reply, *, otherwise: Behaviour | None = None) -> Behaviour:
-    """Give each `every`-th request that answer."""
-    calm = otherwise or always(OK)
-    return lambda visit: reply if visit.number % every == 0 else calm(visit)
-
-
-def in_phases(phases: Iterable[tuple[float, Behaviour]]) -> Behaviour:
-    """Behave in one way for so many seconds, then in the next, from the first request on; the last one stays."""
-    plan = tuple(phases)
-    began: list[float] = []
-
-    def behave(visit: Visit) -> Reply:
-        if not began:
-            began.append(visit.at)
-        elapsed = visit.at - began[0]
-        for seconds, behaviour in plan:
-            if elapsed < seconds:
-                return behaviour(visit)
-            elapsed -= seconds
-        return plan[-1][1](visit)
-
-    return behave
 
 
 def joke(number: int) -> dict[str, Any]:
@@ -181,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         owner = self.server.owner
-        reply = owner.reply_to(self.path, {name.lower(): value for name, value in self.headers.items()})
+        reply = owner.reply_to(self.path)
         owner.pause(reply.delay)
         if reply.hang_up:
             self.close_connection = True

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain, repeat
 
-from .joke_server import OK, Reply, Visit
+from .joke_server import OK, Reply
 
 SLOW = 6.0
 """Seconds that a slow answer takes; the demo gives an attempt two."""
@@ -64,10 +64,10 @@ class Misbehaviour:
         """Requests that came while it was down."""
         return len(self._refused)
 
-    def __call__(self, visit: Visit) -> Reply:
+    def __call__(self, path: str) -> Reply:
         """The next answer. A joke that does not exist is not there after mending either."""
         if self.down:
-            self._refused.append(visit.path)
+            self._refused.append(path)
             return DOWN
-        reply = next(self._scripts.get(visit.path, repeat(OK)))
+        reply = next(self._scripts.get(path, repeat(OK)))
         return OK if self.mended and reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR else reply

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import procrastinate
 from procrastinate import jobs
-from procrastinate.retry import BaseRetryStrategy, RetryStrategy, RetryValue
+from procrastinate.retry import RetryStrategy, RetryValue
 from procrastinate.tasks import Task
 from psycopg import AsyncConnection
 
@@ -328,8 +328,3 @@ async def connection() -> AsyncIterator[AsyncConnection[Any]]:
     """A connection to the queue's database, in autocommit mode, for the task that calls it."""
     async with current_job().app.connection() as conn:
         yield conn
-
-
-def strategy_of(task: Task[Any, Any, Any]) -> BaseRetryStrategy | None:
-    """The strategy that was given, ours or foreign."""
-    return task.retry_strategy

@@ -10,7 +10,6 @@ from .rules import Rules
 from .states import Breaker, Permit, State, Transition
 from .transition import closed, half_opened, lapsed
 
-UNLIMITED = 2**31 - 1
 LEASE_GRACE = timedelta(seconds=10)
 """How long after a job's time-out its permit is still out."""
 

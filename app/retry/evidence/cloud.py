@@ -60,7 +60,6 @@ _AWS = _codes(
         MissingRegion"""),
 )  # fmt: skip
 _CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
-_AWS_NO_RETRY_500 = 500
 
 
 def read_aws(look: Look) -> Verdict | None:
