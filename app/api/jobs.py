@@ -8,9 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from ..queue.app import Afresh
 from ..queue.control import UnknownJob
 from ..redact import redact
-from ..store.jobs import JobFilter, Row, find_job, list_attempts
+from ..store.jobs import JobFilter, find_job, list_attempts
 from ..store.jobs import count_jobs as total_of_jobs
 from ..store.jobs import list_jobs as page_of_jobs
+from ..store.paging import Row
 from ..web.auth import VIEWER
 from ..web.fields import JobId, State, Time
 from ..web.limits import StrictRoute

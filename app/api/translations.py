@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue.control import UnknownJob
 from ..store.batches import find_batch, list_job_ids
-from ..store.jobs import Row, find_job
+from ..store.jobs import find_job
+from ..store.paging import Row
 from ..tasks.translation import MODES, NAME, Language, Mode, Source
 from ..web.auth import VIEWER, Operator
 from ..web.errors import JobGone, NoResult, UnknownBatch

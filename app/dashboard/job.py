@@ -9,7 +9,8 @@ from fastapi.responses import HTMLResponse, Response
 from ..queue import control
 from ..queue.control import Move, UnknownJob
 from ..store.dead_letters import find_chain
-from ..store.jobs import Row, find_job, list_attempts
+from ..store.jobs import find_job, list_attempts
+from ..store.paging import Row
 from ..store.workers import list_workers
 from ..web import again
 from ..web.errors import InvalidInput

@@ -13,7 +13,8 @@ from psycopg import AsyncConnection
 from pydantic import AfterValidator
 
 from ..queue.app import Afresh
-from ..store.jobs import STATES, JobFilter, Row, find_job, list_jobs
+from ..store.jobs import STATES, JobFilter, find_job, list_jobs
+from ..store.paging import Row
 from ..web.errors import InvalidInput
 from ..web.reading import Queue, ReadingConnection
 from .forms import moment_of

@@ -25,7 +25,7 @@ from ..retry.breaker.row import JSON_COLUMNS, as_row, from_row
 from ..retry.breaker.rules import Rules
 from ..retry.breaker.states import Breaker, Moved, State, Transition
 from .audit import record
-from .jobs import escape_like
+from .paging import containing
 
 SQL = load("breakers")
 
@@ -222,7 +222,7 @@ async def search_dependencies(
     conn: Conn, *, names: Sequence[str] = (), text: str | None = None, only_unwell: bool = False, limit: int
 ) -> tuple[list[Dependency], int]:
     """The first of the dependencies in whose name `text` occurs, and how many there are: those not well come first."""
-    like = None if text is None else f"%{escape_like(text)}%"
+    like = None if text is None else containing(text)
     given = {"names": list(names), "text": like, "unwell": only_unwell, "limit": limit}
     async with conn.cursor(row_factory=dict_row) as cursor:
         rows = await (await cursor.execute(SQL["search_breakers"], given)).fetchall()

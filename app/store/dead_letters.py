@@ -9,8 +9,7 @@ import orjson
 from psycopg import AsyncConnection
 
 from ..postgres.sqlfiles import load
-from .jobs import escape_like
-from .paging import Listing, Page, Part, Row, fetch, fetch_page
+from .paging import Listing, Page, Part, Row, containing, fetch, fetch_page
 
 SQL = load("dead_letters")
 
@@ -100,7 +99,7 @@ class LetterFilter:
         for name in ("tasks_of_dependency", "any_task", "any_type"):
             given[name] = None if given[name] is None else list(given[name])
         if self.text is not None:
-            given["text"] = f"%{escape_like(self.text)}%"
+            given["text"] = containing(self.text)
         return given
 
     def as_json(self) -> str:

@@ -13,8 +13,7 @@ from psycopg import AsyncConnection
 from ..postgres.sqlfiles import load
 from ..redact import redact_text
 from .audit import record
-from .jobs import escape_like
-from .paging import COUNTED_EXACTLY, Listing, Page, Part, Row, fetch, fetch_page
+from .paging import COUNTED_EXACTLY, Listing, Page, Part, Row, containing, fetch, fetch_page
 
 SQL = load("groups")
 
@@ -90,7 +89,7 @@ class GroupFilter:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         given["tasks_of_dependency"] = list(self.tasks_of_dependency)
         if self.text is not None:
-            given["text"] = f"%{escape_like(self.text)}%"
+            given["text"] = containing(self.text)
         return given
 
 

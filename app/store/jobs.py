@@ -9,21 +9,7 @@ import orjson
 from psycopg import AsyncConnection
 
 from ..postgres.sqlfiles import load
-from .paging import Listing, Page, Part, Row, fetch, fetch_page, fetch_total
-
-__all__ = [
-    "STATES",
-    "STATUSES",
-    "JobFilter",
-    "Page",
-    "Row",
-    "count_jobs",
-    "find_job",
-    "find_origin",
-    "find_result",
-    "list_attempts",
-    "list_jobs",
-]
+from .paging import Listing, Page, Part, Row, containing, fetch, fetch_page, fetch_total
 
 SQL = load("jobs")
 
@@ -165,13 +151,8 @@ class JobFilter:
             given["metadata"] = orjson.dumps(self.metadata).decode()
             given["metadata_or"] = orjson.dumps(self.metadata_or or self.metadata).decode()
         if self.text is not None:
-            given["text"] = f"%{escape_like(self.text)}%"
+            given["text"] = containing(self.text)
         return given
-
-
-def escape_like(text: str) -> str:
-    r"""`text` as LIKE finds it literally: ``50%`` becomes ``50\%``."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 async def find_job(conn: AsyncConnection[Any], job_id: int) -> Row | None:

@@ -99,6 +99,12 @@ class Listing:
         return query.replace(SEARCHES, dear).replace(FILTERS, "".join(wanted.values()))
 
 
+def containing(text: str) -> str:
+    r"""The pattern by which LIKE finds what has `text` in it, literally: ``50%`` becomes ``%50\%%``."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
 async def fetch_page(conn: AsyncConnection[Any], listing: Listing, chosen: Mapping[str, Any], part: Part) -> Page:
     """Return one page and the total of what the filters let through. Filters that are None let everything through."""
     if listing.is_search(chosen):

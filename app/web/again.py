@@ -12,7 +12,8 @@ from ..queue.replay import Changes
 from ..queue.submit import repeated
 from ..store.dead_letters import find_letter
 from ..store.idempotency import Claim
-from ..store.jobs import Row, find_job
+from ..store.jobs import find_job
+from ..store.paging import Row
 from .errors import TooManyJobs
 from .outbound import OutboundLimit
 
