@@ -7,7 +7,7 @@ import difflib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -84,24 +84,8 @@ class Settings:
     metrics: MetricsSettings
 
 
-GROUPS: dict[str, type[Group]] = {
-    "database": DatabaseSettings,
-    "api": ApiSettings,
-    "submission": SubmissionSettings,
-    "worker": WorkerSettings,
-    "retry": RetrySettings,
-    "breaker": BreakerSettings,
-    "off_peak": OffPeakSettings,
-    "joke": JokeSettings,
-    "mail": MailSettings,
-    "http": HttpSettings,
-    "llm": LlmSettings,
-    "alert": AlertSettings,
-    "retention": RetentionSettings,
-    "scaling": ScalingSettings,
-    "log": LogSettings,
-    "metrics": MetricsSettings,
-}
+GROUPS: dict[str, type[Group]] = get_type_hints(Settings)
+"""By the names that `Settings` has for them."""
 
 
 def load_settings() -> Settings:
@@ -138,12 +122,12 @@ def read_settings() -> Settings:
             groups[name] = group()
         except ValidationError as error:
             lines.extend(_lines(group, error))
-    if not lines:
-        settings = Settings(**groups)
-        lines.extend(_contradictions(settings))
     if lines:
         raise SettingsError(*lines)
-    return Settings(**groups)
+    settings = Settings(**groups)
+    if lines := list(_contradictions(settings)):
+        raise SettingsError(*lines)
+    return settings
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:

@@ -36,7 +36,7 @@ from .worker import AfreshWorker
 
 _PACKAGE = __name__.rpartition(".queue.")[0]
 
-TASK_MODULES = tuple(
+OWN_MODULES = tuple(
     f"{_PACKAGE}.tasks.{name}"
     for name in (
         "jokes",
@@ -68,7 +68,7 @@ class Afresh(procrastinate.App):
             defaults["queues"] = list(worker.queues)
         super().__init__(
             connector=connector or AfreshConnector(Database.from_settings(settings.database)),
-            import_paths=[*TASK_MODULES, *worker.task_modules],
+            import_paths=[*OWN_MODULES, *worker.task_modules],
             worker_defaults=defaults,
         )
         self.settings = settings
@@ -119,7 +119,7 @@ class Afresh(procrastinate.App):
             try:
                 importlib.import_module(module)
             except (ImportError, SyntaxError) as error:
-                if module in TASK_MODULES:  # A defect of ours, which no setting mends.
+                if module in OWN_MODULES:  # A defect of ours, which no setting mends.
                     raise
                 line = f"TASK_MODULES: {module} cannot be imported: {type(error).__name__}: {error}"
                 print(line, file=sys.stderr)  # noqa: T201 - for the person who has just started it.

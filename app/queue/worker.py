@@ -85,7 +85,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._new_job_event.clear()
 
     async def _meet_dependencies(self) -> None:
-        """Know the breakers before the first claim, and say what the tasks here rely on and how many run at once."""
+        """Know the breakers before the first claim; say what tasks here rely on, and how soon a backlog is to end."""
         with contextlib.suppress(*TROUBLE):  # It is looked at every second anyway.
             await self.app.dependencies.introduce()
             await self.app.dependencies.refresh()
