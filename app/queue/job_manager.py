@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from procrastinate import exceptions, jobs, manager
 from procrastinate.connector import BaseConnector
+from procrastinate.tasks import Task
 
 from ..postgres.sqlfiles import load
 from .connector import AfreshConnector, AfreshSyncConnector, patiently
@@ -44,8 +45,29 @@ class AfreshJobManager(manager.JobManager):
         Raises:
             procrastinate.exceptions.AlreadyEnqueued: A queueing lock is held by a waiting job.
         """
-        row = self._columns(job, task_kwargs) | {"args": _json(task_kwargs)}
-        rows = await self._inserted(SQL["insert_job"], row, connection)
+        return await self._insert(self._columns(job, task_kwargs), connection)
+
+    async def insert_of(self, task: Task[Any, Any, Any], task_kwargs: dict[str, Any]) -> int:
+        """Insert one job of a task as it was declared, and return its id.
+
+        Raises:
+            procrastinate.exceptions.AlreadyEnqueued: A queueing lock is held by a waiting job.
+        """
+        columns = {
+            "queue_name": task.queue,
+            "task_name": task.name,
+            "priority": task.priority,
+            "lock": task.lock,
+            "queueing_lock": task.queueing_lock,
+            "args": task_kwargs,
+            "scheduled_at": None,
+            "dependency": self._relied_on(task.name, task_kwargs),
+        }
+        return await self._insert(columns, None)
+
+    async def _insert(self, columns: dict[str, Any], connection: Any | None) -> int:
+        columns["args"] = _json(columns["args"])
+        rows = await self._inserted(SQL["insert_job"], columns, connection)
         job_id: int = rows[0][0]
         return job_id
 

@@ -36,6 +36,7 @@ from procrastinate import (
 from app.queue.app import Afresh
 from app.queue.clock import PatientDeferrer
 from app.queue.connector import AfreshConnector, AfreshSyncConnector
+from app.queue.defer import DeclaredTask, Deferrer
 from app.queue.job_manager import AfreshJobManager
 from app.queue.submit import QUEUEING_LOCK_INDEX
 from app.queue.worker import AfreshWorker
@@ -114,6 +115,13 @@ BODIES = {
     blueprints.Blueprint._register_task: ("app/queue/app.py: register", "d4abde3d19f1"),
     blueprints.Blueprint.add_tasks_from: ("app/queue/app.py: _register_builtin_tasks", "9d3ab80a3900"),
     tasks.Task.__init__: ("app/queue/task.py: task", "00512e99dc8e"),
+    tasks.Task.configure: ("app/queue/defer.py: configure, and AfreshJobManager.insert_of", "6ffbebbdbfd9"),
+    tasks.Task.defer_async: ("app/queue/defer.py: defer_async", "4f826106f8cc"),
+    tasks.configure_task: ("app/queue/job_manager.py: insert_of", "c59570c2b924"),
+    jobs.JobDeferrer.defer_async: ("app/queue/defer.py: defer_async", "2f4760c9c1b6"),
+    jobs.JobDeferrer.make_new_job: ("app/queue/defer.py: make_new_job", "6b34aa1cf489"),
+    jobs.JobDeferrer._log_before_defer_jobs: ("app/queue/defer.py", "04cbadf172f4"),
+    jobs.JobDeferrer._log_after_defer_jobs: ("app/queue/defer.py", "884d6a1cf7e9"),
 }
 
 
@@ -139,6 +147,9 @@ OVERRIDES = [
     *((AfreshConnector, connector.BaseAsyncConnector, f"execute_query{end}") for end in ("", "_one", "_all")),
     *((AfreshSyncConnector, procrastinate.SyncPsycopgConnector, name) for name in ("open", "close")),
     (PatientDeferrer, periodic.PeriodicDeferrer, "get_timestamps"),
+    *((DeclaredTask, tasks.Task, name) for name in ("configure", "defer_async")),
+    *((Deferrer, jobs.JobDeferrer, name) for name in ("defer_async", "make_new_job")),
+    *((Deferrer, jobs.JobDeferrer, f"_log_{when}_defer_jobs") for when in ("before", "after")),
 ]
 
 
@@ -170,6 +181,8 @@ def test_nothing_else_is_overridden():
         (AfreshConnector, psycopg_connector.PsycopgConnector),
         (AfreshSyncConnector, procrastinate.SyncPsycopgConnector),
         (PatientDeferrer, periodic.PeriodicDeferrer),
+        (DeclaredTask, tasks.Task),
+        (Deferrer, jobs.JobDeferrer),
     ]
     found = {
         (ours, name)
