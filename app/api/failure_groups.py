@@ -15,7 +15,7 @@ from ..store.paging import COUNTED_EXACTLY, Row
 from ..web.auth import VIEWER, Operator
 from ..web.errors import InvalidInput, NotMarked, UnknownGroup
 from ..web.fields import Duration, Moment, Text, Time
-from ..web.groups import GroupQuery, GroupStatus, dependencies_of
+from ..web.groups import GroupQuery, GroupStatus, dependencies_of, find_page
 from ..web.limits import StrictRoute
 from ..web.paging import PageOf
 from ..web.problem import responses
@@ -127,16 +127,7 @@ class Mute(Because):
 @router.get("", dependencies=[VIEWER], summary="List failure groups", responses=responses(422, 503))
 async def list_groups(wanted: Annotated[GroupQuery, Query()], conn: ReadingConnection, queue: Queue) -> GroupPage:
     """Return one page of the groups that fit: by their newest failure, or the largest first."""
-    before, before_count = wanted.position()
-    page = await groups.list_groups(
-        conn,
-        wanted.chosen(queue.catalog),
-        order=wanted.order,
-        limit=wanted.limit,
-        before=before,
-        before_count=before_count,
-        offset=wanted.offset,
-    )
+    page = await find_page(conn, wanted, queue.catalog)
     shown = GroupPage.of(page, lambda row: FailureGroup.model_validate(_shape(row, queue)))
     shown.next_cursor = wanted.next_cursor(page)
     return shown

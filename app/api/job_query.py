@@ -59,16 +59,14 @@ class JobFilterQuery(PageQuery):
         Raises:
             InvalidInput: An unknown name was given.
         """
-        info = catalog.find(self.task) if self.task else None
         metadata, metadata_or = _metadata(self.model_extra or {})
-        of_type = [info.name for info in catalog if info.task_type == self.task_type] if self.task_type else []
         return JobFilter(
             state=self.state,
             status=self.status,
-            task_name=info.name if info else self.task,
+            task_name=catalog.full_name(self.task),
             queue=self.queue,
             task_type=self.task_type,
-            tasks_of_type=of_type,
+            tasks_of_type=catalog.of_type(self.task_type),
             batch=self.batch,
             correlation_id=self.correlation_id,
             metadata=metadata,

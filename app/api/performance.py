@@ -96,8 +96,7 @@ async def show_performance(  # noqa: PLR0913, PLR0917  Each is a parameter of th
     Up to 6 hours are told by the minute, up to a week by the hour, and more by the day, unless `step` says otherwise.
     """
     span = _span(datetime.now(UTC), hours, step or _step(hours))
-    info = queue.catalog.find(task) if task else None
-    name = info.name if info else task
+    name = queue.catalog.full_name(task)
     points = await samples.read_points(conn, span, task_name=name)
     tasks = await samples.read_tasks(conn, span, task_name=name)
     return Performance(

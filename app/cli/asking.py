@@ -39,9 +39,3 @@ def catalog() -> "Catalog":
     app.perform_import_paths()
     found: Catalog = app.catalog
     return found
-
-
-def full_name(task: str | None) -> str | None:
-    """The name of a task, given that or its slug; as it is where none is called so any more."""
-    info = catalog().find(task) if task else None
-    return info.name if info else task

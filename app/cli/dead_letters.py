@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .asking import ACTOR, catalog, full_name, in_database
+from .asking import ACTOR, catalog, in_database
 from .refusals import Refusal, refuse
 
 if TYPE_CHECKING:
@@ -175,8 +175,9 @@ def _filter(*, died_from: datetime | None, died_to: datetime | None, **given: st
     for name, known in (("status", STATUSES), ("cause", CAUSES)):
         if given.get(name) not in {None, *known}:
             refuse(f"--{name}: one of {', '.join(known)}")
-    named, dependency = full_name(given.pop("task", None)), given.get("dependency")
-    relying = tuple(each.name for each in catalog() if each.depends_on == dependency) if dependency else ()
+    task, dependency = given.pop("task", None), given.get("dependency")
+    named = catalog().full_name(task) if task else None
+    relying = tuple(catalog().relying_on(dependency)) if dependency else ()
     times = {"died_from": died_from and died_from.astimezone(), "died_to": died_to and died_to.astimezone()}
     return LetterFilter(**given, **times, task_name=named, tasks_of_dependency=relying)  # type: ignore[arg-type]  # Each is as it should be.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .asking import ACTOR, Answer, catalog, full_name, in_database
+from .asking import ACTOR, Answer, catalog, in_database
 from .refusals import Refusal, refuse
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def list_all(  # noqa: PLR0913, PLR0917 - options of a command.
 
     if state not in {None, *STATES}:
         refuse(f"--state: one of {', '.join(STATES)}")
-    named = full_name(task)
+    named = catalog().full_name(task) if task else None
     chosen = JobFilter(state=state, task_name=named, queue=queue, correlation_id=correlation_id, text=text)
     page = in_database(lambda conn: _newest(conn, chosen, limit))
     rows = table("job>", "state", "task", "queue", "attempts>", "made", "runs", "last failure")

@@ -13,10 +13,9 @@ from pydantic import ConfigDict, Field, model_validator
 from ..retry.failure import FailureType
 from ..retry.taxonomy import TAXONOMY, Meaning
 from ..store.failures import first_hour
-from ..store.groups import list_groups
 from ..store.paging import Row
 from ..store.trends import Tally, Trends, find_trends
-from ..web.groups import GroupQuery, GroupStatus, dependencies_of
+from ..web.groups import GroupQuery, GroupStatus, dependencies_of, find_page
 from ..web.reading import Queue, ReadingConnection
 from .charts import sparkline, stack
 from .frame import render
@@ -63,16 +62,7 @@ async def show_failures(
     request: Request, wanted: Annotated[GroupView, Query()], conn: ReadingConnection, queue: Queue
 ) -> HTMLResponse:
     """One page of the groups that fit, and the last day."""
-    before, before_count = wanted.position()
-    page = await list_groups(
-        conn,
-        wanted.chosen(queue.catalog),
-        order=wanted.order,
-        limit=wanted.limit,
-        before=before,
-        before_count=before_count,
-        offset=wanted.offset,
-    )
+    page = await find_page(conn, wanted, queue.catalog)
     since = first_hour(datetime.now(UTC), HOURS)
     trends = await find_trends(conn, since)
     given, cursor = wanted.filters(), wanted.next_cursor(page)

@@ -75,16 +75,15 @@ def filters_of(queue: Afresh, words: Mapping[str, str]) -> Filters:
             raise InvalidInput(name, f"at most {LONGEST_TEXT} characters")
     created_from, created_to = _made(given)
     catalog = queue.catalog
-    info = catalog.find(given["task"]) if "task" in given else None
     task_type = given.get("task_type")
     return Filters(
         given,
         JobFilter(
             state=given.get("state"),
-            task_name=info.name if info else given.get("task"),
+            task_name=catalog.full_name(given.get("task")),
             queue=given.get("queue"),
             task_type=task_type,
-            tasks_of_type=[each.name for each in catalog if each.task_type == task_type] if task_type else (),
+            tasks_of_type=catalog.of_type(task_type),
             correlation_id=given.get("correlation_id"),
             created_from=created_from,
             created_to=created_to,

@@ -134,6 +134,19 @@ class Catalog:
             self._infos[task.name] = self._describe(task)
         return self._infos[task.name]
 
+    def full_name(self, name: str | None) -> str | None:
+        """A task's own name, given any; as it is where no task is called so any more."""
+        info = self.find(name) if name else None
+        return info.name if info else name
+
+    def relying_on(self, dependency: str | None) -> list[str]:
+        """The names of the tasks that rely on it by themselves; none for None."""
+        return [info.name for info in self if info.depends_on == dependency] if dependency else []
+
+    def of_type(self, task_type: str | None) -> list[str]:
+        """The names of the tasks that are of a type by themselves; none for None."""
+        return [info.name for info in self if info.task_type == task_type] if task_type else []
+
     def validate(self, info: TaskInfo, args: dict[str, Any]) -> dict[str, Any]:
         """Return `args` if the task can be called with them.
 

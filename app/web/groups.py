@@ -1,7 +1,8 @@
 """Failure groups as they are spoken of from outside: which are meant, and what they come to."""
 
-from typing import Literal
+from typing import Any, Literal
 
+from psycopg import AsyncConnection
 from pydantic import Field
 
 from ..queue.catalog import Catalog
@@ -51,14 +52,12 @@ class GroupQuery(PageQuery):
 
     def chosen(self, catalog: Catalog) -> GroupFilter:
         """The filter, as the store takes it."""
-        info = catalog.find(self.task) if self.task else None
-        relying = [info.name for info in catalog if info.depends_on == self.dependency] if self.dependency else []
         return GroupFilter(
             status=self.status,
-            task_name=info.name if info else self.task,
+            task_name=catalog.full_name(self.task),
             failure_type=self.type,
             dependency=self.dependency,
-            tasks_of_dependency=relying,
+            tasks_of_dependency=catalog.relying_on(self.dependency),
             seen_from=self.seen_from,
             seen_to=self.seen_to,
             new_from=self.new_from,
@@ -71,6 +70,24 @@ class GroupQuery(PageQuery):
         if page.next_before is None:
             return None
         return f"{page.items[-1]['failures']}-{page.next_before}" if self.order == "count" else str(page.next_before)
+
+
+async def find_page(conn: AsyncConnection[Any], wanted: GroupQuery, catalog: Catalog) -> Page:
+    """The page of groups that is asked for.
+
+    Raises:
+        InvalidInput: As `GroupQuery.position`.
+    """
+    before, before_count = wanted.position()
+    return await groups.list_groups(
+        conn,
+        wanted.chosen(catalog),
+        order=wanted.order,
+        limit=wanted.limit,
+        before=before,
+        before_count=before_count,
+        offset=wanted.offset,
+    )
 
 
 def dependencies_of(row: Row, catalog: Catalog) -> list[str]:

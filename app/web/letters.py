@@ -118,11 +118,8 @@ async def summarise(conn: AsyncConnection[Any]) -> Summary:
 def letter_filter(queue: Afresh, wanted: Any) -> LetterFilter:
     """What a `LetterQuery`, or a part of it, asks for; tasks by any of their names, also names of the past."""
     given: dict[str, Any] = {name: getattr(wanted, name, None) for name in LetterFilter.__dataclass_fields__}
-    info = queue.catalog.find(wanted.task) if wanted.task else None
-    given["task_name"] = info.name if info else wanted.task
-    given["tasks_of_dependency"] = tuple(
-        each.name for each in queue.catalog if wanted.dependency and each.depends_on == wanted.dependency
-    )
+    given["task_name"] = queue.catalog.full_name(wanted.task)
+    given["tasks_of_dependency"] = tuple(queue.catalog.relying_on(wanted.dependency))
     return LetterFilter(**given)
 
 
