@@ -8,8 +8,7 @@ import orjson
 from psycopg import AsyncConnection
 
 from ..store.idempotency import Claim, Claimed
-from .submit import SQL, AlreadyQueued, Submission, repeated, waiting_twin, within
-from .task import relied_on
+from .submit import SQL, AlreadyQueued, Submission, columns, repeated, waiting_twin, within
 
 MOST = 10_000
 """Jobs in one batch."""
@@ -84,21 +83,4 @@ async def _conflict(
 
 
 def _row(job: Submission) -> dict[str, Any]:
-    return {
-        "queue_name": job.queue,
-        "task_name": job.task_name,
-        "priority": job.priority,
-        "lock": job.lock,
-        "queueing_lock": job.queueing_lock,
-        "args": job.args,
-        "scheduled_at": job.run_at,
-        "dependency": job.dependency or relied_on(job.task_name, job.args),
-        "max_retries": job.max_retries,
-        "timeout": None if job.timeout is None else job.timeout.total_seconds(),
-        "deadline": job.deadline,
-        "task_type": job.task_type,
-        "correlation_id": job.correlation_id,
-        "metadata": job.metadata,
-        "submitted_by": job.submitted_by,
-        "cost": job.cost,
-    }
+    return columns(job) | {"timeout": None if job.timeout is None else job.timeout.total_seconds()}

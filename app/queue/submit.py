@@ -164,13 +164,21 @@ async def waiting_twin(conn: AsyncConnection[Any], queueing_lock: str) -> int | 
 
 
 def _parameters(job: Submission) -> dict[str, Any]:
+    row = columns(job)
+    row["args"] = orjson.dumps(job.args).decode()
+    row["metadata"] = None if job.metadata is None else orjson.dumps(job.metadata).decode()
+    return row
+
+
+def columns(job: Submission) -> dict[str, Any]:
+    """What a row of a job takes from it, by the names that the queries have."""
     return {
         "queue_name": job.queue,
         "task_name": job.task_name,
         "priority": job.priority,
         "lock": job.lock,
         "queueing_lock": job.queueing_lock,
-        "args": orjson.dumps(job.args).decode(),
+        "args": job.args,
         "scheduled_at": job.run_at,
         "dependency": job.dependency or relied_on(job.task_name, job.args),
         "max_retries": job.max_retries,
@@ -178,7 +186,7 @@ def _parameters(job: Submission) -> dict[str, Any]:
         "deadline": job.deadline,
         "task_type": job.task_type,
         "correlation_id": job.correlation_id,
-        "metadata": None if job.metadata is None else orjson.dumps(job.metadata).decode(),
+        "metadata": job.metadata,
         "submitted_by": job.submitted_by,
         "cost": job.cost,
     }
