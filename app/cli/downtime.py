@@ -1,14 +1,14 @@
 """The demo's outage: the joke API goes down, its breaker opens, the jobs wait, and a ramp lets them out."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from .show import table
+from .show import table, watched
 
 if TYPE_CHECKING:
     import httpx
@@ -119,16 +119,9 @@ def _look_at_jobs(client: "httpx.Client", downtime: Downtime) -> None:
         downtime.attempts += job["attempts"] if job["state"] in {"succeeded", "failed"} else 0
 
 
-@contextmanager
-def shown(out: "Console") -> Iterator[Callable[[Downtime], None]]:
+def shown(out: "Console") -> AbstractContextManager[Callable[[Downtime], None]]:
     """Show what the breaker is, and how many jobs wait: one line that changes, or at a pipe one for each change."""
-    if not out.is_terminal:
-        yield _Changes(out).tell
-        return
-    from rich.live import Live
-
-    with Live(console=out, refresh_per_second=8, transient=True) as live:
-        yield lambda downtime: live.update(_line(downtime))
+    return watched(out, drawn=_line, told=_Changes(out).tell)
 
 
 class _Changes:

@@ -1,9 +1,11 @@
 """What the commands print: colours and tables at a terminal, plain lines of a fixed width elsewhere."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from ..retry.words import duration
@@ -11,6 +13,8 @@ from ..retry.words import duration
 if TYPE_CHECKING:
     from ..postgres.connect import Database
     from ..store.paging import Page
+
+Seen = TypeVar("Seen")
 
 _PIPE_WIDTH = 160
 _COLOURS = {
@@ -39,6 +43,20 @@ def table(*columns: str, title: str | None = None) -> Table:
     for column in columns:
         made.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left")
     return made
+
+
+@contextmanager
+def watched(
+    out: Console, *, drawn: Callable[[Seen], RenderableType], told: Callable[[Seen], None]
+) -> Iterator[Callable[[Seen], None]]:
+    """Show what changes: drawn anew in its place at a terminal, told at a pipe."""
+    if not out.is_terminal:
+        yield told
+        return
+    from rich.live import Live
+
+    with Live(console=out, refresh_per_second=8, transient=True) as live:
+        yield lambda seen: live.update(drawn(seen))
 
 
 def counted(page: "Page") -> str:

@@ -1,14 +1,14 @@
 """The demo as it is watched: its jobs over HTTP, what became of each so far, and the table at the end."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from .misbehaviour import ACTS, Act
-from .show import coloured, seconds, table
+from .show import coloured, seconds, table, watched
 
 if TYPE_CHECKING:
     import httpx
@@ -69,16 +69,9 @@ def look(client: "httpx.Client", lines: list[Line]) -> bool:
     return all(line.ended for line in lines)
 
 
-@contextmanager
-def shown(out: "Console") -> Iterator[Tell]:
+def shown(out: "Console") -> AbstractContextManager[Tell]:
     """Show progress: one table that changes, or at a pipe a line for each change."""
-    if not out.is_terminal:
-        yield _Changes(out).tell
-        return
-    from rich.live import Live
-
-    with Live(console=out, refresh_per_second=8, transient=True) as live:
-        yield lambda lines: live.update(_progress(lines))
+    return watched(out, drawn=_progress, told=_Changes(out).tell)
 
 
 class _Changes:
