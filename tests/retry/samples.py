@@ -5,13 +5,16 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
+from app.retry.backoff import Jitter
 from app.retry.decide import decide
 from app.retry.draft import WHY_NOT
 from app.retry.failure import Effect, Evidence, Failure, FailureType, Hint, Remediation
-from app.retry.policy import ByType, Decision, Fixed, JobLimits, RetryPolicy, Tier
+from app.retry.policy import ByType, DeadLetter, DeathCause, Decision, Fixed, JobLimits, Retry, RetryPolicy, Tier
 from app.retry.presets import default_policies, overridden
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
+EXACT: dict[str, Any] = {"jitter": Jitter.NONE}
+PERMANENT = [kind for kind in FailureType if kind.startswith(("PERMANENT_", "CONFIG_"))]
 
 
 def a_failure(  # noqa: PLR0913  A failure has that many sides.
@@ -65,3 +68,15 @@ def decided(  # noqa: PLR0913  As `decide`.
     return decide(
         failure, exception, attempts=attempts, tier=tier, limits=limits or JobLimits(), now=NOW, rng=Random(seed)
     )
+
+
+def wait(decision: object) -> float:
+    """Seconds until the retry that was decided."""
+    assert isinstance(decision, Retry)
+    return decision.delay.total_seconds()
+
+
+def cause(decision: object) -> DeathCause:
+    """Why the job was buried."""
+    assert isinstance(decision, DeadLetter)
+    return decision.cause

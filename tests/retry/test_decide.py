@@ -10,7 +10,6 @@ from app.retry.decide import decide, rng_for
 from app.retry.explain import line
 from app.retry.failure import Effect, FailureType
 from app.retry.policy import (
-    DeadLetter,
     DeathCause,
     Fixed,
     Foreign,
@@ -26,23 +25,7 @@ from app.retry.presets import (
     NONE,
 )
 
-from .samples import NOW, a_failure, by_type, decided, fixed
-
-EXACT: dict[str, Any] = {"jitter": Jitter.NONE}
-PERMANENT = [kind for kind in FailureType if kind.startswith(("PERMANENT_", "CONFIG_"))]
-
-
-def wait(decision: object) -> float:
-    """Seconds until the retry that was decided."""
-    assert isinstance(decision, Retry)
-    return decision.delay.total_seconds()
-
-
-def cause(decision: object) -> DeathCause:
-    """Why the job was buried."""
-    assert isinstance(decision, DeadLetter)
-    return decision.cause
-
+from .samples import EXACT, NOW, PERMANENT, a_failure, by_type, cause, decided, fixed, wait
 
 # --- counting
 

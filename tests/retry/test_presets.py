@@ -1,5 +1,4 @@
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -7,9 +6,7 @@ from app.retry.backoff import Backoff, Jitter
 from app.retry.failure import FailureType
 from app.retry.policy import (
     ByType,
-    DeadLetter,
     DeathCause,
-    Retry,
     RetryPolicy,
 )
 from app.retry.presets import (
@@ -23,22 +20,7 @@ from app.retry.presets import (
     preset,
 )
 
-from .samples import a_failure, by_type, decided
-
-EXACT: dict[str, Any] = {"jitter": Jitter.NONE}
-PERMANENT = [kind for kind in FailureType if kind.startswith(("PERMANENT_", "CONFIG_"))]
-
-
-def wait(decision: object) -> float:
-    """Seconds until the retry that was decided."""
-    assert isinstance(decision, Retry)
-    return decision.delay.total_seconds()
-
-
-def cause(decision: object) -> DeathCause:
-    """Why the job was buried."""
-    assert isinstance(decision, DeadLetter)
-    return decision.cause
+from .samples import EXACT, PERMANENT, a_failure, by_type, cause, decided, wait
 
 
 def test_every_type_has_a_policy():

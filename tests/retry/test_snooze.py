@@ -5,7 +5,6 @@ import pytest
 from app.retry.decide import snooze
 from app.retry.explain import line
 from app.retry.policy import (
-    DeadLetter,
     DeathCause,
     JobLimits,
     Snooze,
@@ -13,14 +12,7 @@ from app.retry.policy import (
     Step,
 )
 
-from .samples import NOW
-
-
-def cause(decision: object) -> DeathCause:
-    """Why the job was buried."""
-    assert isinstance(decision, DeadLetter)
-    return decision.cause
-
+from .samples import NOW, cause
 
 SHUTDOWN = Step("shutdown", "the worker is shutting down", {})
 
