@@ -177,7 +177,7 @@ def _filter(*, died_from: datetime | None, died_to: datetime | None, **given: st
             refuse(f"--{name}: one of {', '.join(known)}")
     task, dependency = given.pop("task", None), given.get("dependency")
     named = catalog().full_name(task) if task else None
-    relying = tuple(catalog().relying_on(dependency)) if dependency else ()
+    relying = catalog().relying_on(dependency) if dependency else ()
     times = {"died_from": died_from and died_from.astimezone(), "died_to": died_to and died_to.astimezone()}
     return LetterFilter(**given, **times, task_name=named, tasks_of_dependency=relying)  # type: ignore[arg-type]  # Each is as it should be.
 

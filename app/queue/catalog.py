@@ -139,13 +139,13 @@ class Catalog:
         info = self.find(name) if name else None
         return info.name if info else name
 
-    def relying_on(self, dependency: str | None) -> list[str]:
+    def relying_on(self, dependency: str | None) -> tuple[str, ...]:
         """The names of the tasks that rely on it by themselves; none for None."""
-        return [info.name for info in self if info.depends_on == dependency] if dependency else []
+        return tuple(info.name for info in self if info.depends_on == dependency) if dependency else ()
 
-    def of_type(self, task_type: str | None) -> list[str]:
+    def of_type(self, task_type: str | None) -> tuple[str, ...]:
         """The names of the tasks that are of a type by themselves; none for None."""
-        return [info.name for info in self if info.task_type == task_type] if task_type else []
+        return tuple(info.name for info in self if info.task_type == task_type) if task_type else ()
 
     def validate(self, info: TaskInfo, args: dict[str, Any]) -> dict[str, Any]:
         """Return `args` if the task can be called with them.

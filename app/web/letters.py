@@ -119,7 +119,7 @@ def letter_filter(queue: Afresh, wanted: Any) -> LetterFilter:
     """What a `LetterQuery`, or a part of it, asks for; tasks by any of their names, also names of the past."""
     given: dict[str, Any] = {name: getattr(wanted, name, None) for name in LetterFilter.__dataclass_fields__}
     given["task_name"] = queue.catalog.full_name(wanted.task)
-    given["tasks_of_dependency"] = tuple(queue.catalog.relying_on(wanted.dependency))
+    given["tasks_of_dependency"] = queue.catalog.relying_on(wanted.dependency)
     return LetterFilter(**given)
 
 
