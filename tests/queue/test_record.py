@@ -105,7 +105,7 @@ def ending(first: bool) -> dict[str, Any]:  # noqa: FBT001  As above.
 
 def test_told_once():
     """The same failure at the same line is one object, which is sent once; at another line it keeps its own."""
-    here, again, there = ending(True)["failure"], ending(True)["failure"], ending(False)["failure"]  # noqa: FBT003
+    here, again, there = (ending(first)["failure"] for first in (True, True, False))
     assert here is again
     assert here["fingerprint"] == there["fingerprint"]
     assert here["traceback"] != there["traceback"]
