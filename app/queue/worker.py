@@ -145,12 +145,12 @@ class AfreshWorker(procrastinate_worker.Worker):
         return 0  # What landed since may let others run: a lock, a retry without delay.
 
     def _room(self) -> int:
-        """How many jobs to claim now: none until half of what was in hand is gone, so that claims stay large."""
+        """How many jobs to claim now: with no slot free, none until half of those in hand is gone, for large claims."""
         if self.overload.active:
             return 0
         ahead = min(LONGEST_LOOK_AHEAD, int(self.concurrency * LOOK_AHEAD / self._average))
         in_hand = len(self._running_jobs) + len(self._ahead)
-        if ahead and in_hand > (self.concurrency + ahead) // 2:
+        if in_hand >= self.concurrency and in_hand > (self.concurrency + ahead) // 2:
             return 0
         return max(0, self.concurrency + ahead - in_hand)
 

@@ -66,6 +66,19 @@ async def test_nothing_ahead_where_jobs_are_long(queue_app: Afresh, conn: Connec
         gate.open.set()
 
 
+async def test_free_slots_are_filled_beside_long_jobs(queue_app: Afresh, conn: Connection):
+    """A worker whose jobs are mostly short fills its free slots also while long ones hold most of the others."""
+    gate = Gate()
+    await queue_app.task(name="gated")(as_task(gate)).batch_defer_async(*[{}] * 7)
+    queue_app.task(name="t")(nothing)
+    async with working(queue_app, concurrency=10) as worker:
+        await eventually(lambda: gate.running == 7)
+        worker._average = 0.25  # As after many jobs of that length: two more than can run are wanted in hand.
+        (job_id,) = await add(conn)
+        await eventually(lambda: is_(conn, job_id, "succeeded"), AT_ONCE)
+        gate.open.set()
+
+
 async def test_jobs_ahead_of_a_long_one_go_back(queue_app: Afresh, conn: Connection, gate: Gate):
     """Jobs claimed ahead that a long job keeps from starting go back within an instant, at no cost and for good."""
     async with working(queue_app, concurrency=1) as worker:
