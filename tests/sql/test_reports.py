@@ -50,6 +50,12 @@ async def history(anyio_backend: str, database_url: str, conn: AsyncConnection) 
     return database_url
 
 
+def test_the_guide_names_them():
+    """The guide lists every report there is, and no other."""
+    page = (sql_dir().parent / "docs" / "guide" / "reports.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+\.sql)` \|", page, re.MULTILINE)) == list(REPORTS)
+
+
 @pytest.mark.parametrize("report", REPORTS)
 async def test_runs_on_an_empty_database(database_url: str, report: str):
     """Every report runs where there is nothing to report, without options where it can."""
@@ -107,6 +113,20 @@ async def test_completion_rate(history: str):
     """The share of ended jobs that succeeded, by task."""
     lines = run_report(history, "completion_rate.sql").splitlines()
     assert lines == ["sample.fail|1|0|0.0|1.00", "sample.add|1|1|100.0|1.00"]
+
+
+async def test_slowest_tasks(history: str, conn: AsyncConnection):
+    """The tasks whose attempts took longest, the slowest first, with those that failed and what all of them took."""
+    await conn.execute("UPDATE afresh.attempt SET started_at = ended_at - interval '1 s' * job_id")
+    await conn.execute(
+        "UPDATE procrastinate_events SET at = now() - interval '9 s' * (type = 'started')::integer WHERE job_id = 1"
+    )
+    lines = run_report(history, "slowest_tasks.sql").splitlines()
+    assert lines == ["sample.add|2|1|6.000|8.700|9.000|12.0", "sample.fail|1|1|2.000|2.000|2.000|2.0"]
+    await conn.execute("UPDATE procrastinate_events SET at = at - interval '2 h' WHERE job_id = 1")
+    await conn.execute("UPDATE afresh.attempt SET counted = false, outcome = 'released' WHERE job_id = 2")
+    lines = run_report(history, "slowest_tasks.sql", "--set=hours=1").splitlines()
+    assert lines == ["sample.add|1|1|3.000|3.000|3.000|3.0"]
 
 
 async def test_counts_by_state(history: str):
