@@ -25,22 +25,30 @@ if TYPE_CHECKING:
     from .app import Afresh
     from .worker import AfreshWorker
 
-THREAD_GRACE = timedelta(seconds=60)
-"""A thread that outlived its limit cannot be killed; its job's retry waits for it, but not longer than this."""
+REST_GRACE = timedelta(seconds=60)
+"""A thread that outlived its limit cannot be killed, nor an attempt that refuses to end. Its job's retry waits for it,
+but not longer than this."""
 
 
 class AttemptTimedOut(OverLimit):
     """The attempt was still running at its time limit.
 
     Attributes:
-        thread: The thread that still runs, for a task that is not asynchronous.
-        planned: When the retry was wanted, and when it was planned because of the thread.
+        rest: What still runs of it: the thread of a task that is not asynchronous, or an attempt that goes on although
+            it was cancelled.
+        planned: When the retry was wanted, and when it was planned because of that.
     """
 
-    def __init__(self, limit: timedelta, thread: "asyncio.Future[Any] | None" = None) -> None:
+    def __init__(self, limit: timedelta, rest: "asyncio.Future[Any] | None" = None) -> None:
         super().__init__(f"the attempt was still running after {limit.total_seconds():g} s")
-        self.thread = thread
+        self.rest = rest
         self.planned: tuple[datetime, datetime] | None = None
+
+    @property
+    def why_later(self) -> str:
+        """What keeps the retry waiting."""
+        refuses = isinstance(self.rest, asyncio.Task)
+        return "it goes on although it was cancelled" if refuses else "its thread still runs and cannot be stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +127,14 @@ class Calls:
         timer = asyncio.timeout(limit.total_seconds())
         try:
             async with timer:
-                return await self._awaited(prepared, claimed, context, worker)
+                value = await self._awaited(prepared, claimed, context, worker)
         except Exception as error:  # Whatever the task makes of being cancelled at its limit.
             if timer.expired():
                 raise AttemptTimedOut(limit) from error
             raise
+        if timer.expired():  # It went on all the same: what it returns late is discarded, as that of a thread.
+            raise AttemptTimedOut(limit)
+        return value
 
     async def _awaited(self, prepared: Prepared, claimed: Claimed, context: JobContext, worker: "Worker") -> Any:
         args = (context,) if prepared.task.pass_context else ()
@@ -158,15 +169,18 @@ class Calls:
 
     async def wait_for_thread(self, timed_out: AttemptTimedOut, claimed: Claimed) -> None:
         """Keep the slot until the thread ends, discard what it returns, and bring the delayed retry forward."""
-        if timed_out.thread is None:
+        if timed_out.rest is None:
             return
-        await asyncio.wait({timed_out.thread})
-        if not timed_out.thread.cancelled():
-            timed_out.thread.exception()  # Read, so that it is not reported as never retrieved.
-        if timed_out.planned:
-            await self._bring_forward(claimed.job_id, *timed_out.planned)
+        await asyncio.wait({timed_out.rest})
+        if not timed_out.rest.cancelled():
+            timed_out.rest.exception()  # Read, so that it is not reported as never retrieved.
+        await self.bring_forward(timed_out, claimed.job_id)
 
-    async def _bring_forward(self, job_id: int, wanted: datetime, planned: datetime) -> None:
+    async def bring_forward(self, timed_out: AttemptTimedOut, job_id: int) -> None:
+        """Let a retry that was delayed for what still ran start when it was wanted: that has ended."""
+        if timed_out.planned is None:
+            return
+        wanted, planned = timed_out.planned
         connector = self._app.connector
         at = max(wanted, datetime.now(UTC))
         if at < planned and isinstance(connector, AfreshConnector):
@@ -176,10 +190,10 @@ class Calls:
                     await conn.execute(SQL["advance_retry"], {"job_id": job_id, "at": at, "planned": planned})
 
 
-def delayed_by_thread(retry_at: datetime, timed_out: AttemptTimedOut, now: datetime) -> datetime:
-    """When a retry may start at the earliest, and a note of it for `wait_for_thread`."""
-    if timed_out.thread is None or timed_out.thread.done():
+def delayed_by_rest(retry_at: datetime, timed_out: AttemptTimedOut, now: datetime) -> datetime:
+    """When a retry may start at the earliest, and a note of it for `Calls.bring_forward`."""
+    if timed_out.rest is None or timed_out.rest.done():
         return retry_at
-    planned = max(retry_at, now + THREAD_GRACE)
+    planned = max(retry_at, now + REST_GRACE)
     timed_out.planned = (retry_at, planned)
     return planned

@@ -33,7 +33,7 @@ from ..retry.policy import (
 from ..retry.presets import NONE, default_policies, overridden
 from ..retry.rules import Rule, book
 from ..retry.words import duration
-from .call import AttemptTimedOut, delayed_by_thread
+from .call import AttemptTimedOut, delayed_by_rest
 from .guarded import DependencyUnavailable
 from .record import Run
 from .strategy import ExponentialBackoff, ask, policy_from
@@ -143,7 +143,7 @@ def after_failure(
         around=around,
     )
     if isinstance(exception, AttemptTimedOut) and not isinstance(decision, DeadLetter):
-        decision = _not_beside_its_thread(decision, exception, run.ended)
+        decision = _not_beside_its_rest(decision, exception, run.ended)
     return failure, decision
 
 
@@ -334,15 +334,12 @@ def _limits(run: Run) -> JobLimits:
     )
 
 
-def _not_beside_its_thread(decision: Retry | Snooze, timed_out: AttemptTimedOut, now: datetime) -> Retry | Snooze:
-    at = delayed_by_thread(decision.at, timed_out, now)
+def _not_beside_its_rest(decision: Retry | Snooze, timed_out: AttemptTimedOut, now: datetime) -> Retry | Snooze:
+    at = delayed_by_rest(decision.at, timed_out, now)
     if at == decision.at:
         return decision
-    step = Step(
-        "thread",
-        "its thread still runs and cannot be stopped → at most 60 s, or until it ends",
-        {"delay_seconds": (at - now).total_seconds()},
-    )
+    text = f"{timed_out.why_later} → at most 60 s, or until it ends"
+    step = Step("still_running", text, {"delay_seconds": (at - now).total_seconds()})
     return decision._replace(at=at, delay=at - now, explanation=(*decision.explanation, step))
 
 

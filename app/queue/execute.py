@@ -103,7 +103,8 @@ class Executor:
         self._calls = calls
         self._settle = settle
         self._reports = Reports(report)
-        self._unsettled: set[tuple[int, int]] = set()
+        self._unsettled: dict[tuple[int, int], RunningJob | None] = {}
+        self._given_up: dict[tuple[int, int], AttemptTimedOut] = {}
 
     async def execute(self, claimed: Claimed, context: JobContext, worker: "Worker") -> None:
         """Run a claimed job to its settlement. Raises nothing: a job's trouble stays the job's.
@@ -115,6 +116,9 @@ class Executor:
         began = datetime.now(UTC)
         telemetry.emit(telemetry.AttemptStarted(attempt))
         outcome = self._kept_back(claimed, prepared, context) or await self._run(claimed, prepared, context, worker)
+        if (given_up := self._given_up.pop((claimed.job_id, claimed.claim), None)) is not None:
+            await self._calls.bring_forward(given_up, claimed.job_id)
+            return
         ended = max(began, datetime.now(UTC))
         run = record.Run(claimed, attempt, began, ended, prepared)
         self._tell_dependency(claimed.call, outcome)
@@ -140,7 +144,7 @@ class Executor:
 
     def expect(self, claimed: Claimed) -> None:
         """Note that a run begins, and so owes a settlement."""
-        self._unsettled.add((claimed.job_id, claimed.claim))
+        self._unsettled[claimed.job_id, claimed.claim] = None
 
     def ensure_settled(self, claimed: Claimed, context: JobContext, fault: BaseException | None) -> None:
         """Settle a run that has not done so itself: it refuses to end on request, or ended by a fault of ours.
@@ -154,6 +158,36 @@ class Executor:
         else:
             fault = fault or asyncio.CancelledError()
             self._settle_once(_followed(_unstarted(claimed), *decide.after_own_fault(fault)))
+
+    def limit_of(self, claimed: Claimed) -> float | None:
+        """Seconds that an attempt may run; None: it is not one that `give_up` could end, or has been ended.
+
+        A job with a lock is none: the lock promises one at a time. A thread is given up at its limit by itself.
+        """
+        prepared = self._calls.prepare(claimed.job.task_name)
+        running = self._unsettled.get((claimed.job_id, claimed.claim))
+        if prepared is None or not prepared.is_async or claimed.job.lock is not None or running is None:
+            return None
+        return None if running.finished else (claimed.timeout or prepared.timeout).total_seconds()
+
+    async def give_up(self, claimed: Claimed, context: JobContext, rest: asyncio.Task[Any]) -> None:
+        """Settle an attempt that goes on beyond its limit although it was cancelled; what comes of it is discarded."""
+        key, prepared = (claimed.job_id, claimed.claim), self._calls.prepare(claimed.job.task_name)
+        running = self._unsettled.get(key)
+        if running is None or prepared is None:
+            return
+        timed_out = self._given_up[key] = AttemptTimedOut(claimed.timeout or prepared.timeout, rest)
+        _close(running)
+        blamed = tuple(running.blamed)
+        running.blamed.clear()  # What it calls from now on is told by itself.
+        outcome: Outcome = Raised(timed_out, blamed)
+        if context.abort_reason():
+            outcome = _ended_on_request(context)
+            let_go(self._app.dependencies, blamed, own=running.call)
+        self._tell_dependency(claimed.call, outcome)
+        began = datetime.fromtimestamp(context.start_timestamp, UTC)
+        run = record.Run(claimed, _attempt(claimed, prepared), began, max(began, datetime.now(UTC)), prepared)
+        self._settle_once(await self._conclude(outcome, run))
 
     def give_back(self, claimed: Claimed) -> None:
         """Put a job back into its queue at no cost."""
@@ -171,7 +205,7 @@ class Executor:
     def _settle_once(self, settlement: Settlement) -> None:
         run = (settlement.job_id, settlement.claim)
         if run in self._unsettled:
-            self._unsettled.remove(run)
+            del self._unsettled[run]
             self._settle(settlement)
 
     def _kept_back(self, claimed: Claimed, prepared: Prepared | None, context: JobContext) -> Expired | PutOff | None:
@@ -197,6 +231,7 @@ class Executor:
         running.worker_id = job.worker_id
         running.delete = worker.delete_jobs
         running.call = claimed.call
+        self._unsettled[claimed.job_id, claimed.claim] = running
         token = _current.set(running)
         outcome: Outcome
         try:
@@ -206,9 +241,7 @@ class Executor:
             outcome = _broken_off(running, context, error)
         finally:
             _current.reset(token)
-            running.ended = True
-            if running.throttle is not None:
-                running.throttle.close()
+            _close(running)
         if not isinstance(outcome, Raised) or isinstance(outcome.exception, DependencyUnavailable):
             let_go(self._app.dependencies, running.blamed, own=running.call)
         return outcome
@@ -249,6 +282,14 @@ class Executor:
     def _decided(self, run: record.Run, exception: BaseException, judge: decide.Judge) -> tuple[Failure, Decision]:
         judging = self._app.adaptation.judging(run, judge)
         return decide.after_failure(self._app.engine, run, exception, judging)
+
+
+def _close(running: RunningJob) -> None:
+    """Take no more reports of a run, and pass on the last one, ahead of its settlement."""
+    running.ended = True
+    if running.throttle is not None:
+        running.throttle.close()
+        running.throttle = None
 
 
 def _broken_off(running: RunningJob, context: JobContext, error: BaseException) -> Outcome:

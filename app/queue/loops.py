@@ -11,6 +11,7 @@ import psycopg
 from procrastinate import exceptions
 
 from .clock import defer_periodically
+from .overrun import end_overruns
 from .purge import hurry
 from .rescue import rescue_stalled
 
@@ -45,6 +46,7 @@ def side_loops(worker: "AfreshWorker") -> list[asyncio.Task[Any]]:
         "breakers": worker.app.dependencies.look,
         "reports": worker.app.dependencies.report,
         "adaptation": worker.app.adaptation.look,
+        "overruns": lambda: end_overruns(worker),
         "overload": lambda: worker.overload.watch(
             release_ahead=worker.release_ahead,
             wake=worker._new_job_event.set,  # noqa: SLF001  As below.

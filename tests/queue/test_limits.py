@@ -12,7 +12,7 @@ import pytest
 from app.config import RetrySettings
 from app.queue.app import Afresh
 from app.queue.call import AttemptTimedOut
-from app.queue.decide import _not_beside_its_thread
+from app.queue.decide import _not_beside_its_rest
 from app.queue.task import ExponentialBackoff, task
 from app.retry.policy import Snooze, SnoozeReason
 
@@ -178,9 +178,11 @@ async def test_a_snooze_waits_for_its_thread_too():
     """A timed-out job that waits without cost, as for a breaker, does not run beside its thread either."""
     timed_out = AttemptTimedOut(timedelta(seconds=1), asyncio.get_running_loop().create_future())
     soon = Snooze(NOW + timedelta(seconds=5), timedelta(seconds=5), SnoozeReason.DEPENDENCY_OPEN, ())
-    later = _not_beside_its_thread(soon, timed_out, NOW)
+    later = _not_beside_its_rest(soon, timed_out, NOW)
     assert later.at - NOW == later.delay == timedelta(seconds=60)
-    assert [step.name for step in later.explanation] == ["thread"]
+    assert [step.text for step in later.explanation] == [
+        "its thread still runs and cannot be stopped → at most 60 s, or until it ends"
+    ]
 
 
 async def test_a_lock_waits_for_the_thread(queue_app: Afresh, conn: Connection):
