@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .refusals import told_in_one_line
+from .refusals import refuse, told_in_one_line
 
 # `up` starts its processes with it; tether.py says what for.
 Tether = Annotated[int | None, typer.Option(hidden=True)]
@@ -46,10 +46,14 @@ def worker(  # noqa: PLR0913 - each is an option of the command
 
 async def _work(options: dict[str, Any]) -> None:
     from ..queue import app as queue
+    from ..queue.settle import UnsettledJobs
 
     queue.app.perform_import_paths()
-    async with queue.app.open_async():
-        await queue.app.run_worker_async(**options)
+    try:
+        async with queue.app.open_async():
+            await queue.app.run_worker_async(**options)
+    except UnsettledJobs as error:
+        refuse(str(error), code=1)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -116,6 +116,19 @@ async def promptly(work: Coroutine[Any, Any, None], *, within: float) -> None:
         task.cancel()
 
 
+async def cut_short(work: Coroutine[Any, Any, None], *, stop: asyncio.Event, within: float) -> None:
+    """Do it, and be gone within so many seconds of being told to stop: it may wait for an answer that never comes."""
+    task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task}, timeout=within)
+        if task.done():
+            task.result()
+    finally:
+        task.cancel()
+        told.cancel()
+
+
 async def rescue(worker: "AfreshWorker") -> None:
     """Take over the jobs of lost workers, and see that a purge has its turn, out of step with the other workers."""
     for pause in pauses(min(RESCUE_SECONDS, worker.update_heartbeat_interval), random.Random()):  # noqa: S311  As above.

@@ -20,7 +20,7 @@ from .call import Calls
 from .claim import SQL, Claimed, Claims, UnreadableJobs
 from .connector import AfreshConnector
 from .execute import Executor
-from .loops import TROUBLE, side_loops
+from .loops import TROUBLE, cut_short, promptly, side_loops
 from .overload import Overload
 from .presence import Presence, tell_drain
 from .settle import Settler, UnsettledJobs
@@ -42,8 +42,8 @@ THREAD_NOTICE = 2.0
 """Seconds that a thread has to notice that its worker stops, before its job goes back without it."""
 
 LAST_WORDS = 5.0
-"""Seconds that a stopping worker has at least to write how its jobs ended, however short its grace, and that a task
-has to end after it was cancelled: one that refuses loses its job all the same."""
+"""Seconds that a stopping worker has at least to write how its jobs ended, however short its grace; that a task has to
+end after it was cancelled: one that refuses loses its job all the same; and that all else may take that it says."""
 
 
 class AfreshWorker(procrastinate_worker.Worker):
@@ -59,7 +59,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         side = side_loops(self)
         with obeying(self.stop) if self.install_signal_handlers else contextlib.nullcontext():
             try:
-                await self._work()
+                await cut_short(self._work(), stop=self._stop_event, within=LAST_WORDS)
             finally:
                 await self._shutdown(side)
                 telemetry.emit(telemetry.WorkerStopped(self._label))
@@ -85,7 +85,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._new_job_event.clear()
 
     async def _meet_dependencies(self) -> None:
-        """Know the breakers before the first claim; say what tasks here rely on, and how soon a backlog is to end."""
+        """Know the breakers before the first claim, and say what the tasks here rely on and how many run at once."""
         with contextlib.suppress(*TROUBLE):  # It is looked at every second anyway.
             await self.app.dependencies.introduce()
             await self.app.dependencies.refresh()
@@ -274,7 +274,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         ids = {each.job_id for each, _ in ahead}
         self._returning |= ids
         try:
-            kept = await self.claims.release([each for each, _ in ahead])
+            kept = await asyncio.wait_for(self.claims.release([each for each, _ in ahead]), LAST_WORDS)
         except psycopg.IntegrityError:
             kept, unknown = ids, []
         except TROUBLE:
@@ -369,15 +369,15 @@ class AfreshWorker(procrastinate_worker.Worker):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.settler.drained(), None if grace is None else max(grace, LAST_WORDS))
         with contextlib.suppress(*TROUBLE):  # A permit that is not given back runs out.
-            await self.app.dependencies.flush()
+            await promptly(self.app.dependencies.flush(), within=LAST_WORDS)
         unsettled = len(self.settler.unconfirmed)
         for task in side_tasks:
             task.cancel()
-        await asyncio.gather(*side_tasks, return_exceptions=True)
+        await asyncio.wait(side_tasks, timeout=LAST_WORDS)  # What has no answer is slow to be cancelled, too.
         self._calls.close()
         if self.worker_id is not None:
             with contextlib.suppress(*TROUBLE):
-                await self.claims.sign_off()
+                await promptly(self.claims.sign_off(), within=LAST_WORDS)
         self.worker_id = None
         if unsettled:
             raise UnsettledJobs(unsettled)

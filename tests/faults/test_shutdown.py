@@ -111,9 +111,24 @@ def test_end_during_an_outage(  # noqa: PLR0913, PLR0917 - one story of a worker
     worker.signal(signal.SIGTERM)
     assert worker.ended() == 1
     assert "could not be stored" in worker.text()
+    assert "Traceback" not in worker.text()
     start(queue.url)
     eventually_sync(queue.ended(job))
     assert queue.outcomes(job) == ["lost", "succeeded"]
+
+
+def test_end_while_the_database_hangs(queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate):
+    """A worker whose database has stopped answering ends within half a minute of its grace, and as honestly."""
+    worker = start(proxy.url, command="afresh")
+    job = queue.submit("wait", gate=gate)
+    eventually_sync(lambda: effects.count(job, "began") == 1)
+    proxy.stall()
+    gate.open()
+    eventually_sync(lambda: effects.count(job) == 1)
+    worker.signal(signal.SIGTERM)
+    assert worker.ended(40) == 1
+    assert "could not be stored" in worker.text()
+    assert "Traceback" not in worker.text()
 
 
 def claim_ahead(queue: Queue, start: Start, effects: Effects, gate: Gate) -> list[int]:
