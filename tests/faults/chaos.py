@@ -4,6 +4,8 @@
 
 The seed draws the faults; when each strikes what is up to the machine. The account is balanced if every job that was
 submitted has succeeded, is dead with its letter or waits, and if nothing was done twice but by a killed process.
+
+Ctrl-C and SIGTERM end it, and every process that it has started.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
+from app.cli.supervise import StopSignals
 from app.postgres.embedded import EmbeddedServer, embedded_server
 
 from ..eventually import eventually_sync
@@ -41,6 +44,10 @@ LONGEST_OUTAGE = 2.5
 
 SETTLED_WITHIN = 60.0
 """Seconds after the last fault, for what was under way then."""
+
+
+class Interrupted(Exception):  # noqa: N818 - reads as what happened.
+    """Somebody wants it to end before its time."""
 
 
 @dataclass
@@ -101,13 +108,16 @@ class Account:
 
 
 class Chaos:
-    """One run: servers, processes, submitters and faults."""
+    """One run: servers, processes, submitters and faults. `stop` tells whether somebody wants it to end."""
 
-    def __init__(self, server: EmbeddedServer, url: str, folder: Path, proxy: Proxy, seed: int) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what it strikes at, with what, and until when.
+        self, server: EmbeddedServer, url: str, folder: Path, proxy: Proxy, seed: int, stop: StopSignals
+    ) -> None:
         self._server = server
         self._url = url
         self._folder = folder
         self._proxy = proxy
+        self._stop = stop
         self._random = random.Random(seed)
         self._numbers = itertools.count(1)
         self._tokens = itertools.count(1)
@@ -118,14 +128,20 @@ class Chaos:
         self._killed: set[int] = set()
         self._counts: dict[str, int] = {}
         self._port = free_port()
-        self._api = self._start_api()
-        self._workers = [self._start_worker() for _ in range(WORKERS)]
+        self._started: list[Process] = []
+        self._api: Process
+        self._workers: list[Process] = []
 
     def run(self, seconds: float, least: int) -> Account:
         """Submit and strike for so long, heal, wait, and draw up the account.
 
         On a slow machine it goes on, up to three times as long, until at least so many submissions are acknowledged.
+
+        Raises:
+            Interrupted: Somebody wants it to end.
         """
+        self._api = self._start_api()
+        self._workers = [self._start_worker() for _ in range(WORKERS)]
         submitters = [threading.Thread(target=self._submit) for _ in range(SUBMITTERS)]
         for thread in submitters:
             thread.start()
@@ -133,7 +149,8 @@ class Chaos:
         while (lasted := time.monotonic() - begun) < 3 * seconds:
             if lasted >= seconds and len(self._acknowledged) >= least:
                 break
-            time.sleep(self._random.uniform(0.2, 1.2))
+            self._stop.wait(self._random.uniform(0.2, 1.2))
+            self._heed()
             self._strike()
         self._over.set()
         for thread in submitters:
@@ -144,8 +161,12 @@ class Chaos:
     def close(self) -> None:
         """End every process."""
         self._over.set()
-        for process in (self._api, *self._workers):
+        for process in self._started:
             process.kill()
+
+    def _heed(self) -> None:
+        if self._stop.asked:
+            raise Interrupted
 
     # What strikes
 
@@ -213,10 +234,14 @@ class Chaos:
         }
 
     def _start_worker(self) -> Process:
-        return processes.worker(self._folder / f"worker-{next(self._numbers)}.log", **self._settings())
+        log = self._folder / f"worker-{next(self._numbers)}.log"
+        self._started.append(processes.worker(log, **self._settings()))
+        return self._started[-1]
 
     def _start_api(self) -> Process:
-        return processes.api(self._folder / f"api-{next(self._numbers)}.log", self._port, **self._settings())
+        log = self._folder / f"api-{next(self._numbers)}.log"
+        self._started.append(processes.api(log, self._port, **self._settings()))
+        return self._started[-1]
 
     def _submit(self) -> None:
         rng = random.Random(self._random.random())
@@ -244,6 +269,7 @@ class Chaos:
 
     def _quiet(self) -> bool:
         """Whether nothing runs, and nothing could within seconds: only what was rescued again waits for longer."""
+        self._heed()
         self._replace_ended()
         return not self._query(
             "SELECT id FROM procrastinate_jobs WHERE queue_name = 'default' AND (status = 'doing' OR status = 'todo' "
@@ -276,8 +302,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(seconds: float, seed: int, *, least: int = 0) -> Account:
-    """Let chaos reign on a server of its own for so long, and until `least` submissions are acknowledged."""
+def run(seconds: float, seed: int, *, least: int = 0, stop: StopSignals | None = None) -> Account:
+    """Let chaos reign on a server of its own for so long, and until `least` submissions are acknowledged.
+
+    Raises:
+        Interrupted: By a signal that `stop` notes; what was started has ended.
+    """
     with ExitStack() as stack:
         folder, sockets = (stack.enter_context(temporary_folder()) for _ in range(2))
         server = embedded_server(folder / "data")
@@ -285,7 +315,7 @@ def run(seconds: float, seed: int, *, least: int = 0) -> Account:
         url = Server(server.conninfo(), server).database("afresh_chaos")
         Server(server.conninfo(), server).make_template("afresh_chaos")
         proxy = stack.enter_context(Proxy(url, sockets))
-        chaos = Chaos(server, url, folder, proxy, seed)
+        chaos = Chaos(server, url, folder, proxy, seed, stop or StopSignals())
         stack.callback(chaos.close)
         return chaos.run(seconds, least)
 
@@ -296,7 +326,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="how long faults strike")
     parser.add_argument("--seed", type=int, default=7, help="draws the faults")
     given = parser.parse_args()
-    account = run(given.seconds, given.seed)
+    with StopSignals() as stop:
+        try:
+            account = run(given.seconds, given.seed, stop=stop)
+        except Interrupted:
+            sys.stdout.write("Stopped; so is all that it had started.\n")
+            return 130
     sys.stdout.write(f"{account}\n")
     return 1 if account.wrong else 0
 
