@@ -159,7 +159,7 @@ async def test_it_has_ended_with_its_effects(queue_app: Afresh, conn: Connection
     """An attempt whose job has succeeded with its effects may go on as long as it likes."""
     stubborn = Stubborn()
 
-    @task(name="lingers", timeout=LIMIT)
+    @task(name="lingers", timeout=timedelta(seconds=1))  # Time enough for its effects.
     async def lingers() -> None:
         async with effects() as work:
             work.result = "done"
