@@ -131,6 +131,14 @@ class EndRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressRefused:
+    """The database did not take a progress report, which is dropped; `error` is what it said, in one line."""
+
+    attempt: Attempt
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobsClaimed:
     """A worker took so many jobs with one statement. Not told of a claim that found none."""
 
@@ -244,6 +252,7 @@ Event = (
     | JobRescued
     | OwnershipLost
     | EndRefused
+    | ProgressRefused
     | JobsClaimed
     | JobsSettled
     | JobsSubmitted

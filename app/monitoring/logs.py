@@ -179,6 +179,12 @@ def _(event: telemetry.EndRefused) -> None:
 
 
 @write.register
+def _(event: telemetry.ProgressRefused) -> None:
+    then = f"The report is dropped: {event.error}"
+    _job_line(logging.WARNING, event.attempt, "progress refused", then, error_message=event.error)
+
+
+@write.register
 def _(event: telemetry.JobsClaimed) -> None:
     _group_line(f"Claimed {event.count} jobs at once")
 

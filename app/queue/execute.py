@@ -30,7 +30,7 @@ from .claim import Claimed
 from .dependencies import Call
 from .effects import note_late
 from .guarded import Blame, Blamed, DependencyUnavailable, let_go, refusal_in
-from .progress import Reports
+from .progress import Report, Reports
 from .settle import Settlement
 from .storable import encoded
 from .task import RunningJob, _current
@@ -97,7 +97,7 @@ class Executor:
         app: "Afresh",
         calls: Calls,
         settle: Callable[[Settlement], None],
-        report: Callable[[dict[str, Any]], None],
+        report: Callable[[Report], None],
     ) -> None:
         self._app = app
         self._calls = calls
@@ -115,7 +115,8 @@ class Executor:
         attempt = _attempt(claimed, prepared)
         began = datetime.now(UTC)
         telemetry.emit(telemetry.AttemptStarted(attempt))
-        outcome = self._kept_back(claimed, prepared, context) or await self._run(claimed, prepared, context, worker)
+        kept_back = self._kept_back(claimed, prepared, context)
+        outcome = kept_back or await self._run(claimed, prepared, attempt, context, worker)
         if (given_up := self._given_up.pop((claimed.job_id, claimed.claim), None)) is not None:
             await self._calls.bring_forward(given_up, claimed.job_id)
             return
@@ -218,7 +219,14 @@ class Executor:
         decision = self._app.adaptation.put_off(claimed, prepared.options, now)
         return None if decision is None else PutOff(decision)
 
-    async def _run(self, claimed: Claimed, prepared: Prepared | None, context: JobContext, worker: "Worker") -> Outcome:
+    async def _run(
+        self,
+        claimed: Claimed,
+        prepared: Prepared | None,
+        attempt: telemetry.Attempt,
+        context: JobContext,
+        worker: "Worker",
+    ) -> Outcome:
         if context.abort_reason():  # Asked for before it began.
             return _ended_on_request(context)
         if prepared is None:
@@ -226,7 +234,7 @@ class Executor:
         job = claimed.job
         limit = claimed.timeout or prepared.timeout
         running = RunningJob(
-            self._app, claimed.job_id, job.task_name, job.attempts + 1, claimed.claim, self._reports, limit
+            self._app, claimed.job_id, job.task_name, attempt.attempt, claimed.claim, self._reports, attempt, limit
         )
         running.worker_id = job.worker_id
         running.delete = worker.delete_jobs

@@ -4,19 +4,22 @@ Never keeps a task waiting for the database.
 """
 
 import asyncio
-import logging
 import math
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import psycopg
 
 from ..postgres.sqlfiles import load
 from ..redact import redact, redact_text
-from .storable import storable, without_nul
+from ..telemetry import ProgressRefused, emit
+from .storable import refusal_of, storable, without_nul
 from .task import RunningJob, running_job
+
+if TYPE_CHECKING:
+    from ..telemetry import Attempt
 
 SQL = load("progress")
 
@@ -34,7 +37,12 @@ LONGEST_STEP = 255
 LARGEST_DATA = 16_384
 """Bytes of JSON that may come with a report."""
 
-_logger = logging.getLogger(__name__)
+
+class Report(NamedTuple):
+    """A report on its way, and the attempt that said it."""
+
+    row: Row
+    attempt: "Attempt"
 
 
 class _Breath:
@@ -96,7 +104,7 @@ def _stored(data: dict[str, Any]) -> Any:
 class Reports:
     """The way of reports from the tasks of one worker to its writer. Made in the worker's loop."""
 
-    def __init__(self, write: Callable[[Row], None]) -> None:
+    def __init__(self, write: Callable[[Report], None]) -> None:
         self._write = write
         self._numbers = count(1)
         self.loop = asyncio.get_running_loop()
@@ -115,15 +123,8 @@ class Reports:
             return
         if running.throttle is None:
             running.throttle = Throttle(self.loop, self._write)
-        running.throttle.add(
-            row
-            | {
-                "job_id": running.job_id,
-                "attempts": running.attempt - 1,
-                "claim": running.claim,
-                "report": next(self._numbers),
-            }
-        )
+        of_run = {"job_id": running.job_id, "attempts": running.attempt - 1, "claim": running.claim}
+        running.throttle.add(Report(row | of_run | {"report": next(self._numbers)}, running.told))
 
 
 def _loop_here() -> asyncio.AbstractEventLoop | None:
@@ -136,23 +137,23 @@ def _loop_here() -> asyncio.AbstractEventLoop | None:
 class Throttle:
     """Passes on the first report of a run at once, then the newest every `WRITE_SECONDS`, and at the end the last."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[Row], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[Report], None]) -> None:
         self._loop = loop
         self._write = write
-        self._newest: Row | None = None
+        self._newest: Report | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, row: Row) -> None:
+    def add(self, report: Report) -> None:
         """Take the newest report; it replaces the one that waits."""
-        self._newest = row
+        self._newest = report
         if self._timer is None:
             self._pass_on()
 
     def _pass_on(self) -> None:
         self._timer = None
         if self._newest is not None:
-            row, self._newest = self._newest, None
-            self._write(row)
+            report, self._newest = self._newest, None
+            self._write(report)
             self._timer = self._loop.call_later(WRITE_SECONDS, self._pass_on)
 
     def close(self) -> None:
@@ -163,17 +164,17 @@ class Throttle:
             self._write(self._newest)
 
 
-async def write_reports(conn: psycopg.AsyncConnection[Any], worker_id: int, rows: Sequence[Row]) -> None:
-    """Store the newest reports of jobs that this worker still runs; one that Postgres refuses is dropped.
+async def write_reports(conn: psycopg.AsyncConnection[Any], worker_id: int, reports: Sequence[Report]) -> None:
+    """Store the newest reports of jobs that this worker still runs; one that Postgres refuses is told and dropped.
 
     Raises:
         psycopg.OperationalError: The database is out of reach.
     """
     try:
-        await conn.execute(SQL["write_progress"], (worker_id, orjson.dumps(rows).decode()))
+        await conn.execute(SQL["write_progress"], (worker_id, orjson.dumps([each.row for each in reports]).decode()))
     except (psycopg.DataError, psycopg.IntegrityError) as error:
-        if len(rows) == 1:
-            _logger.warning("a progress report of job %d cannot be stored: %s", rows[0]["job_id"], error)
+        if len(reports) == 1:
+            emit(ProgressRefused(reports[0].attempt, refusal_of(error)))
             return
-        for row in rows:
-            await write_reports(conn, worker_id, [row])
+        for each in reports:
+            await write_reports(conn, worker_id, [each])

@@ -17,12 +17,11 @@ from procrastinate import jobs
 from procrastinate.manager import JobManager
 
 from ..postgres.sqlfiles import load
-from ..redact import redact_text
 from ..telemetry import AttemptAborted, EndRefused, Event, JobCoalesced, JobsSettled, OwnershipLost, emit
 from .connector import AfreshConnector
 from .outage import Outage
-from .progress import write_reports
-from .storable import storable
+from .progress import Report, write_reports
+from .storable import refusal_of, storable
 
 if TYPE_CHECKING:
     from ..telemetry import Attempt
@@ -41,9 +40,6 @@ LONGEST_PAUSE = 5.0
 
 LONGEST_TEXT = 16_000
 """Characters kept of a text that had to be replaced."""
-
-LONGEST_REFUSAL = 300
-"""Characters of what the database says to a row that it refuses, in a line of the log."""
 
 TEXTS = ("exception_type", "message", "traceback", "fingerprint")
 CHANGES = ("priority", "queue_name", "lock")
@@ -92,8 +88,8 @@ class Settler:
     outage: Outage = field(default_factory=Outage)
     _pending: dict[int, Settlement] = field(default_factory=dict)
     _flying: dict[int, Settlement] = field(default_factory=dict)
-    _reports: dict[int, dict[str, Any]] = field(default_factory=dict)
-    _reports_flying: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _reports: dict[int, Report] = field(default_factory=dict)
+    _reports_flying: dict[int, Report] = field(default_factory=dict)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _flushed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -114,9 +110,9 @@ class Settler:
         self._idle.clear()
         self._arrived.set()
 
-    def report(self, row: dict[str, Any]) -> None:
+    def report(self, report: Report) -> None:
         """Have a progress report written with the next group, ahead of its settlements."""
-        self._reports[row["job_id"]] = row
+        self._reports[report.row["job_id"]] = report
         self._arrived.set()
 
     def forget(self, job_ids: Iterable[int]) -> None:
@@ -234,7 +230,7 @@ class Settler:
         if self._flying.pop(settlement.job_id, None) is None:
             return
         if not isinstance(error, psycopg.IntegrityError):
-            emit(EndRefused(settlement.attempt, _first_line(error)))
+            emit(EndRefused(settlement.attempt, refusal_of(error)))
         later = _storable(settlement, error) if unstorable(error) else settlement
         later = later._replace(tries=settlement.tries + 1)
         self._put_off[later.job_id] = later
@@ -345,11 +341,6 @@ def _storable(settlement: Settlement, error: psycopg.Error | TypeError) -> Settl
             ending["failure"] = {**failure, **_all_plain(failure, TEXTS), "evidence": None}
     note = settlement.note if settlement.result is None else f"Postgres refused the result: {storable(str(error))}"
     return settlement._replace(ending=ending, result=None, note=note)
-
-
-def _first_line(error: Exception) -> str:
-    """Without the details, which quote the row."""
-    return redact_text(f"{type(error).__name__}: {error}".partition("\n")[0][:LONGEST_REFUSAL])
 
 
 def _all_plain(fields: dict[str, Any], names: Iterable[str]) -> dict[str, str]:

@@ -4,8 +4,13 @@ from typing import Any
 
 import orjson
 
+from ..redact import redact_text
+
 LARGEST_RESULT = 1_000_000
 """Bytes of JSON. What is larger belongs into a table or a file, with the result saying where."""
+
+LONGEST_REFUSAL = 300
+"""Characters of what the database says to a row that it refuses, in a line of the log."""
 
 
 def storable(text: str) -> str:
@@ -47,3 +52,8 @@ def without_nul(value: Any) -> Any:
             return {without_nul(key): without_nul(each) for key, each in value.items()}
         case _:
             return value
+
+
+def refusal_of(error: Exception) -> str:
+    """What the database said to what it refuses: one line without secrets, and without the details, which quote the row."""
+    return redact_text(f"{type(error).__name__}: {error}".partition("\n")[0][:LONGEST_REFUSAL])

@@ -25,6 +25,7 @@ from .defer import DeclaredTask
 from .strategy import ExponentialBackoff, preset
 
 if TYPE_CHECKING:
+    from ..telemetry import Attempt
     from .app import Afresh
     from .checkpoint import Checkpoints
     from .dependencies import Call
@@ -271,6 +272,7 @@ class RunningJob:
     Attributes:
         attempt: From 1.
         claim: With the worker it names one run of the job, of which an attempt can have several.
+        told: The attempt, as telemetry tells of it.
         limit: How long an attempt may run; None: not known.
         call: As what it was let in at its claim; None: it relies on nothing.
         ended: The run is over; a thread may outlive it.
@@ -287,6 +289,7 @@ class RunningJob:
     attempt: int
     claim: int
     reports: "Reports"
+    told: "Attempt"
     limit: timedelta | None = None
     call: "Call | None" = None
     throttle: "Throttle | None" = None

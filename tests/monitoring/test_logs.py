@@ -164,6 +164,11 @@ def test_failure_without_a_retry(configure: Configure):
             "warning",
             "Background task end refused: process_document. It is tried again: DataError: no",
         ),
+        (
+            telemetry.ProgressRefused(ATTEMPT, "DataError: no"),
+            "warning",
+            "Background task progress refused: process_document. The report is dropped: DataError: no",
+        ),
         (telemetry.JobsClaimed(50), "debug", "Claimed 50 jobs at once"),
         (telemetry.JobsSettled(3), "debug", "Wrote the ends of 3 runs at once"),
         (telemetry.WorkerStarted("w1", (), 10), "info", "Worker started on all queues"),

@@ -1,7 +1,6 @@
 """What tasks report on their way: checked, throttled, stored, and only while the job is theirs."""
 
 import asyncio
-import logging
 import math
 import threading
 import time
@@ -13,9 +12,10 @@ import psycopg
 import pytest
 
 from app.queue.app import Afresh
-from app.queue.progress import LARGEST_DATA, LONGEST_MESSAGE, WRITE_SECONDS, Throttle, progress
+from app.queue.progress import LARGEST_DATA, LONGEST_MESSAGE, WRITE_SECONDS, Report, Throttle, progress
 from app.redact import MASK
 from app.store.progress import list_progress
+from app.telemetry import Attempt, Event, ProgressRefused
 
 from ..eventually import eventually
 from .jobs import Row, add, attempts, claim, register, rows, status, value
@@ -243,9 +243,8 @@ async def test_odd_texts(queue_app: Afresh, conn: Connection):
     assert row["data"] == {"note": "\N{REPLACEMENT CHARACTER}", "password": MASK, "1": 1}
 
 
-async def test_refused_report(queue_app: Afresh, conn: Connection, caplog: pytest.LogCaptureFixture):
-    """A report that the database refuses costs neither the others nor the settlement of its job."""
-    caplog.set_level(logging.WARNING)  # Whatever level another test's worker has left.
+async def test_refused_report(queue_app: Afresh, conn: Connection, events: list[Event]):
+    """A report that the database refuses is told with its attempt, and costs neither the others nor its job's end."""
     await conn.execute("ALTER TABLE afresh.progress ADD CHECK (message <> 'bad')")
 
     @queue_app.task(name="t")
@@ -257,7 +256,9 @@ async def test_refused_report(queue_app: Afresh, conn: Connection, caplog: pytes
     assert await history(conn, good) == [(0.5, "good")]
     assert await history(conn, bad) == []
     assert await status(conn, bad) == "succeeded"
-    assert f"report of job {bad} cannot be stored" in caplog.text
+    (refused,) = [event for event in events if isinstance(event, ProgressRefused)]
+    assert (refused.attempt.job_id, refused.attempt.task_name, refused.attempt.attempt) == (bad, "t", 1)
+    assert refused.error.startswith("CheckViolation: ")
 
 
 async def test_outage(queue_app: Afresh, conn: Connection):
@@ -306,12 +307,13 @@ async def test_quiet_jobs_pay_nothing(queue_app: Afresh, conn: Connection):
 
 async def test_throttle_passes_the_newest_on():
     """Of reports between two writes the newest is written, and closing writes what waits, once."""
-    written: list[Row] = []
+    written: list[Report] = []
     throttle = Throttle(asyncio.get_running_loop(), written.append)
-    for number in range(3):
-        throttle.add({"number": number})
-    assert written == [{"number": 0}]
+    reports = [Report({"number": number}, Attempt("t", 1)) for number in range(4)]
+    for report in reports[:3]:
+        throttle.add(report)
+    assert written == reports[:1]
     await eventually(lambda: len(written) == 2, within=2 * WRITE_SECONDS + 1)
-    throttle.add({"number": 3})
+    throttle.add(reports[3])
     throttle.close()
-    assert [row["number"] for row in written] == [0, 2, 3]
+    assert written == [reports[0], reports[2], reports[3]]
