@@ -869,6 +869,12 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.is_clocked(p_task_name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (p_task_name = ANY ('{app.tasks.analytics.refresh_retry_statistics,app.tasks.analytics.report_retries,app.tasks.maintenance.bury_overdue,app.tasks.maintenance.expire_idempotency_keys,app.tasks.maintenance.fold_failures,app.tasks.maintenance.purge_gone_workers,app.tasks.maintenance.purge_old_jobs,app.tasks.maintenance.retry_stalled_jobs,app.tasks.maintenance.tend_breakers,app.tasks.maintenance.tend_dead_letters,app.tasks.monitoring.evaluate_alerts,app.tasks.monitoring.forget_samples,app.tasks.monitoring.sample_performance,app.tasks.monitoring.send_alert}'::text[]));
+
+COMMENT ON FUNCTION afresh.is_clocked(p_task_name text) IS 'Whether a task is one that the clock runs for the service itself.';
+
 CREATE FUNCTION afresh.job_state(p_status public.procrastinate_job_status, p_scheduled_at timestamp with time zone, p_ran boolean) RETURNS text
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_status = 'todo'::public.procrastinate_job_status) AND (p_scheduled_at > now())) THEN CASE WHEN p_ran THEN 'retrying'::text ELSE 'scheduled'::text END WHEN (p_status = 'todo'::public.procrastinate_job_status) THEN 'ready'::text WHEN (p_status = ANY (ARRAY['doing'::public.procrastinate_job_status, 'aborting'::public.procrastinate_job_status])) THEN 'running'::text ELSE (p_status)::text END;
@@ -1941,7 +1947,7 @@ CREATE FUNCTION afresh.sum_service(p_seconds integer, p_since timestamp with tim
                sum(durations[11]), sum(durations[12]), sum(durations[13]), sum(durations[14]),
                sum(durations[15])]::bigint[] AS durations
         FROM afresh.task_sample
-        WHERE seconds = p_seconds AND at >= p_since AND at < p_until
+        WHERE seconds = p_seconds AND at >= p_since AND at < p_until AND NOT afresh.is_clocked(task_name)
         GROUP BY at
     ) t
     WHERE v.seconds = p_seconds AND v.at = t.at
@@ -3003,7 +3009,7 @@ COMMENT ON COLUMN afresh.service_sample.repeats IS 'Submissions that an Idempote
 
 COMMENT ON COLUMN afresh.service_sample.dead_letters IS 'Those pending at the end.';
 
-COMMENT ON COLUMN afresh.service_sample.submitted IS 'Of all tasks together; so are the next ones (see afresh.task_sample).';
+COMMENT ON COLUMN afresh.service_sample.submitted IS 'Of all tasks together but those that the clock runs for the service itself; so are the next ones (see afresh.task_sample).';
 
 CREATE TABLE afresh.sign_in (
     token_hash bytea NOT NULL,

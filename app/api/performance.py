@@ -75,8 +75,11 @@ class Performance(BaseModel):
     since: Time
     until: Time
     step_seconds: int = Field(description="60, 3600 or 86400.", examples=[60])
-    total: WorkReport
-    points: list[PointReport] = Field(description="Of all tasks, or of the one asked for; idle steps are missing.")
+    total: WorkReport = Field(description="Of all points.")
+    points: list[PointReport] = Field(
+        description="Of all tasks but those that the clock runs for the service itself, or of the one asked for; idle "
+        "steps are missing."
+    )
     tasks: list[TaskReport] = Field(description="Those that ran most first; beyond 500, the others together.")
     queues: list[QueueHistory] = Field(description="Of the fullest, as many as have 10 000 points in all.")
     service: list[ServicePointReport]

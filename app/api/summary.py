@@ -54,8 +54,10 @@ class ServiceSummary(BaseModel):
     status: Status
     reasons: list[str]
     monitoring: MonitoringReport
-    last_minutes: WorkReport = Field(description="The last five minutes that are sampled.")
-    last_day: WorkReport = Field(description="The last 24 hours, the present one included.")
+    last_minutes: WorkReport = Field(
+        description="The last five minutes that are sampled, without what the clock runs for the service itself."
+    )
+    last_day: WorkReport = Field(description="The last 24 hours, the present one included; likewise.")
     queues: list[QueueSummary]
     dead_letters: dict[str, int] = Field(description="By status.", examples=[{"pending": 3}])
     breakers: dict[str, str] = Field(description="Dependencies that are not simply called.", examples=[{}])

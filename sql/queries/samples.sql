@@ -58,11 +58,11 @@ ON CONFLICT (seconds, at) DO UPDATE
 SET repeats = excluded.repeats, dead_letters = excluded.dead_letters, workers = excluded.workers;
 
 -- name: sum_service
--- Add up the tasks of that minute.
+-- Add up the tasks of that minute but those that the clock runs.
 SELECT afresh.sum_service(60, %(minute)s, %(minute)s::timestamptz + interval '1 minute');
 
 -- name: fold_tasks
--- Tell the tasks of one minute beyond the busiest ones together.
+-- Tell the tasks of one minute beyond the busiest ones together..
 WITH ranked AS (
     SELECT task_name, row_number() OVER (ORDER BY succeeded + failed DESC, submitted DESC, task_name) AS place
     FROM afresh.task_sample
@@ -117,7 +117,7 @@ DELETE FROM afresh.idempotency_repeat WHERE id IN (
 );
 
 -- name: read_points
--- How all tasks together did: a row for each step in which anything happened.
+-- How all tasks together did but those that the clock runs: a row for each step in which anything happened.
 SELECT at, submitted, succeeded, failed, retried, buried, snoozed, lost, spent, longest, durations
 FROM afresh.service_sample
 WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s AND cardinality(durations) > 0

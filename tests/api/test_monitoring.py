@@ -90,6 +90,16 @@ async def test_summary(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConn
     assert told["last_day"]["failed"] == 1
 
 
+async def test_rates_leave_the_clock_out(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """What the clock runs for the service itself mends no rate; asked for by its name, it is told."""
+    await queue.tasks["app.tasks.monitoring.forget_samples"].defer_async(timestamp=0)
+    await some_work(queue, client, conn)
+    for work in ((await get(client, "summary"))["last_day"], (await get(client, "performance", step="hour"))["total"]):
+        assert (work["attempts"], work["success_rate"], work["error_rate"]) == (4, 0.75, 0.25)
+    own = await get(client, "performance", step="hour", task="forget-samples")
+    assert own["total"]["succeeded"] == 1
+
+
 async def test_workers(queue: Afresh, client: httpx.AsyncClient):
     """A worker says where it runs, as what, and how much memory it has; when it has stopped, that."""
     async with working(queue, name="w-1", queues=["sums", "other"], concurrency=3, listen_notify=False) as worker:

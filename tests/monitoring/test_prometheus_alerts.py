@@ -1,5 +1,6 @@
 """The rules that Prometheus is given: made of the same data as our own, and proved by its own tool."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import yaml
 
 from app.config import AlertSettings, SubmissionSettings, default_settings
 from app.monitoring.alerts import queries
+from app.monitoring.alerts.clocked import all_others
 from app.monitoring.alerts.prometheus import alert_name, render_defaults
 from app.monitoring.alerts.rules import rules
 
@@ -114,3 +116,12 @@ def test_check_rules():
 def test_test_rules():
     """On series as the service makes them those alerts fire that should, and no others."""
     promtool("test", "rules", str(Path(__file__).with_name("prometheus_alerts.yml")))
+
+
+def test_the_dashboard_leaves_the_clock_out():
+    """The success rate of all tasks together, in Grafana, is of what the alert's is: not of what the clock runs."""
+    dashboard = json.loads((FOLDER.parent / "grafana" / "dashboards" / "afresh.json").read_text(encoding="utf-8"))
+    (query,) = [
+        target["expr"] for each in dashboard["panels"] if each["title"] == "Success rate" for target in each["targets"]
+    ]
+    assert query.count("task_name=~") == query.count(all_others()) == 2

@@ -4,9 +4,12 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from app.monitoring.alerts.clocked import is_clocked
+from app.monitoring.alerts.evaluate import SEND_TASK
 from app.monitoring.labels import Names
 from app.monitoring.samples import CAUGHT_UP, minutes_to_sample, sample
 from app.queue.app import Afresh
+from app.queue.task import declarations
 from app.store.samples import (
     BOUNDS,
     HOUR,
@@ -15,6 +18,7 @@ from app.store.samples import (
     OTHER_QUEUES,
     Point,
     Span,
+    added,
     forget_samples,
     read_points,
     read_queues,
@@ -28,6 +32,9 @@ from ..application import run_waiting_jobs
 pytestmark = pytest.mark.anyio
 
 A_MINUTE = timedelta(minutes=1)
+
+OWN = "app.tasks.monitoring.forget_samples"
+"""A task of ours that the clock defers."""
 
 
 async def minute_of(conn: AsyncConnection) -> datetime:
@@ -69,6 +76,32 @@ async def test_taken_twice(queue: Afresh, client: httpx.AsyncClient, conn: Async
     for _ in range(2):
         await sample(queue, conn, now=now)
     assert [each.succeeded for each in await read_points(conn, around(begun))] == [1]
+
+
+async def test_what_the_clock_runs(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """What the clock runs for the service itself is sampled by its name, and left out of what all did together."""
+    begun = await minute_of(conn)
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await queue.tasks[OWN].defer_async(timestamp=0)
+    await run_waiting_jobs(queue)
+    await sample(queue, conn, now=await minute_of(conn) + A_MINUTE)
+    assert {OWN, "sample.fail"} <= {each.task_name for each in await read_tasks(conn, around(begun))}
+    whole = added(await read_points(conn, around(begun)))
+    assert (whole.submitted, whole.succeeded, whole.failed, sum(whole.durations)) == (1, 0, 1, 1)
+
+
+async def test_which_tasks_are_the_clock_s(queue: Afresh, conn: AsyncConnection):
+    """All that the clock defers for the service itself, and nothing else; the database says the same."""
+    ours = {name for name in declarations.schedules if name.startswith("app.tasks.") and "joke" not in name}
+    names = [
+        *queue.tasks,
+        "shop.app.tasks.maintenance.tidy",
+        "app.tasks.maintenances.tidy",
+        "app-tasks.maintenance.tidy",
+    ]
+    rows = await (await conn.execute("SELECT n, afresh.is_clocked(n) FROM unnest(%s::text[]) n", [names])).fetchall()
+    assert dict(rows) == {name: is_clocked(name) for name in names}
+    assert ours <= {name for name in names if is_clocked(name)} <= {*ours, SEND_TASK}
 
 
 async def test_what_waits(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
