@@ -161,7 +161,9 @@ class JobsSubmitted:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionRepeated:
-    """A request with a known Idempotency-Key made nothing."""
+    """A request whose Idempotency-Key is known made none of so many jobs."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

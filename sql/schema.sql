@@ -2681,8 +2681,12 @@ COMMENT ON COLUMN afresh.idempotency.repeats IS 'Requests that were answered wit
 
 CREATE TABLE afresh.idempotency_repeat (
     id bigint NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    jobs integer DEFAULT 1 NOT NULL,
+    CONSTRAINT idempotency_repeat_jobs_check CHECK ((jobs >= 0))
 );
+
+COMMENT ON COLUMN afresh.idempotency_repeat.jobs IS 'That the request would have made.';
 
 ALTER TABLE afresh.idempotency_repeat ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME afresh.idempotency_repeat_id_seq
@@ -3005,7 +3009,7 @@ CREATE TABLE afresh.service_sample (
     CONSTRAINT service_sample_seconds_check CHECK ((seconds = ANY (ARRAY[60, 3600, 86400])))
 );
 
-COMMENT ON COLUMN afresh.service_sample.repeats IS 'Submissions that an Idempotency-Key kept from being made twice.';
+COMMENT ON COLUMN afresh.service_sample.repeats IS 'Jobs that an Idempotency-Key kept from being made twice.';
 
 COMMENT ON COLUMN afresh.service_sample.dead_letters IS 'Those pending at the end.';
 

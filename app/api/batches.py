@@ -187,11 +187,11 @@ async def _hand_in(
 
 
 async def _as_it_was(queue: Afresh, first: Claimed) -> Batch:
-    emit(SubmissionRepeated())
     batch_id = first.batch_id or 0
     async with queue.connection() as conn:
         made = await list_job_ids(conn, batch_id)
         batch = await find_batch(conn, batch_id)
+    emit(SubmissionRepeated(1 if batch is None else batch.total))
     if batch is None or batch.gone == batch.total > 0:
         raise JobGone(f"the jobs of batch {batch_id}, which this Idempotency-Key stands for, are not kept any more")
     return Batch(batch_id, made, batch.skipped)

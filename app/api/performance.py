@@ -64,7 +64,7 @@ class ServicePointReport(BaseModel):
     """What there was of the service as a whole in one step."""
 
     at: Time
-    repeats: int = Field(description="Submissions that an Idempotency-Key kept from being made twice.", examples=[0])
+    repeats: int = Field(description="Jobs that an Idempotency-Key kept from being made twice.", examples=[0])
     dead_letters: int = Field(description="Pending.", examples=[3])
     workers: int = Field(examples=[2])
 

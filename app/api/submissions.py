@@ -210,7 +210,7 @@ async def _first_of(queue: Afresh, claim: Claim) -> Claimed | None:
 
 
 async def _as_it_is(queue: Afresh, first: Claimed) -> Answer:
-    emit(SubmissionRepeated())
+    emit(SubmissionRepeated(1))
     job_id = first.job_id or 0
     async with queue.connection() as conn:
         row = await find_job(conn, job_id)

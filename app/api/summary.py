@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from ..monitoring.alerts.clocked import submissions
+from ..monitoring.alerts.observe import read_handed_in
 from ..monitoring.health import Status, look
 from ..retry.breaker.states import State
 from ..store import alerts, breakers, samples
@@ -43,8 +43,8 @@ class QueueSummary(BaseModel):
 class IdempotencySummary(BaseModel):
     """What Idempotency-Keys kept from being made twice, in the last 24 hours."""
 
-    submissions: int = Field(description="Jobs made and repeats.", examples=[120])
-    repeats: int = Field(examples=[3])
+    submissions: int = Field(description="Jobs made, however, and repeats.", examples=[120])
+    repeats: int = Field(description="Jobs that a known key kept from being made again.", examples=[3])
     hit_rate: float | None = Field(description="Repeats by submissions, from 0 to 1.", examples=[0.025])
 
 
@@ -75,8 +75,7 @@ async def show_summary(conn: ReadingConnection, queue: Queue) -> ServiceSummary:
     minute = now.replace(second=0, microsecond=0)
     minutes, day = Span(minute - LAST_MINUTES, minute, MINUTE), samples.hours_until(now, 24)
     last_minutes, last_day = [samples.added(await samples.read_points(conn, span)) for span in (minutes, day)]
-    repeats = sum(point.repeats for point in await samples.read_service(conn, day))
-    asked = submissions(await samples.read_tasks(conn, day), repeats)
+    asked, repeats = await read_handed_in(conn, day)
     letters = await sum_letters(conn, {"cause": PROPERTIES["cause"]})
     stalled_after = queue.settings.worker.stalled_after
     health = await look(conn, stalled_after=stalled_after)

@@ -20,6 +20,7 @@ from ..store.dead_letters import STATUSES
 from ..store.gauges import MOST, Gauge, count_restless_groups, read_gauges
 from ..store.monitoring import read_monitoring
 from .alerts.losses import lost, read_workers
+from .alerts.observe import read_handed_in, window_of
 from .alerts.rules import GROUP_NEW, GROUP_QUIET
 from .metrics import Metrics
 
@@ -73,6 +74,9 @@ class ClusterGauges(Collector):
     async def _read(self, conn: AsyncConnection[Any]) -> list[Gauge]:
         names, now, settings = self._metrics.names, datetime.now(UTC), self._app.settings
         monitoring, queues = await read_monitoring(conn), names.queues()
+        handed_in = await read_handed_in(
+            conn, await window_of(self._app, conn, now=now, resumed=monitoring.resumed_at(now))
+        )
         resumed = monitoring.resumed_at(now) or datetime.min.replace(tzinfo=UTC)  # As alerts: nothing from before it.
         groups = await count_restless_groups(
             conn, new_since=now - GROUP_NEW, quiet_since=max(now - GROUP_QUIET, resumed)
@@ -94,6 +98,7 @@ class ClusterGauges(Collector):
             *(Gauge("failure_groups", "", status, count) for status, count in groups.items()),
             Gauge("workers", "", "lost", told),
             Gauge("stopped", "", "", monitoring.is_stopped(now)),
+            *(Gauge(name, "", "", count) for name, count in handed_in._asdict().items()),
         ]
 
     def _is_fresh(self) -> bool:
@@ -129,6 +134,18 @@ class ClusterGauges(Collector):
             "Whether there is a maintenance window.",
             [],
             self._values("stopped", [("", "")]),
+        )
+        yield _family(
+            "afresh_recent_submissions",
+            "Jobs handed in within ALERT_WINDOW, and those that an Idempotency-Key kept from being made again.",
+            [],
+            self._values("submissions", [("", "")]),
+        )
+        yield _family(
+            "afresh_recent_repeats",
+            "Those that an Idempotency-Key kept from being made again.",
+            [],
+            self._values("repeats", [("", "")]),
         )
         yield _family(
             "afresh_failure_groups",

@@ -200,8 +200,8 @@ def _(event: telemetry.JobsSubmitted) -> None:
 
 
 @write.register
-def _(_: telemetry.SubmissionRepeated) -> None:
-    _group_line("Made nothing for a request whose Idempotency-Key is known")
+def _(event: telemetry.SubmissionRepeated) -> None:
+    _group_line(f"Made none of {event.count} jobs for a request whose Idempotency-Key is known")
 
 
 def _group_line(text: str) -> None:

@@ -74,7 +74,7 @@ class Rare:
         self.claims = sizes("claim_batch_size", "Jobs taken by one claim that found any.")
         self.settlements = sizes("settle_batch_size", "Ends of runs written as one group.")
         self.submissions = counter("submissions", "Jobs that requests to this process made.")
-        self.repeats = counter("idempotent_repeats", "Requests that made nothing: their Idempotency-Key was known.")
+        self.repeats = counter("idempotent_repeats", "Jobs that a known Idempotency-Key kept from being made again.")
         self.outages = counter("database_outages", "Times that the database stopped answering.")
         self.database_up = Gauge("afresh_database_up", "Whether the database answers.", registry=registry)
         self.database_up.set(1)
@@ -150,7 +150,7 @@ class Metrics(Collector):
             telemetry.JobsClaimed: lambda event: rare.claims.observe(event.count),
             telemetry.JobsSettled: lambda event: rare.settlements.observe(event.count),
             telemetry.JobsSubmitted: lambda event: rare.submissions.inc(event.count),
-            telemetry.SubmissionRepeated: lambda _: rare.repeats.inc(),
+            telemetry.SubmissionRepeated: lambda event: rare.repeats.inc(event.count),
             telemetry.BreakerMoved: self._moved,
             telemetry.DatabaseLost: self._lost,
             telemetry.DatabaseBack: lambda _: rare.database_up.set(1),

@@ -126,12 +126,13 @@ class QueuePoint(NamedTuple):
 
 
 class ServicePoint(NamedTuple):
-    """Repeats of submissions, pending dead letters, and workers."""
+    """Jobs that a key kept from being made twice, pending dead letters, workers, and jobs that were made."""
 
     at: datetime
     repeats: int
     dead_letters: int
     workers: int
+    submitted: int
 
 
 class TaskPast(NamedTuple):
@@ -321,7 +322,7 @@ async def read_queues(
 
 
 async def read_service(conn: AsyncConnection[Any], span: Span) -> list[ServicePoint]:
-    """Repeats, dead letters and workers."""
+    """Repeats, dead letters, workers and jobs that were made, but those of the clock."""
     rows = await (await conn.execute(SQL["read_service"], span.parameters(), prepare=False)).fetchall()
     return [ServicePoint(*row) for row in rows]
 

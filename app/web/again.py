@@ -14,6 +14,7 @@ from ..store.dead_letters import find_letter
 from ..store.idempotency import Claim
 from ..store.jobs import find_job
 from ..store.paging import Row
+from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
 from .errors import TooManyJobs
 from .outbound import OutboundLimit
 
@@ -29,7 +30,10 @@ async def retry_job(  # noqa: PLR0913  As `control.retry`.
     job = await find_job(conn, job_id)
     anew = job is not None and job["state"] in control.ENDED_BADLY
     with outbound.spending(actor, *_fresh(queue, job if anew else None)):
-        return await control.retry(conn, job_id, catalog=queue.catalog, actor=actor, reason=reason)
+        runs = await control.retry(conn, job_id, catalog=queue.catalog, actor=actor, reason=reason)
+    if runs != job_id:
+        emit(JobsSubmitted(1))
+    return runs
 
 
 async def replay_letter(  # noqa: PLR0913  As `letters.replay_letter`.
@@ -57,8 +61,10 @@ async def replay_letter(  # noqa: PLR0913  As `letters.replay_letter`.
             spent.made = not made.repeated
     except TooManyJobs:
         if claim and (first := await repeated(conn, claim)):
+            emit(SubmissionRepeated(1))
             return Replayed(letter_id, first.job_id or 0, repeated=True)
         raise
+    emit(SubmissionRepeated(1) if made.repeated else JobsSubmitted(1))
     return made
 
 

@@ -51,7 +51,7 @@ SET ready = excluded.ready, ready_most = excluded.ready_most, oldest_seconds = e
 -- Repeats of that minute, and how many dead letters and workers there are.
 INSERT INTO afresh.service_sample (seconds, at, repeats, dead_letters, workers)
 SELECT 60, %(minute)s,
-       (SELECT count(*) FROM afresh.idempotency_repeat
+       (SELECT coalesce(sum(jobs), 0) FROM afresh.idempotency_repeat
         WHERE at >= %(minute)s AND at < %(minute)s::timestamptz + interval '1 minute'),
        %(dead_letters)s, %(workers)s
 ON CONFLICT (seconds, at) DO UPDATE
@@ -170,8 +170,8 @@ CROSS JOIN LATERAL (
 ORDER BY s.queue_name, s.at;
 
 -- name: read_service
--- Repeats, dead letters and workers.
-SELECT at, repeats, dead_letters, workers
+-- Repeats, dead letters, workers and jobs that were made.
+SELECT at, repeats, dead_letters, workers, submitted
 FROM afresh.service_sample
 WHERE seconds = %(seconds)s AND at >= %(since)s AND at < %(until)s
 ORDER BY at;

@@ -189,14 +189,26 @@ async def test_form(client: httpx.AsyncClient):
 
 
 async def test_submissions(client: httpx.AsyncClient):
-    """What was made is counted, batches by their jobs, and so are requests that made nothing."""
+    """What was made is counted, and what was not made again, batches by their jobs."""
     for _ in range(2):
         await client.post("/tasks/add", json={"args": {"a": 1}}, headers={"Idempotency-Key": "once"})
         batch = {"jobs": [{"args": {"a": 1}}, {"args": {"a": 2}}]}
         await client.post("/tasks/add/batch", json=batch, headers={"Idempotency-Key": "twice"})
     told = await read(client)
     assert told["afresh_submissions_total",] == 3
-    assert told["afresh_idempotent_repeats_total",] == 2
+    assert told["afresh_idempotent_repeats_total",] == 3
+
+
+async def test_what_is_run_again(client: httpx.AsyncClient, queue: Afresh):
+    """A fresh job in the place of one that died is one more that was made, and not made again with the same key."""
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    first, again = [await client.post("/dead-letters/1/replay", headers={"Idempotency-Key": "again"}) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (202, 202)
+    await run_waiting_jobs(queue)
+    assert (await client.post(f"/jobs/{again.json()['job_id']}/retry")).status_code == 202
+    told = await read(client)
+    assert (told["afresh_submissions_total",], told["afresh_idempotent_repeats_total",]) == (3, 1)
 
 
 async def test_failure_groups(client: httpx.AsyncClient, queue: Afresh):

@@ -1,6 +1,6 @@
 """What the rules are judged by."""
 
-from app.monitoring.alerts.observe import Window, rates
+from app.monitoring.alerts.observe import HandedIn, Window, rates
 from app.monitoring.alerts.rules import ERROR_RATE, SUCCESS_RATE
 from app.store.samples import TaskWork
 
@@ -14,7 +14,7 @@ def test_what_the_clock_runs_is_no_work():
             TaskWork(task_name="app.tasks.maintenance.purge_old_jobs", submitted=15, succeeded=15),
             TaskWork(task_name="shop.pay", submitted=2, failed=2, buried=2),
         ],
-        repeats=0,
+        HandedIn(submissions=2, repeats=0),
     )
     found = {each.rule: each for each in rates(window)}
     assert (found[ERROR_RATE].value, found[ERROR_RATE].volume) == (100.0, 2)

@@ -17,7 +17,7 @@ from ...store.queues import CLOSELY, list_queues
 from ...store.samples import MINUTE, Span, TaskPast, TaskWork
 from ...store.workers import Worker
 from . import rules
-from .clocked import is_clocked, submissions
+from .clocked import is_clocked
 from .growth import Hour, Past, compare, is_enough
 from .losses import losses, read_workers
 from .rule import Reading
@@ -26,12 +26,24 @@ MENTIONED = 3
 """Tasks that a cause names."""
 
 
+class HandedIn(NamedTuple):
+    """Jobs that were handed in within some time, however: over HTTP, from Python, by the clock of somebody's own.
+
+    Attributes:
+        submissions: Those that were made, and the repeats.
+        repeats: Those that an Idempotency-Key kept from being made again.
+    """
+
+    submissions: int
+    repeats: int
+
+
 class Window(NamedTuple):
     """What became of jobs within the time over which rates are taken."""
 
     seconds: float
     tasks: Sequence[TaskWork]
-    repeats: int
+    handed_in: HandedIn
 
 
 A_MINUTE = timedelta(seconds=MINUTE)
@@ -57,14 +69,9 @@ async def observe(
         looked: The time of the look before; None: there was none.
         resumed: When the last maintenance window ended. What happened before opens nothing; what is still so, does.
     """
-    minute, sampled = _floor(now), await samples.last_sampled(conn)
-    if sampled is not None:
-        minute = min(minute, sampled + A_MINUTE)
-    since = _since(minute - app.settings.alert.window, resumed)
-    span = Span(since, minute, MINUTE)
-    tasks = await samples.read_tasks(conn, span)
-    repeats = sum(point.repeats for point in await samples.read_service(conn, span))
-    window = Window((span.until - span.since).total_seconds(), tasks, repeats)
+    span = await window_of(app, conn, now=now, resumed=resumed)
+    tasks, handed_in = await samples.read_tasks(conn, span), await read_handed_in(conn, span)
+    window = Window((span.until - span.since).total_seconds(), tasks, handed_in)
     workers = await read_workers(conn, stalled_after=app.settings.worker.stalled_after, now=now, looked=looked)
     groups = await alerts.find_restless_groups(
         conn, new_since=now - rules.GROUP_NEW, quiet_since=now - rules.GROUP_QUIET
@@ -77,8 +84,23 @@ async def observe(
         *machines(workers),
         *losses(workers, now, looked=looked, resumed=resumed),
         *(restless(group, resumed) for group in groups),
-        *await _growth(app, conn, minute, resumed),
+        *await _growth(app, conn, span.until, resumed),
     ]
+
+
+async def window_of(app: Afresh, conn: AsyncConnection[Any], *, now: datetime, resumed: datetime | None) -> Span:
+    """The time over which rates are taken: ALERT_WINDOW up to the last minute that is sampled, and none of a window."""
+    minute, sampled = _floor(now), await samples.last_sampled(conn)
+    if sampled is not None:
+        minute = min(minute, sampled + A_MINUTE)
+    return Span(_since(minute - app.settings.alert.window, resumed), minute, MINUTE)
+
+
+async def read_handed_in(conn: AsyncConnection[Any], span: Span) -> HandedIn:
+    """What was handed in within a time, but what the clock defers for the service itself."""
+    points = await samples.read_service(conn, span)
+    repeats = sum(point.repeats for point in points)
+    return HandedIn(repeats + sum(point.submitted for point in points), repeats)
 
 
 def _floor(time: datetime) -> datetime:
@@ -111,9 +133,10 @@ def rates(window: Window) -> Iterator[Reading]:
         most = _most((task.task_name, task.buried, task.ended) for task in tasks)
         detail = f"{buried:,} of {ended:,} jobs that ended within {over} are dead letters{most}"
         yield Reading(rules.SUCCESS_RATE, "", 100 * (ended - buried) / ended, detail, ended)
-    if asked := submissions(window.tasks, window.repeats):
-        detail = f"{window.repeats:,} of {asked:,} submissions within {over} repeat an earlier one"
-        yield Reading(rules.DUPLICATE_RATE, "", 100 * window.repeats / asked, detail, asked)
+    asked, repeats = window.handed_in
+    if asked:
+        detail = f"{repeats:,} of {asked:,} submissions within {over} repeat an earlier one"
+        yield Reading(rules.DUPLICATE_RATE, "", 100 * repeats / asked, detail, asked)
 
 
 def _most(counts: Iterable[tuple[str, int, int]]) -> str:

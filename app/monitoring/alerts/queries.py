@@ -12,8 +12,8 @@ series for each exception, which begins when it is first met, and Prometheus see
 SUCCEEDED = "background_tasks_success_total"
 BURIED = "afresh_jobs_buried_total"
 DEAD_LETTERS = 'afresh_dead_letters{status="pending"}'
-SUBMITTED = "afresh_submissions_total"
-REPEATED = "afresh_idempotent_repeats_total"
+SUBMITTED = "afresh_recent_submissions"
+REPEATED = "afresh_recent_repeats"
 BREAKERS = 'afresh_breakers{state=~"open|half_open|held"}'
 CRITICAL = "afresh_dependency_critical"
 QUEUE_READY = "afresh_queue_ready_jobs"
@@ -72,9 +72,14 @@ def ended_jobs(time: str) -> str:
     return increase(work(SUCCEEDED, BURIED), time)
 
 
-def submissions(time: str) -> str:
-    """Submissions, those included that made nothing."""
-    return f"({increase(SUBMITTED, time)} + {increase(REPEATED, time)})"
+def duplicate_percent() -> str:
+    """Share of submissions that repeat an earlier one. Jobs are made in many processes; the database knows of all."""
+    return f"100 * max({REPEATED}) / {submissions()}"
+
+
+def submissions() -> str:
+    """Jobs that were handed in within ALERT_WINDOW, and those that a key kept from being made again."""
+    return f"max({SUBMITTED})"
 
 
 def growth(recent: str, past: str) -> str:

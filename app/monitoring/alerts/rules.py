@@ -91,13 +91,12 @@ def _rates(settings: Settings) -> Sequence[Rule]:
             what_to_do="Find the client that repeats itself: it times out too early, or retries what was accepted. The "
             "repeats made no job.",
             levels=_above((WARNING, alert.duplicate_percent)),
-            query=f"100 * {queries.increase(queries.REPEATED, window)} / {queries.submissions(window)}",
-            volume=queries.submissions(window),
+            query=queries.duplicate_percent(),
+            volume=queries.submissions(),
             after=after,
             quiet=quiet,
             least=least,
             unit="%",
-            reach=alert.window,
         ),
         Rule(
             name=FAILURE_GROWTH,
