@@ -223,7 +223,7 @@ async def add_event(conn: AsyncConnection[Any], alert_id: int, event: Mapping[st
 
 
 async def find_untold(conn: AsyncConnection[Any], now: datetime) -> list[Event]:
-    """What is still to be told of rules of which nothing was told in this minute, by rule."""
+    """What is still to be told of rules of which nothing was told for a minute, by rule."""
     async with conn.cursor(row_factory=class_row(Event)) as cursor:
         return await (await cursor.execute(SQL["find_untold"], {"now": now, "most": MOST_EVENTS})).fetchall()
 

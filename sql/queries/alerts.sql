@@ -106,12 +106,12 @@ INSERT INTO afresh.alert_event (alert_id, rule, kind, severity, at, line, what_t
 VALUES (%(alert_id)s, %(rule)s, %(kind)s, %(severity)s, %(at)s, %(line)s, %(what_to_do)s);
 
 -- name: find_untold
--- What is still to be told of rules of which nothing was told in this minute.
+-- What is still to be told of rules of which nothing was told for a minute.
 SELECT e.id, e.rule, e.kind, e.severity, e.at, e.line, e.what_to_do
 FROM afresh.alert_event e
 WHERE e.message_id IS NULL
   AND NOT EXISTS (SELECT FROM afresh.alert_message m
-                  WHERE m.rule = e.rule AND m.made_at >= date_trunc('minute', %(now)s::timestamptz))
+                  WHERE m.rule = e.rule AND m.made_at > %(now)s::timestamptz - interval '1 minute')
 ORDER BY e.rule, e.id
 LIMIT %(most)s
 FOR UPDATE OF e;

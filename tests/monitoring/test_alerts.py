@@ -83,8 +83,8 @@ async def test_no_storm(watchman: Watchman, client: httpx.AsyncClient, queue: Af
         )
         await watchman.look()
         await conn.execute("UPDATE afresh.breaker SET state = 'closed'")
-        for _ in range(3):  # The breakers are over at once, within the same minute.
-            watchman.now += timedelta(seconds=5)
+        for _ in range(3):  # The breakers are over at once, and the next minute has begun, but no minute has passed.
+            watchman.now += timedelta(seconds=15)
             await evaluate(queue, conn, now=watchman.now)
         await watchman.deliver()
         of_breakers = [each for each in hook.taken if "not called" in each["title"]]

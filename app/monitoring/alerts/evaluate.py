@@ -146,7 +146,7 @@ async def _tell_milestone(conn: AsyncConnection[Any], found: Milestone, now: dat
 
 
 async def _send(app: Afresh, conn: AsyncConnection[Any], now: datetime) -> int:
-    """Make a message of each rule that has something to tell and told nothing in this minute, and a job per address."""
+    """Make a message of each rule that has something to tell and told nothing for a minute, and a job per address."""
     made = messages(await alerts.find_untold(conn, now), now)
     for message, events in made:
         message_id = await alerts.add_message(conn, message, events)
