@@ -2120,6 +2120,15 @@ CREATE TABLE afresh.alert_watch (
 
 COMMENT ON COLUMN afresh.alert_watch.since IS 'Since when the condition says otherwise than `active`; null: it does not.';
 
+CREATE TABLE afresh.api_host (
+    host text NOT NULL,
+    memory_percent double precision NOT NULL,
+    disk_percent double precision NOT NULL,
+    told_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE afresh.api_host IS 'How full the hosts of API processes are, as one of them said last; once a minute.';
+
 CREATE TABLE afresh.api_key (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -3085,6 +3094,9 @@ ALTER TABLE ONLY afresh.alert
 
 ALTER TABLE ONLY afresh.alert_watch
     ADD CONSTRAINT alert_watch_pkey PRIMARY KEY (rule, subject, severity);
+
+ALTER TABLE ONLY afresh.api_host
+    ADD CONSTRAINT api_host_pkey PRIMARY KEY (host);
 
 ALTER TABLE ONLY afresh.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);

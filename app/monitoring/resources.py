@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ..queue.presence import Disk, disks
+from ..queue.overload import Machine
+from ..queue.presence import Disk, disks, fullest_disk
+from ..store.hosts import ApiHost, tell_host
 
 if TYPE_CHECKING:
     from ..queue.app import Afresh
@@ -45,3 +47,14 @@ def look_around(app: "Afresh") -> Here:
         process_bytes=process.memory_info().rss,
         threads=process.num_threads(),
     )
+
+
+async def tell_of_host(app: "Afresh", machine: Machine) -> None:
+    """Say how full the machine of this process is: alerts look at hosts without a worker, too.
+
+    Raises:
+        psycopg.Error: The database is out of reach.
+    """
+    here = ApiHost(socket.gethostname(), machine.memory_percent(), fullest_disk(app.settings.database.data_dir))
+    async with app.connection() as conn:
+        await tell_host(conn, here)

@@ -7,7 +7,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ..queue.overload import Machine
-from ..queue.presence import disks
+from ..queue.presence import fullest_disk
 from .alerts.observe import critical_dependencies
 from .labels import Names
 
@@ -33,7 +33,7 @@ class Surroundings(Collector):
         yield GaugeMetricFamily(
             "afresh_host_disk_percent",
             "Of the fuller of the disks with the data and with temporary files, what is in use.",
-            max((disk.percent for disk in disks(self._app.settings.database.data_dir)), default=0.0),
+            fullest_disk(self._app.settings.database.data_dir),
         )
         critical = critical_dependencies(self._app)
         family = GaugeMetricFamily(

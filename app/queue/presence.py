@@ -51,7 +51,7 @@ class Presence:
             "memory_bytes": psutil.Process().memory_info().rss,
             "host_memory_percent": load.memory,
             "host_cpu_percent": load.cpu,
-            "host_disk_percent": max((disk.percent for disk in disks(self.data_dir)), default=0.0),
+            "host_disk_percent": fullest_disk(self.data_dir),
             "started_at": self.started_at,
         }
 
@@ -76,6 +76,11 @@ def disks(data_dir: Path) -> list[Disk]:
             continue
         found.setdefault(device, Disk(str(path), usage.total, usage.free, usage.percent))
     return list(found.values())
+
+
+def fullest_disk(data_dir: Path) -> float:
+    """What is in use of the fullest of them, in percent."""
+    return max((disk.percent for disk in disks(data_dir)), default=0.0)
 
 
 def _existing(paths: Iterable[Path]) -> Iterable[Path]:

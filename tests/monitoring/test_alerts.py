@@ -1,6 +1,7 @@
 """Alerts from the observation to the webhook, on a database and a queue that are real."""
 
 import asyncio
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +14,13 @@ from app.monitoring.alerts.channels import channel_of
 from app.monitoring.alerts.evaluate import evaluate
 from app.monitoring.alerts.observe import observe
 from app.monitoring.alerts.rules import QUEUE_SIZE
+from app.monitoring.resources import tell_of_host
 from app.monitoring.samples import sample
+from app.queue import presence
 from app.queue.app import Afresh
+from app.queue.overload import Machine
 from app.queue.task import task
+from app.store.hosts import LATELY
 from app.store.queues import CLOSELY
 
 from ..application import run_waiting_jobs, serving, settings_for
@@ -189,6 +194,20 @@ async def test_a_full_host(watchman: Watchman, client: httpx.AsyncClient, conn: 
     found = await alerts(client, state="open")
     assert (found["memory"]["severity"], found["disk"]["severity"]) == ("warning", "critical")
     assert found["disk"]["cause"] == "97 % of a disk of host is in use"
+
+
+async def test_a_host_where_only_the_api_runs(
+    watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, monkeypatch: pytest.MonkeyPatch
+):
+    """A full disk of a host without a worker is told, too, for as long as an API process there says so."""
+    monkeypatch.setattr(presence, "disks", lambda _: [presence.Disk("/", 100, 3, 97.0)])
+    await tell_of_host(queue, Machine())
+    await watchman.look(minutes=0)
+    found = (await alerts(client, state="open"))["disk"]
+    assert (found["subject"], found["severity"]) == (socket.gethostname(), "critical")
+    await watchman.conn.execute("UPDATE afresh.api_host SET told_at = told_at - %s", [LATELY])
+    await watchman.look()
+    assert "disk" not in await alerts(client, state="open")
 
 
 async def test_duplicates(watchman: Watchman, client: httpx.AsyncClient, queue: Afresh, conn: AsyncConnection):

@@ -1,6 +1,7 @@
 """Alerts where no worker evaluates them: an API process does, until one is back."""
 
 import asyncio
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -143,10 +144,12 @@ async def test_two_at_once(queue: Afresh, conn: AsyncConnection, hook: Webhook):
 async def test_the_api_stands_by(
     settings: Settings, conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ):
-    """A server that runs looks by itself, and nothing of that is left when it ends."""
+    """A server that runs looks by itself, says how full its host is, and nothing of that is left when it ends."""
     monkeypatch.setattr(standby, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(standby, "LATE", timedelta(0))
     await lose_worker(conn, 4 * A_MINUTE)
     async with serving(settings):
         await eventually(lambda: hook.taken)
+    cursor = await conn.execute("SELECT host, memory_percent > 0, disk_percent > 0 FROM afresh.api_host")
+    assert await cursor.fetchall() == [(socket.gethostname(), True, True)]
     assert not [each for each in asyncio.all_tasks() if "standby" in each.get_name()]

@@ -1,6 +1,5 @@
 """What the rules are judged by: numbers out of samples and present states, each with its cause in words."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,9 +12,10 @@ from ...retry.words import duration
 from ...store import alerts, samples
 from ...store.adaptation import count_ready_by_queue
 from ...store.dead_letters import sum_letters
+from ...store.hosts import ApiHost, list_hosts
 from ...store.queues import CLOSELY, list_queues
 from ...store.samples import MINUTE, Span, TaskPast, TaskWork
-from ...store.workers import Worker
+from ...store.workers import Worker, hosts_of
 from . import rules
 from .clocked import is_clocked
 from .growth import Hour, Past, compare, is_enough
@@ -81,7 +81,7 @@ async def observe(
         *await _dead_letters(conn),
         *await _queues(app, conn),
         *breakers(await alerts.find_open_breakers(conn), critical_dependencies(app), now),
-        *machines(workers),
+        *machines(workers, await list_hosts(conn)),
         *losses(workers, now, looked=looked, resumed=resumed),
         *(restless(group, resumed) for group in groups),
         *await _growth(app, conn, span.until, resumed),
@@ -183,15 +183,14 @@ def breakers(found: Iterable[alerts.BreakerRow], critical: frozenset[str], now: 
         yield Reading(rules.BREAKER_OPEN, each.name, 2 if each.name in critical else 1, detail)
 
 
-def machines(workers: Iterable[Worker]) -> Iterator[Reading]:
-    """How full the hosts of the workers are; where they do not agree, the fullest."""
-    hosts = defaultdict(list)
-    for worker in workers:
-        if worker.lives and worker.host:
-            hosts[worker.host].append(worker)
-    for host, there in hosts.items():
-        memory = max(worker.host_memory_percent or 0.0 for worker in there)
-        disk = max(worker.host_disk_percent or 0.0 for worker in there)
+def machines(workers: Iterable[Worker], servers: Iterable[ApiHost] = ()) -> Iterator[Reading]:
+    """How full the hosts of workers and of API processes are; where they do not agree, the fullest."""
+    fullest: dict[str, tuple[float, float]] = {}
+    of_workers = ((each.name, each.memory_percent, each.disk_percent) for each in hosts_of(workers))
+    for host, memory, disk in (*of_workers, *servers):
+        known = fullest.get(host, (0.0, 0.0))
+        fullest[host] = max(memory, known[0]), max(disk, known[1])
+    for host, (memory, disk) in fullest.items():
         yield Reading(rules.MEMORY, host, memory, f"{memory:.0f} % of the memory of {host} is in use")
         yield Reading(rules.DISK, host, disk, f"{disk:.0f} % of a disk of {host} is in use")
 

@@ -12,8 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ...queue.loops import pauses, supervise
+from ...queue.overload import Machine
 from ...store import alerts
 from ...store.monitoring import read_monitoring
+from ..resources import tell_of_host
 from .channels import deliver, find_url
 from .evaluate import SENDING, evaluate
 from .rule import Severity
@@ -91,12 +93,13 @@ class Standby:
 
 
 async def stand_by(app: "Afresh") -> None:
-    """Look each minute until cancelled, out of step with other processes."""
-    standby = Standby(app, datetime.now(UTC))
+    """Look each minute until cancelled, out of step with other processes, and say how full this host is."""
+    standby, machine = Standby(app, datetime.now(UTC)), Machine()
 
     async def look() -> None:
         for pause in pauses(LOOK_SECONDS, random.Random()):  # noqa: S311  Spreads load; no secret.
             await asyncio.sleep(pause)
+            await tell_of_host(app, machine)
             await standby.look(datetime.now(UTC))
 
     await supervise("standby for alerts", look)
