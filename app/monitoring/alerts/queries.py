@@ -48,13 +48,14 @@ def work(*metrics: str) -> str:
 
 
 def attempts(time: str, by: str = "", offset: str = "") -> str:
-    """Attempts that succeeded or failed."""
-    return increase(work(FINISHED), time, by, offset)
+    """Attempts that succeeded or failed. By task each is judged for itself, those of the clock, too."""
+    return increase(FINISHED if by else work(FINISHED), time, by, offset)
 
 
 def failures(time: str, by: str = "", offset: str = "") -> str:
     """Those of them that failed."""
-    return f"({attempts(time, by, offset)} - {increase(work(SUCCEEDED), time, by, offset)})"
+    succeeded = increase(SUCCEEDED if by else work(SUCCEEDED), time, by, offset)
+    return f"({attempts(time, by, offset)} - {succeeded})"
 
 
 def error_percent(time: str) -> str:
