@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from app.config import GROUPS
 
 from ..eventually import eventually_sync
@@ -144,3 +146,11 @@ def _environment(folder: Path, settings: dict[str, object]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
     given = {name: str(value) for name, value in settings.items()}
     return inherited | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "PYTHONDEVMODE": ""} | given
+
+
+def answers(url: str) -> bool:
+    """Whether somebody says that all is well there."""
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from ..eventually import eventually_sync
-from .programs import AFRESH, PROCRASTINATE, ROOT, UVICORN, Project
+from .programs import AFRESH, PROCRASTINATE, ROOT, UVICORN, Project, answers
 from .rows import defer, ended, job, rows
 
 pytestmark = pytest.mark.anyio
@@ -203,3 +204,28 @@ def test_policies_lists_types_and_tasks(project: Project):
     lines = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
     assert lines["TRANSIENT_NETWORK"][0] == "6"
     assert lines["mycompany.jobs.add"] == ["add", "q", "failure", "type", "5", "min"]
+
+
+def test_several_api_processes_at_one_address(project: Project, database_url: str):
+    """With `uvicorn --workers 2` each process tells the same of what waits, whichever answers a scrape."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    project.write_env(DATABASE_URL=database_url)
+    both_of_them = project.start(*UVICORN, "--workers", "2", "--port", address.rpartition(":")[2])
+    eventually_sync(lambda: answers(f"{address}/monitoring/ready"), 40)
+    for _ in range(3):
+        assert httpx.post(f"{address}/tasks/fetch-joke", json={}, trust_env=False).status_code == 202
+    seen: dict[int, str] = {}
+
+    def both() -> bool:
+        asked = httpx.get(f"{address}/metrics", trust_env=False).text
+        assert 'afresh_queue_ready_jobs{queue="api_calls"} 3.0\n' in asked
+        resources = httpx.get(f"{address}/monitoring/resources", trust_env=False).json()
+        seen[resources["process"]["pid"]] = resources["host"]
+        return len(seen) == 2
+
+    try:
+        eventually_sync(both, 20)
+    finally:
+        both_of_them.signal(signal.SIGTERM)  # Killed, it would leave them behind.
+        both_of_them.ends()

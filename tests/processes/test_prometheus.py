@@ -18,7 +18,7 @@ import yaml
 
 from ..eventually import eventually_sync
 from ..servers import Server
-from .programs import AFRESH, ROOT, UVICORN, project_in
+from .programs import AFRESH, ROOT, UVICORN, answers, project_in
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus is not installed"),
@@ -152,14 +152,6 @@ def watched(server: Server, template: str, tmp_path_factory: pytest.TempPathFact
         eventually_sync(lambda: set(running.values("up", "job").items()) >= {(each, 1.0) for each in targets}, 40)
         yield running
     server.drop(name)
-
-
-def answers(url: str) -> bool:
-    """Whether somebody says that all is well there."""
-    try:
-        return httpx.get(url, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def promtool(*arguments: str | Path, given: str | None = None) -> str:
