@@ -55,5 +55,5 @@ def without_nul(value: Any) -> Any:
 
 
 def refusal_of(error: Exception) -> str:
-    """What the database said to what it refuses: a line without secrets, and without the details, which quote the row."""
+    """What the database said to what it refuses: a line without secrets, and without details, which quote the row."""
     return redact_text(f"{type(error).__name__}: {error}".partition("\n")[0][:LONGEST_REFUSAL])

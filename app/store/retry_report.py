@@ -21,10 +21,13 @@ EVENTS_AT_ONCE = 200_000
 WORST = 20
 """Groups and dependencies that are named: where each host has its own breaker there may be thousands."""
 
+QUEUES_OF_CLOCK = ("analytics", "cleanup", "maintenance", "monitoring")
+"""Where what the clock runs for the service itself waits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
-    """Jobs of the period.
+    """Jobs of the period, but those that the clock ran for the service itself.
 
     Attributes:
         made: That were put into a queue.
@@ -203,7 +206,7 @@ async def report_day(conn: AsyncConnection[Any], day: date, *, peak_cost_per_hou
 
 
 async def _count_jobs(conn: AsyncConnection[Any], since: datetime, until: datetime) -> Jobs:
-    """Count from the events of the period, in stretches."""
+    """Count from the events of the period, in stretches, and take off what the clock ran for the service itself."""
     (stretch,) = await fetch(conn, SQL["find_stretch"], {"since": since, "until": until})
     counted = Jobs()
     first = stretch["first"] or 0
@@ -213,7 +216,9 @@ async def _count_jobs(conn: AsyncConnection[Any], since: datetime, until: dateti
         (row,) = await fetch(conn, SQL["count_ended"], given)
         counted = Jobs(**{name: getattr(counted, name) + count for name, count in row.items()})
         first = last
-    return counted
+    given = {"since": since, "until": until, "queues": list(QUEUES_OF_CLOCK)}
+    (clocked,) = await fetch(conn, SQL["count_clocked"], given)
+    return Jobs(**{name: getattr(counted, name) - count for name, count in clocked.items()})
 
 
 def _tally(row: Row) -> Tally:

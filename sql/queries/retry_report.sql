@@ -9,6 +9,17 @@ SELECT count(*) FILTER (WHERE type = 'deferred') AS made,
 FROM procrastinate_events
 WHERE id >= %(first)s AND id < %(last)s AND type <> 'scheduled' AND at >= %(since)s AND at < %(until)s;
 
+-- name: count_clocked
+-- The same of the jobs that the clock runs for the service itself, which are all in these queues.
+SELECT count(*) FILTER (WHERE e.type = 'deferred') AS made,
+       count(*) FILTER (WHERE e.type = 'succeeded') AS succeeded,
+       count(*) FILTER (WHERE e.type = 'failed') AS failed,
+       count(*) FILTER (WHERE e.type IN ('cancelled', 'aborted')) AS stopped
+FROM procrastinate_jobs j
+JOIN procrastinate_events e ON e.job_id = j.id
+WHERE j.queue_name = ANY (%(queues)s::text[]) AND afresh.is_clocked(j.task_name)
+  AND e.type <> 'scheduled' AND e.at >= %(since)s AND e.at < %(until)s;
+
 -- name: find_stretch
 -- The stretch of events that a time is in, with an hour of room for transactions that were open for long.
 SELECT afresh.first_event_since(%(since)s - interval '1 hour') AS first,

@@ -10,6 +10,7 @@ from app.monitoring.labels import Names
 from app.monitoring.samples import CAUGHT_UP, minutes_to_sample, sample
 from app.queue.app import Afresh
 from app.queue.task import declarations
+from app.store.retry_report import QUEUES_OF_CLOCK
 from app.store.samples import (
     BOUNDS,
     HOUR,
@@ -98,6 +99,7 @@ async def test_which_tasks_are_the_clock_s(queue: Afresh, conn: AsyncConnection)
     rows = await (await conn.execute("SELECT n, afresh.is_clocked(n) FROM unnest(%s::text[]) n", [names])).fetchall()
     assert dict(rows) == {name: is_clocked(name) for name in names}
     assert ours <= {name for name in names if is_clocked(name)} <= {*ours, SEND_TASK}
+    assert {queue.tasks[name].queue for name in ours} == set(QUEUES_OF_CLOCK)
 
 
 async def test_what_waits(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):

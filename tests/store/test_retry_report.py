@@ -79,6 +79,19 @@ async def test_a_day(conn: AsyncConnection, yesterday: date, folded: bool):  # n
     assert report.savings.retries_ended_well == 2
 
 
+async def test_what_the_clock_runs_is_no_work(conn: AsyncConnection, yesterday: date):
+    """Jobs that the clock runs for the service itself do not mend the share of those that succeeded."""
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name) "
+        "SELECT 'maintenance', 'app.tasks.maintenance.fold_failures' FROM generate_series(1, 50)"
+    )
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'doing'")
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'succeeded'")
+    await a_day(conn)
+    jobs = (await report_day(conn, yesterday)).jobs
+    assert (jobs.made, jobs.succeeded, jobs.failed, jobs.stopped) == (1, 2, 0, 1)
+
+
 async def test_other_days_are_not_in_it(conn: AsyncConnection, yesterday: date):
     """Neither the day before nor today's failures and jobs are; letters that still wait are, whenever they died."""
     await a_day(conn)
