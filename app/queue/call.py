@@ -81,6 +81,10 @@ class Calls:
         """Let threads end when their tasks do, without waiting."""
         self._threads.close()
 
+    def known(self, name: str) -> Prepared | None:
+        """The task of that name, if one of its jobs was run; it never fails."""
+        return self._prepared.get(name)
+
     def prepare(self, name: str) -> Prepared | None:
         """The task of that name, or None."""
         known = self._prepared.get(name)

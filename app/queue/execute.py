@@ -33,7 +33,7 @@ from .guarded import Blame, Blamed, DependencyUnavailable, let_go, refusal_in
 from .progress import Report, Reports
 from .settle import Settlement
 from .storable import encoded
-from .task import RunningJob, _current
+from .task import RunningJob, _current, options_of
 
 if TYPE_CHECKING:
     from procrastinate.worker import Worker
@@ -158,7 +158,7 @@ class Executor:
             self.give_back(claimed)
         else:
             fault = fault or asyncio.CancelledError()
-            self._settle_once(_followed(_unstarted(claimed), *decide.after_own_fault(fault)))
+            self._settle_once(_followed(self._unstarted(claimed), *decide.after_own_fault(fault)))
 
     def limit_of(self, claimed: Claimed) -> float | None:
         """Seconds that an attempt may run; None: it is not one that `give_up` could end, or has been ended.
@@ -192,7 +192,7 @@ class Executor:
 
     def give_back(self, claimed: Claimed) -> None:
         """Put a job back into its queue at no cost."""
-        run = _unstarted(claimed)
+        run = self._unstarted(claimed)
         self.expect(claimed)
         self._tell_dependency(claimed.call, Released())
         self._settle_once(run.settlement(record.released(run), telemetry.JobReleased(run.attempt)))
@@ -201,7 +201,15 @@ class Executor:
         """Bury a job that was claimed and cannot be read."""
         self.expect(claimed)
         self._tell_dependency(claimed.call, Released())
-        self._settle_once(_followed(_unstarted(claimed), *decide.after_unreadable_row(error)))
+        self._settle_once(_followed(self._unstarted(claimed), *decide.after_unreadable_row(error)))
+
+    def _unstarted(self, claimed: Claimed) -> record.Run:
+        """A run that has not begun. Nothing here may fail: without a settlement the job would run for ever."""
+        task = self._app.tasks.get(claimed.job.task_name)
+        declared = None if task is None else options_of(task).task_type
+        attempt, now = _attempt(claimed, self._calls.known(claimed.job.task_name)), datetime.now(UTC)
+        attempt = attempt._replace(operation_type=attempt.operation_type or declared)
+        return record.Run(claimed, attempt, now, now, None)
 
     def _settle_once(self, settlement: Settlement) -> None:
         run = (settlement.job_id, settlement.claim)
@@ -355,11 +363,6 @@ def _told(run: record.Run, failure: Failure, decision: Decision, reason: str) ->
             )
         case _:
             assert_never(decision)
-
-
-def _unstarted(claimed: Claimed) -> record.Run:
-    now = datetime.now(UTC)
-    return record.Run(claimed, _attempt(claimed, None), now, now, None)
 
 
 def _attempt(claimed: Claimed, prepared: Prepared | None) -> telemetry.Attempt:

@@ -19,7 +19,7 @@ from ..postgres.sqlfiles import load
 from ..retry.breaker.rules import UNTIL_RELEASED
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter
-from ..telemetry import Attempt, JobBuried, emit
+from ..telemetry import JobBuried, emit
 from . import decide, record
 from .claim import Claimed
 from .connector import AfreshConnector
@@ -72,7 +72,7 @@ async def bury_overdue(app: "Afresh", *, seconds: float = SECONDS) -> Overdue:
     until = time.monotonic() + seconds
     async with connector.connection() as conn:
         return Overdue(
-            await _until_none(lambda: _past_deadline(conn), until),
+            await _until_none(lambda: _past_deadline(conn, app), until),
             await _until_none(lambda: _held_too_long(conn, app), until),
         )
 
@@ -86,18 +86,18 @@ async def _until_none(look: Callable[[], Awaitable[_Looked]], until: float) -> i
     return buried
 
 
-async def _past_deadline(conn: Conn) -> _Looked:
+async def _past_deadline(conn: Conn, app: "Afresh") -> _Looked:
     now = datetime.now(UTC)
     async with conn.transaction():
         await conn.execute(SQL["walk_indexes"])
         rows = await (await conn.execute(SQL["find_past_deadline"], {"most": MOST})).fetchall()
         late = [
-            _Late(_run(job_id, task, queue, attempts, now), *decide.after_deadline(deadline))
-            for job_id, task, queue, attempts, deadline, waits in rows
+            _Late(_run(app, record.Unattended(*job), now), *decide.after_deadline(deadline))
+            for *job, deadline, waits in rows
             if waits
         ]
         buried = await _bury(conn, late)
-        ended = [job_id for job_id, *_, waits in rows if not waits]
+        ended = [row[0] for row in rows if not row[-1]]
         await conn.execute(SQL["close_deadlines"], {"ids": [*ended, *buried]})
     _tell(late, buried)
     return _Looked(len(buried), len(ended) + len(buried))
@@ -118,10 +118,10 @@ async def _held_too_long(conn: Conn, app: "Afresh") -> _Looked:
         rows = await (await conn.execute(SQL["find_held_too_long"], given)).fetchall()
         late = [
             _Late(
-                _run(job_id, task, queue, attempts, now),
+                _run(app, record.Unattended(*job), now),
                 *decide.after_waiting(name, reason, waited=max(now - since, timedelta(0)), max_wait=max_wait),
             )
-            for job_id, task, queue, attempts, name, since, reason in rows
+            for *job, name, since, reason in rows
         ]
         buried = await _bury(conn, late)
     _tell(late, buried)
@@ -164,8 +164,14 @@ def _tell(late: Iterable[_Late], buried: set[int]) -> None:
             emit(JobBuried(each.run.attempt, each.decision.cause, record.explained(each.decision).reason))
 
 
-def _run(job_id: int, task: str, queue: str, attempts: int, now: datetime) -> record.Run:
+def _run(app: "Afresh", waiting: record.Unattended, now: datetime) -> record.Run:
     job = jobs.Job(
-        id=job_id, status="doing", queue=queue, lock=None, queueing_lock=None, task_name=task, attempts=attempts
+        id=waiting.job_id,
+        status="doing",
+        queue=waiting.queue,
+        lock=None,
+        queueing_lock=None,
+        task_name=waiting.task_name,
+        attempts=waiting.attempts,
     )
-    return record.Run(Claimed(job, 0, job_id), Attempt(task, attempts + 1, job_id=job_id, queue=queue), now, now, None)
+    return record.Run(Claimed(job, 0, waiting.job_id), waiting.attempt(app), now, now, None)

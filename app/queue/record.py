@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from ..redact import known_harmless, redact_text
 from ..retry import explain
 from ..retry.failure import Failure
-from ..retry.policy import DeadLetter, Decision, Retry, Snooze
+from ..retry.policy import DeadLetter, Decision, Fixed, Retry, Snooze
 from ..telemetry import Attempt, Event
 from .claim import Claimed
 from .settle import Settlement
 from .storable import storable
+from .task import options_of
 
 if TYPE_CHECKING:
+    from .app import Afresh
     from .call import Prepared
 
 LONGEST_TRACEBACK = 16_000
@@ -77,6 +79,35 @@ class Run(NamedTuple):
         claimed = self.claimed
         return Settlement(
             claimed.job, claimed.job_id, claimed.claim, self.attempt, events, ending, result, note, checkpoints_of
+        )
+
+
+class Unattended(NamedTuple):
+    """A job that nobody here runs, and what its options say that lines of the log tell."""
+
+    job_id: int
+    task_name: str
+    queue: str
+    attempts: int
+    correlation_id: str | None = None
+    task_type: str | None = None
+    max_retries: int | None = None
+
+    def attempt(self, app: "Afresh") -> Attempt:
+        """The attempt that it has lost, or will not have, as telemetry tells of it."""
+        task = app.tasks.get(self.task_name)
+        tier = None if task is None else app.engine.tier_of(task)
+        retries = self.max_retries
+        if retries is None and isinstance(tier, Fixed):
+            retries = tier.policy.max_retries
+        return Attempt(
+            self.task_name,
+            self.attempts + 1,
+            None if retries is None else retries + 1,
+            self.job_id,
+            self.queue,
+            self.task_type or (None if task is None else options_of(task).task_type),
+            self.correlation_id,
         )
 
 

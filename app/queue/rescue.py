@@ -20,6 +20,7 @@ from ..store import breakers
 from ..telemetry import Attempt, JobBuried, JobRescued, emit
 from .connector import AfreshConnector
 from .dependencies import Call
+from .record import Unattended
 from .settle import SQL, refused
 
 if TYPE_CHECKING:
@@ -116,19 +117,19 @@ async def _rescue_stalled(app: "Afresh") -> RescueReport:
         silent = app.silence.confirm(await cursor.fetchall(), now=time.monotonic(), grace=app.heartbeat_seconds)
         cursor = await conn.execute(SQL["find_stalled"], {"silent": silent})
         for row in await cursor.fetchall():
-            lost = _Lost(*row)
-            ending, events = _ending(lost, most, datetime.now(UTC))
+            lost = _Lost(Unattended(*row[:-2]), *row[-2:])
+            ending, events = _ending(lost, lost.job.attempt(app), most, datetime.now(UTC))
             try:
                 applied = await _settle(conn, ending, stalled_after)
             except psycopg.Error as error:
                 if not refused(error):
                     raise
-                failed.append((lost.job_id, str(error)))
+                failed.append((lost.job.job_id, str(error)))
                 continue
             if applied:
-                for name, permit in await breakers.find_probes(conn, lost.job_id):
-                    app.dependencies.unused(Call(name, lost.job_id, permit=permit))
-                (buried if "cause" in ending else rescued).append(lost.job_id)
+                for name, permit in await breakers.find_probes(conn, lost.job.job_id):
+                    app.dependencies.unused(Call(name, lost.job.job_id, permit=permit))
+                (buried if "cause" in ending else rescued).append(lost.job.job_id)
                 for event in events:
                     emit(event)
     return RescueReport(tuple(rescued), tuple(buried), tuple(failed))
@@ -151,10 +152,7 @@ async def purge_workers(conn: psycopg.AsyncConnection[Any], *, seconds: float = 
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    job_id: int
-    task_name: str
-    queue_name: str
-    attempts: int
+    job: Unattended
     worker_id: int | None
     rescues: int
 
@@ -166,15 +164,14 @@ async def _settle(conn: psycopg.AsyncConnection[Any], ending: dict[str, Any], st
     return row is not None and row[1] != "lost"
 
 
-def _ending(lost: _Lost, most: int, now: datetime) -> tuple[dict[str, Any], tuple[Any, ...]]:
-    attempt = Attempt(lost.task_name, lost.attempts + 1, job_id=lost.job_id, queue=lost.queue_name)
+def _ending(lost: _Lost, attempt: Attempt, most: int, now: datetime) -> tuple[dict[str, Any], tuple[Any, ...]]:
     nth = lost.rescues + 1
     by = f"worker {lost.worker_id}" if lost.worker_id else "a worker that is no longer registered"
     failure = _failure(lost, by)
     seen = Step("worker_lost", f"{failure.type} · {by} was lost with the job, {nth} of {most}", {"rescues": float(nth)})
     row: dict[str, Any] = {
-        "job_id": lost.job_id,
-        "attempts": lost.attempts,
+        "job_id": lost.job.job_id,
+        "attempts": lost.job.attempts,
         "outcome": "lost",
         "counted": False,
         "ended_at": now,
@@ -218,7 +215,7 @@ def _failure(lost: _Lost, by: str) -> Failure:
         remediation=Remediation.SCALE_RESOURCES,
         sentence="The worker that ran this job died or was cut off before the job was done.",
         retryable=True,
-        fingerprint=f"worker-lost-{lost.task_name[-100:]}",
+        fingerprint=f"worker-lost-{lost.job.task_name[-100:]}",
         exception_type="WorkerLost",
         message=f"{by} was lost while it ran this job",
     )

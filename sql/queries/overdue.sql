@@ -9,7 +9,8 @@ FROM unnest('{enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejo
 -- name: find_past_deadline
 -- Deadlines that have passed and were not looked at, a few at a time, and whether their jobs still wait. What runs is
 -- looked at again when it does not run any more.
-SELECT o.job_id, j.task_name, j.queue_name, j.attempts, o.deadline, j.status IS NOT DISTINCT FROM 'todo' AS waits
+SELECT o.job_id, j.task_name, j.queue_name, j.attempts, o.correlation_id, o.task_type, o.max_retries, o.deadline,
+       j.status IS NOT DISTINCT FROM 'todo' AS waits
 FROM afresh.job_option o
 LEFT JOIN LATERAL (SELECT * FROM procrastinate_jobs WHERE id = o.job_id LIMIT 1) j ON true
 WHERE o.deadline <= now() AND o.deadline_watched AND j.status IS DISTINCT FROM 'doing'
@@ -78,8 +79,10 @@ waiting AS (
         WHERE a.job_id = j.id AND a.outcome = 'snoozed' AND a.ended_at >= l.held_at
     ) caught
 )
-SELECT w.id, w.task_name, w.queue_name, w.attempts, w.name, greatest(w.since, w.held_at) AS since, w.reason
+SELECT w.id, w.task_name, w.queue_name, w.attempts, o.correlation_id, o.task_type, o.max_retries,
+       w.name, greatest(w.since, w.held_at) AS since, w.reason
 FROM waiting w
+LEFT JOIN LATERAL (SELECT * FROM afresh.job_option WHERE job_id = w.id LIMIT 1) o ON true
 WHERE w.since < now() - %(max_wait)s::interval
 ORDER BY w.id
 LIMIT %(most)s;

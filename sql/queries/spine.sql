@@ -87,10 +87,12 @@ WHERE w.last_heartbeat > 'epoch' AND w.last_heartbeat < now() - %(stalled_after)
 
 -- name: find_stalled
 -- Jobs whose worker is gone, has stopped, or is one of those found silent, with how often they were rescued before.
-SELECT j.id, j.task_name, j.queue_name, j.attempts, j.worker_id, coalesce(r.rescues, 0) AS rescues
+SELECT j.id, j.task_name, j.queue_name, j.attempts, o.correlation_id, o.task_type, o.max_retries, j.worker_id,
+       coalesce(r.rescues, 0) AS rescues
 FROM procrastinate_jobs j
 LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
 LEFT JOIN afresh.rescue r ON r.job_id = j.id
+LEFT JOIN afresh.job_option o ON o.job_id = j.id
 WHERE j.status = 'doing' AND (w.id IS NULL OR w.last_heartbeat = 'epoch' OR w.id = ANY (%(silent)s::bigint[]))
 ORDER BY j.id
 LIMIT 1000;

@@ -1,6 +1,7 @@
 """How a worker lets go of jobs, when it is asked to or must, and what it survives."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from app.config import WorkerSettings
 from app.queue import control
 from app.queue.app import Afresh
 from app.queue.rescue import rescue_stalled
+from app.queue.task import preset, task
 from app.telemetry import Event, JobReleased
 
 from ..eventually import eventually
@@ -155,6 +157,26 @@ async def test_shutdown_does_not_wait_for_threads(queue_app: Afresh, conn: Conne
         await eventually(running.is_set)
     assert await status(conn, job_id) == "todo"
     gate.set()
+
+
+async def test_shutdown_does_not_wait_for_whoever_is_deaf(queue_app: Afresh, conn: Connection, events: list[Event]):
+    """A task that goes on when it is cancelled keeps no stopping worker: its job goes back, and that is told as its."""
+    running, over = asyncio.Event(), asyncio.Event()
+
+    @task(name="deaf", task_type="email", retry=preset("standard"))
+    async def deaf() -> None:
+        running.set()
+        while not over.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await over.wait()
+
+    job_id = await deaf.defer_async()
+    async with working(queue_app, shutdown_graceful_timeout=0.05):
+        await eventually(running.is_set)
+    over.set()
+    assert await status(conn, job_id) == "todo"
+    (told,) = [event.attempt for event in events if isinstance(event, JobReleased)]
+    assert (told.operation_type, told.attempt, told.max_attempts) == ("email", 1, 4)
 
 
 async def test_a_thread_that_notices_the_shutdown_ends_before_its_job_goes_back(queue_app: Afresh, conn: Connection):

@@ -227,3 +227,18 @@ async def test_a_hold_by_hand(queue_app: Afresh, conn: Connection):
     await conn.execute("UPDATE afresh.hold SET held_at = now() - interval '25 hours'")
     await made(conn, hours=25)
     assert await bury_overdue(queue_app) == Overdue(held_too_long=1)
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_its_line_tells_whose_it_is(queue_app: Afresh, conn: Connection, events: list[Event], held: bool):  # noqa: FBT001 - both are the same.
+    """Whoever looks for the lines of a job by its correlation id finds that it was buried where it waited."""
+    await isolate(conn, hours=25)
+    given: dict[str, Any] = {"correlation_id": "order-5", "task_type": "email", "max_retries": 3, "dependency": NAME}
+    if held:
+        await submit(conn, Submission(task_name="t", **given))
+        await made(conn, hours=26)
+    else:
+        await late(conn, **given)
+    await bury_overdue(queue_app)
+    (told,) = [each.attempt for each in events if isinstance(each, JobBuried)]
+    assert (told.correlation_id, told.operation_type, told.attempt, told.max_attempts) == ("order-5", "email", 1, 4)

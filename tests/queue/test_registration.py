@@ -10,6 +10,8 @@ from app.queue.app import Afresh
 from app.queue.claim import Claims
 from app.queue.loops import pauses
 from app.queue.rescue import delay_before, purge_workers, rescue_stalled
+from app.queue.submit import Submission, submit
+from app.telemetry import Event, JobRescued
 
 from .jobs import add, job, register, rows, value
 from .workers import nothing, work_off
@@ -48,13 +50,15 @@ async def test_procrastinate_takes_a_stopped_worker_for_gone(queue_app: Afresh, 
     assert [each["worker_id"] for each in pruned] == [stopped["id"]]
 
 
-async def test_what_a_stopped_worker_left_is_rescued_at_once(queue_app: Afresh, conn: Connection):
-    """A job that a worker could not settle before it stopped waits for nobody's silence."""
+async def test_what_a_stopped_worker_left_is_rescued_at_once(queue_app: Afresh, conn: Connection, events: list[Event]):
+    """A job that a worker could not settle before it stopped waits for nobody's silence; the log tells whose it is."""
     await work_off(queue_app)
     (stopped,) = await rows(conn, FIND)
-    (job_id,) = await add(conn)
+    job_id = await submit(conn, Submission(task_name="t", correlation_id="order-5", task_type="email", max_retries=3))
     await conn.execute("UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s", (stopped["id"],))
     assert (await rescue_stalled(queue_app)).rescued == (job_id,)
+    (told,) = [event.attempt for event in events if isinstance(event, JobRescued)]
+    assert (told.correlation_id, told.operation_type, told.attempt, told.max_attempts) == ("order-5", "email", 1, 4)
 
 
 async def test_workers_that_no_job_names_are_forgotten(conn: Connection):
