@@ -6,6 +6,7 @@ from typing import Any
 
 from ..queue import overdue, purge
 from ..queue.bulk import drop_previews
+from ..queue.letters import AHEAD
 from ..queue.rescue import purge_workers, rescue_stalled
 from ..queue.submit import AlreadyQueued, Submission, submit
 from ..queue.task import connection, current_job, task
@@ -57,8 +58,8 @@ async def expire_idempotency_keys(timestamp: int) -> dict[str, int]:
 @task(
     name="app.tasks.maintenance.fold_failures",
     queue="maintenance",
-    # Ahead of the others: a backlog comes with failures, and those that are not folded are what reading costs.
-    priority=10,
+    # Ahead of all others: a backlog comes with failures, and those that are not folded are what reading costs.
+    priority=AHEAD,
     http=False,
     lock="fold_failures",
     queueing_lock="fold_failures",

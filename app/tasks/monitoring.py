@@ -7,6 +7,7 @@ from ..monitoring.alerts.channels import deliver, find_url
 from ..monitoring.alerts.evaluate import QUEUE, SEND_TASK, evaluate
 from ..monitoring.alerts.rule import Severity
 from ..monitoring.samples import sample
+from ..queue.letters import AHEAD
 from ..queue.task import ExponentialBackoff, connection, current_job, task
 from ..store import samples
 from ..store.alerts import find_message, forget_alerts
@@ -17,7 +18,7 @@ from ..store.workers import forget_workers
 @task(
     name="app.tasks.monitoring.sample_performance",
     queue=QUEUE,
-    priority=10,
+    priority=AHEAD,
     http=False,
     lock="sample_performance",
     queueing_lock="sample_performance",
@@ -42,7 +43,7 @@ async def sample_performance(timestamp: int) -> dict[str, Any]:
 @task(
     name="app.tasks.monitoring.evaluate_alerts",
     queue=QUEUE,
-    priority=10,
+    priority=AHEAD,
     http=False,
     lock="evaluate_alerts",
     queueing_lock="evaluate_alerts",
@@ -62,7 +63,7 @@ async def evaluate_alerts(timestamp: int) -> dict[str, Any]:
 @task(
     name=SEND_TASK,
     queue=QUEUE,
-    priority=10,
+    priority=AHEAD,
     http=False,
     timeout=timedelta(seconds=60),
     retry=ExponentialBackoff(

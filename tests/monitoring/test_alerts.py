@@ -24,6 +24,7 @@ from app.store.hosts import LATELY
 from app.store.queues import CLOSELY
 
 from ..application import run_waiting_jobs, serving, settings_for
+from ..queue.jobs import claim
 from .watchman import A_MINUTE, Watchman, alerts, fail_often
 from .webhook import Webhook
 
@@ -330,3 +331,16 @@ async def test_alerts_that_are_kept(queue: Afresh, conn: AsyncConnection):
     assert sorted(await (await conn.execute(left)).fetchall()) == [("2",), ("3",)]
     assert await (await conn.execute("SELECT count(*) FROM afresh.alert_event")).fetchone() == (2,)
     assert await (await conn.execute("SELECT title FROM afresh.alert_message")).fetchall() == [("29",)]
+
+
+async def test_behind_a_backlog(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """However many jobs of the highest priority wait, the service looks at itself and sends its alerts before them."""
+    batch = {"jobs": [{"args": {"a": 1}, "priority": "critical"}] * 50}
+    assert (await client.post("/tasks/add/batch", json=batch)).status_code == 202
+    own = ["sample_performance", "evaluate_alerts"]
+    for name in own:
+        await queue.tasks[f"app.tasks.monitoring.{name}"].defer_async(timestamp=0)
+    await conn.execute("INSERT INTO afresh.breaker (name, state, cause) VALUES ('bank', 'open', 'down')")
+    await evaluate(queue, conn, now=datetime.now(UTC))
+    taken = {row["task_name"].rpartition(".")[2] for row in await claim(conn, 3)}
+    assert taken == {*own, "send_alert"}

@@ -6,6 +6,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from ...queue.app import Afresh
+from ...queue.letters import AHEAD
 from ...queue.submit import Submission, submit
 from ...retry.offpeak import saved
 from ...store import alerts
@@ -153,7 +154,7 @@ async def _send(app: Afresh, conn: AsyncConnection[Any], now: datetime) -> int:
         for url in dict.fromkeys(app.settings.alert.urls):
             channel = channel_of(url)
             args = {"message_id": message_id, "channel": channel}
-            job = Submission(task_name=SEND_TASK, args=args, queue=QUEUE, priority=10, deadline=now + SENDING)
+            job = Submission(task_name=SEND_TASK, args=args, queue=QUEUE, priority=AHEAD, deadline=now + SENDING)
             await alerts.add_delivery(conn, message_id, channel, await submit(conn, job))
     return len(made) if app.settings.alert.urls else 0
 
