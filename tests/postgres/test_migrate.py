@@ -169,3 +169,24 @@ def test_line_ends_do_not_change_a_checksum(tmp_path: Path):
     """A checkout with Windows line ends is the same migration."""
     (tmp_path / "0001_create_schema.sql").write_bytes(b"SELECT 1;\r\nSELECT 2;\r\n")
     assert read_steps(tmp_path)[0].checksum == hashlib.sha256(b"SELECT 1;\nSELECT 2;\n").hexdigest()
+
+
+def test_sums_that_are_there_leave_the_clock_out(empty: psycopg.Connection):
+    """Step 38 adds up anew what there is of all tasks together; where nothing but the clock ran, that is nothing."""
+    steps = read_steps()
+    migrate(empty, [step for step in steps if step.number < 38])
+    empty.execute(
+        "INSERT INTO afresh.task_sample "
+        "SELECT 60, name, at, 5, 5, 0, 0, 0, 0, 0, 1, 1, array_fill(5::bigint, ARRAY[15]) "
+        "FROM (VALUES ('shop.pay', timestamptz '2030-01-01'), ('app.tasks.maintenance.fold_failures', '2030-01-01'), "
+        "('app.tasks.maintenance.fold_failures', '2030-01-02')) AS did (name, at)"
+    )
+    empty.execute(
+        "INSERT INTO afresh.service_sample (seconds, at, repeats, dead_letters, workers) "
+        "VALUES (60, '2030-01-01', 0, 0, 1), (60, '2030-01-02', 0, 0, 1)"
+    )
+    sums = "SELECT submitted, succeeded, cardinality(durations) FROM afresh.service_sample ORDER BY at"
+    empty.execute("SELECT afresh.sum_service(60, '-infinity', 'infinity')")
+    assert empty.execute(sums).fetchall() == [(10, 10, 15), (5, 5, 15)]
+    migrate(empty, steps)
+    assert empty.execute(sums).fetchall() == [(5, 5, 15), (0, 0, 0)]
