@@ -49,7 +49,7 @@ async def fill(served: Served, times: int = 1) -> None:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [360, 1440])
 async def test_accessible(
     served: Served, browser_page: Page, keep_picture: Keep, width: int, scheme: Literal["light", "dark"]
 ):

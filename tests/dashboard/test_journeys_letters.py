@@ -162,7 +162,7 @@ async def test_pages_of_actions_are_accessible(served: Served, browser_page: Pag
 async def look(page: Page, keep_picture: Keep, name: str) -> None:
     """Keep pictures of a page as phones and desktops show it, light and dark, and have axe look at each."""
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for width in (390, 1440):
+    for width in (360, 1440):
         await page.set_viewport_size({"width": width, "height": 900})
         for scheme in schemes:
             await page.emulate_media(color_scheme=scheme)
