@@ -10,6 +10,7 @@ from ..queue import control
 from ..queue.control import Move, UnknownJob
 from ..store.dead_letters import find_chain
 from ..store.jobs import find_job, list_attempts
+from ..store.limits import list_limits
 from ..store.paging import Row
 from ..store.workers import list_workers
 from ..web import again
@@ -19,7 +20,7 @@ from ..web.reading import Queue, ReadingConnection
 from .course import drawn_course, why_then
 from .forms import OperatorsForm, done
 from .frame import render
-from .queues import takers_of
+from .queues import in_words, takers_of
 
 TOLD = 100
 """Runs on the page, the latest: a job may be tried for ever."""
@@ -43,6 +44,9 @@ async def show_job(request: Request, job_id: JobId, conn: ReadingConnection, que
     attempts = (await list_attempts(conn, [job_id], most=TOLD + 1))[job_id]
     shown = attempts[-TOLD:]
     workers = await list_workers(conn, stalled_after=queue.settings.worker.stalled_after) if _could_run(job) else []
+    dependency = job["dependency"] or queue.dependency_of(job["task_name"])
+    kept_by = {("queue", job["queue"]), ("task", job["task_name"]), ("dependency", dependency)}
+    limits = await list_limits(conn) if job["waiting_for"] == "limit" else []
     waits = job["status"] == "todo" and job["scheduled_at"] is not None
     return render(
         request,
@@ -51,7 +55,9 @@ async def show_job(request: Request, job_id: JobId, conn: ReadingConnection, que
         job=job,
         attempts=shown,
         left_out=len(attempts) > TOLD,
-        dependency=job["dependency"] or queue.dependency_of(job["task_name"]),
+        dependency=dependency,
+        limits=[each for each in limits if (each.kind, each.name) in kept_by and not each.room],
+        in_words=in_words,
         course=drawn_course(job, shown, datetime.now(UTC)),
         why=why_then(job, shown) if waits else [],
         unattended=_could_run(job) and not takers_of(job["queue"], workers),

@@ -138,6 +138,40 @@ async def test_what_else_it_waits_for(served: Served):
     assert "No worker" not in page
 
 
+async def test_running(served: Served, conn: AsyncConnection):
+    """A job that runs says since when, at which worker, that it was asked to stop, and by when it had to begin."""
+    queue, client = served
+    worker = await live_worker(queue)
+    job = await make(client, "add", args={"a": 1}, deadline="2040-01-31T18:00:00Z")
+    await conn.execute(
+        "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s, abort_requested = true WHERE id = %s",
+        [worker, job],
+    )
+    page = await page_of(client, job)
+    told = f'</time> at <a href="/dashboard/workers#worker-{worker}">worker {worker}</a>; asked to stop</dd>'
+    assert "<dt>Running</dt><dd>since <time" in page
+    assert told in page
+    assert '<dt>Deadline</dt><dd><time datetime="2040-01-31T18:00:00+00:00"' in page
+
+
+async def test_waits_for_a_limit(served: Served):
+    """A job that could run but for limits names those that leave no room, and what they allow."""
+    queue, client = served
+    await client.put("/limits/queue/sums", json={"rate": {"jobs": 1, "per": "7d"}, "reason": "contract"})
+    await client.put("/limits/task/sample.add", json={"max_running": 5, "reason": "gentle"})
+    first, second = [await make(client, "add", args={"a": 1}) for _ in range(2)]
+    await run_waiting_jobs(queue)
+    told = 'Waits for a limit: its queue <a href="/dashboard/queues/sums#limits">sums</a> has 1 per 7 d</p>'
+    assert told in await page_of(client, second)
+    assert "Waits for" not in await page_of(client, first)
+    await client.put("/limits/task/sample.add", json={"rate": {"jobs": 1, "per": "1h"}, "reason": "gentler"})
+    third = await make(client, "add", args={"a": 1}, queue="elsewhere")
+    fourth = await make(client, "add", args={"a": 1}, queue="elsewhere")
+    await run_waiting_jobs(queue)
+    assert (await client.get(f"/jobs/{third}")).json()["state"] == "succeeded"
+    assert "Waits for a limit: task sample.add has 1 per 60 min</p>" in await page_of(client, fourth)
+
+
 @pytest.fixture
 async def copying(browser_page: Page) -> Page:
     """A tab that may use the clipboard."""
