@@ -44,6 +44,7 @@ async def preview_bulk(request: Request, form: OperatorsForm, queue: Queue) -> H
         action=action,
         seen=seen,
         given=given,
+        moments=view.moments(),
         back=letters.address(given, status="pending"),
         unknown={task["task_name"] for task in seen.tasks if queue.catalog.find(task["task_name"]) is None},
         rate=FASTEST_UNASKED,
@@ -89,11 +90,14 @@ async def show_bulks(
 @router.get("/{bulk_id}")
 async def show_bulk(request: Request, bulk_id: BulkId, conn: ReadingConnection) -> HTMLResponse:
     """How far one is, and what became of its letters."""
+    found = _told(await bulk.find_bulk(conn, bulk_id))
+    times = {"died_from", "died_to"} & found["filter"].keys()
     return render(
         request,
         "bulk.html",
         "Dead letters",
-        bulk=_told(await bulk.find_bulk(conn, bulk_id)),
+        bulk=found,
+        moments={name: datetime.fromisoformat(found["filter"][name]) for name in times},
         letters_of=letters.address,
     )
 

@@ -21,7 +21,7 @@ from ..web.fields import Text
 from ..web.reading import Queue, ReadingConnection
 from .charts import Stretch, timeline
 from .forms import OperatorsForm, done
-from .frame import length, render
+from .frame import ago, length, render
 from .jobs import Word
 from .machine import MEANING, drawn, spoken, ways_from
 
@@ -154,7 +154,7 @@ def _day(breaker: Breaker, history: Sequence[PastTransition], now: datetime) -> 
         if until <= begin:
             continue
         start = max(since, begin)
-        text = f"{spoken(state)} for {length((until - start).total_seconds())}, from {start:%H:%M:%S} UTC"
+        text = f"{spoken(state)} for {length((until - start).total_seconds())}, from {ago(start, now)} on"
         stretches.append(Stretch((start - begin) / DAY, (until - begin) / DAY, state.value, text))
     return timeline(stretches, label=f"The last 24 hours of {breaker.name}", across=_HOURS)
 

@@ -16,6 +16,7 @@ from ..store.keys import Role
 from ..store.sign_ins import new_token
 from ..web.cookies import PAGES, SAID, SIGN_IN, VISITOR, attributes, cookie, form_token
 from ..web.keyring import Caller
+from .times import with_times
 from .traceback import parts
 from .tree import as_text, tree
 
@@ -155,4 +156,5 @@ _templates.filters |= {
     "size": size,
     "trace_parts": parts,
     "tree": tree,
+    "with_times": with_times,
 }

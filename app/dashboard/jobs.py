@@ -55,6 +55,11 @@ class Filters:
     given: Mapping[str, str]
     chosen: JobFilter
 
+    @property
+    def moments(self) -> dict[str, datetime | None]:
+        """The times among them."""
+        return {"created_from": self.chosen.created_from, "created_to": self.chosen.created_to}
+
     def address(self, **changes: str | int | None) -> str:
         """The page with these filters, some of them changed; None takes one away."""
         wanted = {name: value for name, value in {**self.given, **changes}.items() if value is not None}
@@ -147,7 +152,7 @@ async def show_jobs(
         paged=before,
         named=await _named(conn, filters.given.get("text", "")),
         within=list(WITHIN),
-        moments={"created_from": filters.chosen.created_from, "created_to": filters.chosen.created_to},
+        moments=filters.moments,
         catalog=queue_of_jobs.catalog,
     )
 

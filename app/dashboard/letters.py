@@ -57,6 +57,10 @@ class LetterView(LetterQuery):
         said = self.model_dump(mode="json", exclude_none=True, exclude={"limit", "offset", "cursor"})
         return {name: str(value) for name, value in said.items()}
 
+    def moments(self) -> dict[str, datetime | None]:
+        """The times among them."""
+        return {"died_from": self.died_from, "died_to": self.died_to}
+
     def chosen(self, queue: Afresh, now: datetime) -> LetterFilter:
         """The same, as the store takes it."""
         chosen = letter_filter(queue, self)
@@ -79,7 +83,7 @@ async def show_letters(
         "Dead letters",
         page=page,
         given=given,
-        moments={"died_from": wanted.died_from, "died_to": wanted.died_to},
+        moments=wanted.moments(),
         narrowed={name: value for name, value in given.items() if name != "status"},
         paged=wanted.cursor,
         older=address(given, cursor=page.next_before) if page.next_before else None,

@@ -55,6 +55,7 @@ async def show_many(
 @router.post("/jobs/many")
 async def act_on_many(request: Request, form: OperatorsForm, queue: Queue) -> Response:
     """Have it done; lead to the job that does it."""
+        moments=filters.moments,
     action = form.needed("action")
     if action not in {"cancel", "retry"}:
         raise InvalidInput("action", "one of cancel, retry")

@@ -25,6 +25,11 @@ function clock(moment, timeStyle = "long") {
   return moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle });
 }
 
+// Within a sentence: of a time that the sentence says without its day, the clock alone, so exactly.
+function said(moment, timeStyle) {
+  return timeStyle ? moment.toLocaleTimeString(undefined, { timeStyle }) : clock(moment, "short");
+}
+
 function tellTimes(root = document) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(time.dateTime);
@@ -32,9 +37,9 @@ function tellTimes(root = document) {
     const seconds = (Date.now() - moment) / SECOND;
     const told = "exact" in time.dataset ? exact : span;
     const past = seconds > 0 ? `${told(seconds)} ago` : `in ${told(-seconds)}`;
-    const text = "clock" in time.dataset ? clock(moment, "short") : Math.abs(seconds) < 1 ? "now" : past;
+    const text = "clock" in time.dataset ? said(moment, time.dataset.clock) : Math.abs(seconds) < 1 ? "now" : past;
     if (time.textContent !== text) time.textContent = text;
-    const title = clock(moment);
+    const title = time.dataset.clock ? "" : clock(moment);
     if (time.title !== title) time.title = title;
   }
 }
