@@ -14,7 +14,7 @@ from ..web.reading import Queue, ReadingConnection
 from .forms import OperatorsForm, done
 from .frame import render
 from .job import address_of_job
-from .jobs import Filters, JobFilters, filters_of
+from .jobs import PAGE_SIZE, Filters, JobFilters, filters_of
 
 SHOWN = 10
 """Of the jobs that it would be."""
@@ -25,15 +25,22 @@ router = APIRouter(prefix="/dashboard")
 
 
 @router.get("/jobs/many")
-async def show_many(
+async def show_many(  # noqa: PLR0913 - each is in the address.
     request: Request,
     action: Literal["cancel", "retry"],
     filters: JobFilters,
     conn: ReadingConnection,
     _: Operator,
+    *,
     job: Ticked = [],  # noqa: B006 - FastAPI makes a new one.
+    ticked: Annotated[bool, Query()] = False,
 ) -> HTMLResponse:
-    """Say how many jobs it would be, and ask for a reason."""
+    """Say how many jobs it would be, and ask for a reason.
+
+    Where those that are `ticked` are meant, and none is, all that fit the filters are not meant in their place.
+    """
+    if ticked and not job:
+        raise InvalidInput("job", "none is ticked")
     chosen = _chosen(job, filters)
     total, is_exact = await chosen.count(conn)
     shown = (await list_jobs(conn, chosen.fits, limit=SHOWN)).items if not job else []
@@ -46,7 +53,9 @@ async def show_many(
         total_is_exact=is_exact,
         most=many.MOST,
         ticked=job,
+        most_shown=PAGE_SIZE,
         given={} if job else filters.given,
+        moments=filters.moments,
         shown=shown,
         back=filters.address(),
     )
@@ -55,7 +64,6 @@ async def show_many(
 @router.post("/jobs/many")
 async def act_on_many(request: Request, form: OperatorsForm, queue: Queue) -> Response:
     """Have it done; lead to the job that does it."""
-        moments=filters.moments,
     action = form.needed("action")
     if action not in {"cancel", "retry"}:
         raise InvalidInput("action", "one of cancel, retry")

@@ -173,6 +173,7 @@ async def test_the_ticked(served: Served):
     page = f"/dashboard/jobs/many?action=retry&job=1&job=3&job={done}"
     text = (await client.get(page, headers=PERSON)).text
     assert "Run again 3 jobs?" in text
+    assert '<a class="chip" href="/dashboard/jobs/3">#3</a>' in text
     fields = {"form_token": text.partition('name="form_token" value="')[2].partition('"')[0]}
     data = fields | {"action": "retry", "job": ["1", "3", str(done)], "reason": "mended"}
     answer = await client.post("/dashboard/jobs/many", data=data, headers=PERSON)
@@ -180,6 +181,16 @@ async def test_the_ticked(served: Served):
     await run_waiting_jobs(queue)
     assert (await client.get(f"/jobs/{does_it}/result")).json()["result"] == {"acted": 2, "passed_over": 1}
     assert (await client.get("/jobs", params={"replay_of": 1})).json()["total"] == 1
+
+
+async def test_none_is_ticked(served: Served):
+    """Whoever means those that are ticked, and has ticked none, is not offered all that fit the filters."""
+    _, client = served
+    await later(client, queue="q")
+    assert '<input type="hidden" name="ticked" value="yes">' in (await client.get("/dashboard/jobs?queue=q")).text
+    answer = await client.get("/dashboard/jobs/many?action=cancel&queue=q&ticked=yes", headers=PERSON)
+    assert answer.status_code == 422
+    assert "none is ticked" in answer.text
 
 
 @pytest.mark.parametrize(
