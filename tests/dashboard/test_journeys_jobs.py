@@ -41,6 +41,23 @@ async def test_sign_in_cancel_sign_out(served: Served, conn: AsyncConnection, br
     await expect(browser_page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+async def test_what_is_no_duration(served: Served, browser_page: Page):
+    """What is no duration is not sent, so that what else was typed is still there."""
+    job = (await served[1].post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})).json()["job_id"]
+    page = browser_page
+    await page.goto(f"/dashboard/jobs/{job}")
+    await page.locator("#reschedule > summary").click()
+    form = page.locator("#reschedule")
+    await form.get_by_label("Reason").fill("the customer asks for it")
+    await form.get_by_label("Run in").fill("soon")
+    await form.get_by_role("button", name="Reschedule").click()
+    await expect(form.get_by_label("Run in")).to_be_focused()
+    await expect(form.get_by_label("Reason")).to_have_value("the customer asks for it")
+    await form.get_by_label("Run in").fill("2.5 h")
+    await form.get_by_role("button", name="Reschedule").click()
+    await expect(page.get_by_role("status")).to_have_text(f"Job {job} is moved.")
+
+
 async def test_tick_and_run_again(served: Served, browser_page: Page, keep_picture: Keep):
     """Tick two failed jobs by the keyboard, run them again for a reason, and see the job that does it end."""
     queue, client = served

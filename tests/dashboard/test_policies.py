@@ -1,5 +1,6 @@
 """The pages of policies and of the simulation."""
 
+import re
 from collections.abc import Mapping
 
 import httpx
@@ -84,7 +85,7 @@ async def test_the_form_begins_with_the_settings(served: Served):
     """Before anything is asked nothing is played, and the form has the policy of the settings."""
     page = (await served[1].get(SIMULATION)).text
     assert 'name="max_retries" min="0" max="20" required value="5"' in page
-    assert 'name="initial_delay" maxlength="20" required value="0.001s"' in page
+    assert re.search('name="initial_delay" [^>]*value="0.001s" required>', page)
     assert "<option selected>none</option>" in page
     assert "<svg" not in page
 
