@@ -33,6 +33,9 @@ MOST_FAILURES = 200
 MOST_GUARDS = 20
 """Breakers that are told, and whose waiting jobs are counted."""
 
+AT_FIRST = 8
+"""Incidents that are told; the others are folded away, so that what follows is found."""
+
 COUNTED = 10_000
 """Waiting jobs of a dependency that are counted."""
 
@@ -59,7 +62,7 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
     health = await look(conn, stalled_after=stalled_after)
     day = samples.hours_until(now, HOURS)
     points = await samples.read_points(conn, day)
-    incidents, left_out = await _incidents(conn, queue, now)
+    incidents, left_out, others = await _incidents(conn, queue, now)
     put_off = await sum_put_off(conn, now - RECENT, most=GLANCED_AT)
     trends = await find_trends(conn, now - RECENT)
     workers = [each for each in await list_workers(conn, stalled_after=stalled_after) if each.lives]
@@ -71,7 +74,10 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
         "Overview",
         health=health,
         incidents=incidents,
+        at_first=AT_FIRST,
         left_out=left_out,
+        others=others,
+        counted=COUNTED,
         alerts=await alerts.count_open(conn),
         pending=await count_pending(conn),
         day=samples.added(points),
@@ -89,8 +95,8 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
     )
 
 
-async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -> tuple[list[Incident], int]:
-    """What there is to look at, and how many groups that fail, too, are left out."""
+async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -> tuple[list[Incident], int, int]:
+    """What there is to look at, and how many groups that fail, and dependencies that are not well, are left out."""
     pages = [
         await list_groups(conn, GroupFilter(status=status, seen_from=now - RECENT), order="count", limit=MOST_GROUPS)
         for status in ("regression", "open")
@@ -100,13 +106,13 @@ async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -
     jobs = await count_jobs(conn, [group["fingerprint"] for group in groups], now - RECENT, most=MOST_FAILURES)
     groups = [group | {"jobs": jobs[group["fingerprint"]]} for group in groups]
     own = queue.own_dependencies()
-    guards, _ = await breakers.search_dependencies(conn, only_unwell=True, limit=MOST_GUARDS)
+    guards, unwell = await breakers.search_dependencies(conn, only_unwell=True, limit=MOST_GUARDS)
     held = {
         each.breaker.name: await breakers.count_held(conn, each.breaker.name, own=own, most=COUNTED) for each in guards
     }
     catalog = queue.catalog
     incidents = join(groups, guards, relied_on=lambda group: dependencies_of(group, catalog), held=held)
-    return incidents, sum(page.total for page in pages) - len(groups)
+    return incidents, sum(page.total for page in pages) - len(groups), unwell - len(guards)
 
 
 def _spark(points: list[samples.Point], day: samples.Span, name: str, tone: Tone) -> Markup:

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from app.monitoring.samples import sample
 from app.queue.app import Afresh
+from app.store.breakers import isolate
 from app.testing import failing
 
 from ..application import run_waiting_jobs
@@ -61,6 +62,7 @@ async def test_what_heals_itself_alarms_nobody(served: Served):
     page = (await client.get("/dashboard")).text
     assert "What fails now" in page
     assert "it is tried again by itself" in page
+    assert '<a class="chip" href="/dashboard/jobs?task=sample.add">Jobs of sample.add</a>' in page
     assert "needs a look" not in page
 
 
@@ -111,6 +113,38 @@ async def test_how_many_jobs(served: Served, monkeypatch: pytest.MonkeyPatch):
     assert "2× in 2 jobs, last" in await text_of(client, "/dashboard")
     monkeypatch.setattr("app.dashboard.overview.MOST_FAILURES", 1)
     assert "2× in 1+ jobs, last" in await text_of(client, "/dashboard")
+
+
+async def test_how_many_wait(served: Served, conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch):
+    """Jobs that a dependency holds back are counted up to a limit; at it, there may be more."""
+    _, client = served
+    await isolate(conn, "joke-api", actor="ada", reason="maintenance")
+    for _ in range(2):
+        await client.post("/tasks/fetch-joke")
+    assert "holds back 2 jobs" in await text_of(client, "/dashboard")
+    monkeypatch.setattr("app.dashboard.overview.COUNTED", 2)
+    assert "holds back 2+ jobs" in await text_of(client, "/dashboard")
+
+
+async def test_since_when_nobody_looks(served: Served, conn: AsyncConnection):
+    """A time within a reason is one that a browser tells by its own clock; the rest is text."""
+    await conn.execute("UPDATE afresh.monitoring SET evaluated_at = '2020-01-31T18:00:00Z'")
+    page = (await served[1].get("/dashboard")).text
+    told = '<time datetime="2020-01-31T18:00:00+00:00" data-clock>2020-01-31 18:00 UTC</time>'
+    assert f"alerts have not been evaluated since {told}: see whether a worker" in page
+
+
+async def test_more_breakers_than_it_shows(served: Served, conn: AsyncConnection):
+    """Where more dependencies are not well than it shows, the page says how many; those beyond the first are folded."""
+    _, client = served
+    await conn.execute(
+        "INSERT INTO afresh.breaker (name, state, cause, changed_at)"
+        " SELECT 'api-' || n, 'open', '5 of 5 calls failed', now() FROM generate_series(1, 23) n"
+    )
+    text = await text_of(client, "/dashboard")
+    assert "At least 20 things need a look" in text
+    assert "12 more" in text
+    assert "3 other dependencies are not well, too." in text
 
 
 async def test_more_than_it_shows(served: Served, conn: AsyncConnection):
