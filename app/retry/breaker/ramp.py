@@ -1,19 +1,25 @@
 """How waiting jobs are let out: a token bucket whose rate grows by little, and shrinks by much when calls fail.
 
-Additive increase, multiplicative decrease, in steps of five seconds. It ends when the bucket has not been the limit for
-a minute, never merely at a rate: who leaves with a backlog brings the stampede back.
+Additive increase, multiplicative decrease, in steps of five seconds, or of two where that is results enough. It ends
+when the bucket has not been the limit for a minute, never merely at a rate: who leaves with a backlog brings the
+stampede back.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from .counting import run
 from .states import Breaker
 
 STEP = timedelta(seconds=5)
+SHORT_STEP = timedelta(seconds=2)
+MANY_RESULTS = 60
+"""So many results tell a share of 5 % from one of 2 %: a step that has them need not be long."""
+
 START_SHARE = 0.1
 PACED_SHARE = 0.7
-SHRINK = 0.8
+SHRINK = 0.85
 SURGE = 1.5
 """Growth far below the throughput before. To double could be twice what a dependency bears that is back in part: half
 of the calls would fail, which is an outage. Half as much again never is."""
@@ -36,6 +42,10 @@ LEAST_RATE = 1.0
 FAILED_SHARE = 0.05
 """From this share of failures on the rate shrinks. Twice as many, and shrinking to 0.7, let the rate come to 1.2 of
 what a dependency bears, and drained it later."""
+
+BRAKE_FAILURES = 5
+"""So many failures since the last success may be the begin of an outage. Whether they are takes a second and a half to
+tell: in that time the bucket lets out what it would let out at first."""
 
 CLEAN_SHARE = 0.02
 """With more failures than this it grows by the small step alone, and beyond the rate that was borne before not at all:
@@ -81,7 +91,7 @@ class Drawn(NamedTuple):
 def drawn(breaker: Breaker, want: int, now: datetime) -> Drawn:
     """Take up to `want` tokens."""
     since = 0.0 if breaker.tokens_at is None else max(0.0, (now - breaker.tokens_at).total_seconds())
-    tokens = min(_depth(breaker), breaker.tokens + breaker.rate * since)
+    tokens = min(_depth(breaker), breaker.tokens + _flow(breaker) * since)
     taken = min(want, int(tokens + 1e-9))
     starved = taken < want
     left = replace(
@@ -93,6 +103,13 @@ def drawn(breaker: Breaker, want: int, now: datetime) -> Drawn:
         limited_at=now if starved else breaker.limited_at,
     )
     return Drawn(left, taken)
+
+
+def _flow(breaker: Breaker) -> float:
+    """Tokens per second: the rate, or little of it while nothing works."""
+    if run(breaker).failures < BRAKE_FAILURES:
+        return breaker.rate
+    return max(min(LEAST_RATE, breaker.rate), START_SHARE * breaker.rate)
 
 
 def _depth(breaker: Breaker) -> float:
@@ -109,7 +126,7 @@ def next_token_at(breaker: Breaker) -> datetime | None:
     """When the bucket has a token again; None: it has one."""
     if breaker.tokens >= 1 or breaker.tokens_at is None or breaker.rate <= 0:
         return None
-    return breaker.tokens_at + timedelta(seconds=(1 - breaker.tokens) / breaker.rate)
+    return breaker.tokens_at + timedelta(seconds=(1 - breaker.tokens) / _flow(breaker))
 
 
 def failed_share(breaker: Breaker) -> float | None:
@@ -120,7 +137,8 @@ def failed_share(breaker: Breaker) -> float | None:
 
 def stepped(breaker: Breaker, now: datetime) -> Breaker:
     """The row with the rate of the next step, if this one is over."""
-    if breaker.step_at is not None and now - breaker.step_at < STEP:
+    many = breaker.step_successes + breaker.step_failures >= MANY_RESULTS
+    if breaker.step_at is not None and now - breaker.step_at < (SHORT_STEP if many else STEP):
         return breaker
     share = failed_share(breaker)
     after = replace(breaker, step_at=now, step_successes=0, step_failures=0, step_starved=False)

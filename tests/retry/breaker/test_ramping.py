@@ -23,6 +23,14 @@ def pour(driver: Driver, seconds: float, *, failing: float = 0.0, poll: float = 
     return calls
 
 
+def step(driver: Driver) -> float:
+    """Take what the bucket gives until the step is over; all calls work. Returns the seconds that it took."""
+    begun, started = driver.breaker.step_at, driver.now
+    while driver.breaker.step_at == begun:
+        pour(driver, 0.1)
+    return (driver.now - started).total_seconds()
+
+
 def test_starts_at_a_tenth():
     """It starts at 10 % of the throughput before the trip, and hands out exactly that."""
     driver = ramping()
@@ -31,15 +39,22 @@ def test_starts_at_a_tenth():
 
 
 def test_surges_then_creeps():
-    """Every 5 s it grows by half below half the baseline, by 15 % up to nine tenths of it, and by 5 % from there on."""
+    """A step grows by half below half the baseline, by 15 % up to nine tenths of it, and by 5 % from there on."""
     driver = ramping()
     rates = []
     for _ in range(11):
-        pour(driver, 5.1)
+        step(driver)
         rates.append(driver.breaker.rate)
     factors = [later / former for former, later in itertools.pairwise([10.0, *rates])]
     assert factors == pytest.approx([1.5] * 4 + [1.15] * 5 + [1.05] * 2)
     assert rates[8] == pytest.approx(101.8, abs=0.1)
+
+
+def test_steps_are_as_long_as_it_takes_to_know():
+    """A step takes 5 s, or where it has 60 results sooner, until then; but no less than 2 s."""
+    driver = ramping()
+    lengths = [step(driver) for _ in range(6)]
+    assert lengths == pytest.approx([5.0, 4.0, 2.6, 2.0, 2.0, 2.0], abs=0.15)
 
 
 def at_80() -> Driver:
@@ -64,12 +79,12 @@ def test_does_not_grow_while_the_bucket_lasts():
 
 
 def test_shrinks_at_five_percent():
-    """A step in which 5 % of the calls failed, or more, lowers the rate to 80 %; with fewer it grows by 5 %."""
+    """A step in which 5 % of the calls failed, or more, lowers the rate to 85 %; with fewer it grows by 5 %."""
     driver, twin = at_80(), at_80()
     driver.report(successes=95, failures=5).wait(5).claim(1000)
     twin.claim(1000)
     twin.report(successes=96, failures=4).wait(5).claim(1000)
-    assert driver.breaker.rate == pytest.approx(64.0)
+    assert driver.breaker.rate == pytest.approx(68.0)
     assert twin.breaker.rate == pytest.approx(84.0)
 
 
@@ -98,9 +113,9 @@ def test_does_not_surge_to_where_it_failed():
     driver = ramping()
     driver.breaker = replace(driver.breaker, rate=30.0)
     driver.report(successes=80, failures=20).wait(5).claim(1000)
-    assert driver.breaker.rate == pytest.approx(24.0)
-    pour(driver, 5.1)
-    assert driver.breaker.rate == pytest.approx(24.0 * 1.05)
+    assert driver.breaker.rate == pytest.approx(25.5)
+    step(driver)
+    assert driver.breaker.rate == pytest.approx(25.5 * 1.05)
 
 
 def test_notices_that_it_bears_more():
@@ -108,13 +123,13 @@ def test_notices_that_it_bears_more():
     driver = ramping()
     driver.breaker = replace(driver.breaker, rate=40.0)
     driver.report(successes=80, failures=20).wait(5).claim(1000)
-    assert driver.breaker.rate == driver.breaker.ceiling == pytest.approx(32.0)
-    rates = [32.0]
+    assert driver.breaker.rate == driver.breaker.ceiling == pytest.approx(34.0)
+    rates = [34.0]
     for _ in range(10):
-        pour(driver, 5.1)
+        step(driver)
         rates.append(driver.breaker.rate)
     factors = [later / former for former, later in itertools.pairwise(rates)]
-    assert factors == pytest.approx([1.05] * 7 + [1.5] + [1.15] * 2)
+    assert factors == pytest.approx([1.05] * 6 + [1.5] + [1.15] * 2 + [1.05])
 
 
 def test_not_below_where_it_began():
@@ -131,7 +146,7 @@ def test_rate_limits_slow_it_down_only():
     driver = at_80()
     driver.wait(3).report(paced=50).wait(3).report(paced=1)
     assert driver.state is State.RAMPING
-    assert driver.breaker.rate == pytest.approx(64.0)
+    assert driver.breaker.rate == pytest.approx(68.0)
 
 
 def test_few_results_say_nothing():
@@ -200,6 +215,25 @@ def test_does_not_end_for_want_of_workers():
     driver = ramping().wait(300)
     assert driver.claim(1000).jobs == 2
     assert driver.state is State.RAMPING
+
+
+def test_nearly_stops_where_nothing_works():
+    """Once five calls failed and none worked since, it lets out a tenth until one works; it does not open for less."""
+    driver = at_80().report(successes=200).wait(1).report(failures=5)
+    assert driver.state is State.RAMPING
+    assert unheard(driver, 0.9) in range(7, 13)
+    driver.report(successes=1)
+    assert unheard(driver, 0.9) >= 70
+
+
+def test_four_failures_in_a_row_stop_nothing():
+    """Fewer may be the jobs' own."""
+    assert unheard(at_80().report(successes=200).wait(1).report(failures=4), 0.9) >= 70
+
+
+def unheard(driver: Driver, seconds: float) -> int:
+    """Take what the bucket gives for a while; of what became of it nobody hears."""
+    return sum(driver.wait(0.05).claim(1000).jobs for _ in range(round(seconds / 0.05)))
 
 
 def test_a_hint_pauses_it():

@@ -8,7 +8,7 @@ import pytest
 from app.retry.breaker.states import State
 from app.retry.simulate.clients import Guarded, plain_clients
 from app.retry.simulate.outcome import Outcome
-from app.retry.simulate.scenario import full_outage, revoked_key, short_scenarios
+from app.retry.simulate.scenario import brownout, flapping, full_outage, revoked_key, short_scenarios
 from app.retry.simulate.world import World
 
 SCENARIOS = {each.name: each for each in short_scenarios()}
@@ -81,6 +81,21 @@ def test_drained_soon():
     assert outcome.detection_seconds <= 65
 
 
+def test_drained_soon_after_a_brownout():
+    """So is that of twenty minutes in which less was borne, also where the ramp has learned how little that was."""
+    outcome = World(replace(brownout(), processes=5, slots=8), Guarded(), 1).play()
+    assert outcome.drain_seconds <= 1.3 * outcome.oracle_seconds + outcome.detection_seconds
+    assert outcome.calls_per_job <= 1.05
+    assert outcome.trips == 1
+
+
+def test_flapping_costs_little():
+    """Each time that it goes down anew is noticed on the ramp, by few calls: 1.05 for a job at most."""
+    outcome = World(flapping(), Guarded(), 1).play()
+    assert outcome.calls_per_job <= 1.05
+    assert outcome.done == outcome.jobs
+
+
 @pytest.mark.parametrize("minutes", [1, 5, 14])
 def test_drained_soon_after_a_short_outage(minutes: int):
     """So is that of an outage that is over before the first retries of its type would come."""
@@ -123,7 +138,10 @@ def test_a_revoked_key_costs_two_jobs():
     outcome, client = ours("revoked key")
     assert outcome.dead_in_vain == 2
     assert client.transitions[0].after is State.HELD
-    assert outcome.calls <= outcome.jobs + 60
+    step = outcome.step_seconds
+    while_held = outcome.calls_series[80 // step : int(SCENARIOS["revoked key"].well_at) // step]
+    assert sum(while_held) * step == pytest.approx(1, abs=0.1)  # A probe every quarter of an hour.
+    assert outcome.calls_per_job <= 1.02
     assert min(other.dead_in_vain for other in plain("revoked key")) == 3000
 
 
