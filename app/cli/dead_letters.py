@@ -33,6 +33,7 @@ From = Annotated[datetime | None, typer.Option(help="Died at this time or later,
 To = Annotated[datetime | None, typer.Option(help="Died before.")]
 Confirm = Annotated[int | None, typer.Option(help="How many letters: the answer to the question, for scripts.")]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Letters per second.")]
+StopShare = Annotated[float, typer.Option(min=0, max=1, help="Stop when more of its jobs than this fail again.")]
 Reason = Annotated[str, typer.Option(help="Why; the audit keeps it.")]
 
 
@@ -126,13 +127,14 @@ def replay(  # noqa: PLR0913, PLR0917 - options of a command.
     died_to: To = None,
     confirm: Confirm = None,
     rate: Rate = 50.0,
+    stop_share: StopShare = 0.5,
     reason: Reason = "replayed at the command line",
 ) -> None:
     """Bring one letter back by its number, or all pending ones that the filters let through, after asking."""
     chosen = _filter(task=task, queue=queue, failure_type=failure_type, group=fingerprint, dependency=dependency,
                      cause=cause, text=text, died_from=died_from, died_to=died_to)  # fmt: skip
     if letter is None:
-        _act_on_many("replay", chosen, confirm, rate, reason)
+        _act_on_many("replay", chosen, confirm, reason, {"rate_per_second": rate, "stop_share": stop_share})
         return
     from ..queue.letters import AHEAD
     from ..queue.replay import Changes
@@ -162,7 +164,7 @@ def abandon(  # noqa: PLR0913, PLR0917 - options of a command.
     chosen = _filter(task=task, queue=queue, failure_type=failure_type, group=fingerprint, dependency=dependency,
                      cause=cause, text=text, died_from=died_from, died_to=died_to)  # fmt: skip
     if letter is None:
-        _act_on_many("abandon", chosen, confirm, 10_000.0, reason)
+        _act_on_many("abandon", chosen, confirm, reason, {"rate_per_second": 10_000.0, "stop_share": 1.0})
         return
     _refuse_both(chosen)
     in_database(lambda conn: _abandon(conn, letter, reason))
@@ -247,7 +249,9 @@ async def _abandon(conn: Any, letter_id: int, note: str) -> None:
         raise Refusal(str(error)) from None
 
 
-def _act_on_many(action: "Action", chosen: "LetterFilter", confirm: int | None, rate: float, reason: str) -> None:
+def _act_on_many(
+    action: "Action", chosen: "LetterFilter", confirm: int | None, reason: str, terms: dict[str, float]
+) -> None:
     """Preview, ask for the count, have it run as a job, and show how far that is until it is over."""
     from ..queue import bulk
 
@@ -262,7 +266,7 @@ def _act_on_many(action: "Action", chosen: "LetterFilter", confirm: int | None, 
         confirm = typer.prompt(f"Type their number to {action} them", type=int)
     if confirm != seen.count:
         refuse(f"nothing is done: there are {seen.count} letters, not {confirm}")
-    in_database(lambda conn: _run(conn, seen.token, rate, reason))
+    in_database(lambda conn: _run(conn, seen.token, reason, terms))
 
 
 def _show_preview(action: str, seen: "Preview") -> None:
@@ -279,14 +283,14 @@ def _show_preview(action: str, seen: "Preview") -> None:
     console().print(rows)
 
 
-async def _run(conn: Any, token: str, rate: float, reason: str) -> None:
+async def _run(conn: Any, token: str, reason: str, terms: dict[str, float]) -> None:
     from rich.progress import Progress
 
     from ..queue import bulk
     from .show import console
 
     try:
-        bulk_id = await bulk.confirm(conn, token, reason=reason, rate_per_second=rate, stop_share=0.5, actor=ACTOR)
+        bulk_id = await bulk.confirm(conn, token, reason=reason, actor=ACTOR, **terms)
     except (bulk.PreviewGone, bulk.HasGrown) as error:
         raise Refusal(str(error)) from None
     typer.echo(f"Bulk action {bulk_id} runs as a job; Ctrl-C leaves it running.")

@@ -96,10 +96,11 @@ async def test_many(dead: Served, database_url: str):
     queue, client = dead
     async with working(queue):
         run = await asyncio.to_thread(
-            letters, database_url, "replay", "--task", "fail", "--reason", "mended", answer="3\n"
+            letters, database_url, "replay", "--task", "fail", "--stop-share", "0.9", "--reason", "mended", answer="3\n"
         )
     assert run.returncode == 0, run.stderr
     assert "3 pending letters to replay" in run.stdout
     assert "done: 3 letters, 0 skipped; of them" in run.stdout
     found = (await client.get("/dead-letters/bulk/1")).json()
     assert (found["actor"], found["acted"], found["statuses"]) == ("cli", 3, {"pending": 3})
+    assert (found["rate_per_second"], found["stop_share"]) == (50, 0.9)
