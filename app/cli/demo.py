@@ -85,7 +85,7 @@ def demo(*, keep: Keep = False) -> None:
     if stop.asked:
         out.print("Stopped; the demo's database is deleted.")
         raise typer.Exit(0 if keep else 130)
-    out.print("The demo's database is deleted. `make demo D=--keep` leaves all of it up, to be looked at.")
+    out.print("The demo's database is deleted. `make demo D=--keep` leaves all of it up, and these pages.")
     out.print("`make run` starts a system of your own, with its dashboard on http://127.0.0.1:8000/dashboard")
 
 
@@ -127,7 +127,7 @@ def _play(out: "Console", jokes: Joker, stop: "StopSignals", stack: ExitStack, *
             if children.wait_until(lambda: answers(listener), within=READY_SECONDS):
                 out.print(f"Dashboard {url}/dashboard · API {url}/docs · while the demo runs")
                 out.print(f"Joke API  {jokes.url}, which misbehaves · retries after 1, 2 and 4 s\n")
-                ended = _watch(out, children, url, jokes)
+                ended = _watch(out, children, url, jokes, where=url if keep else "")
             if ended and keep:
                 out.print(f"Still up: {url}/dashboard and {url}/docs · Ctrl-C stops it and deletes its database")
                 children.watch()
@@ -137,11 +137,14 @@ def _play(out: "Console", jokes: Joker, stop: "StopSignals", stack: ExitStack, *
         refuse(f"not every job ended within {AT_MOST_SECONDS:.0f} s: {_last_line(log)}", code=1)
 
 
-def _watch(out: "Console", children: "Children", url: str, jokes: Joker) -> bool:
-    """Submit the jobs, show them until they have ended, bring the dead ones back; return whether all of that ended."""
+def _watch(out: "Console", children: "Children", url: str, jokes: Joker, *, where: str) -> bool:
+    """Submit the jobs, show them until they have ended, bring the dead ones back; return whether all of that ended.
+
+    In the end it is summed up, with pages to look at; `where` stands before their addresses.
+    """
     import httpx
 
-    from . import story
+    from . import ending, story
 
     with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
         lines = story.submit(client, QUEUE)
@@ -158,6 +161,9 @@ def _watch(out: "Console", children: "Children", url: str, jokes: Joker) -> bool
             out.print(f"\n{story.summary(lines)}\n")
             jokes.behaviour.mended = True
             finished = _bring_back(out, children, client) and _go_down(out, children, client, jokes)
+        if finished:
+            out.print(ending.happened(client, QUEUE, where=where))
+            out.print()
     return finished
 
 

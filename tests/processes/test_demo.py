@@ -39,7 +39,18 @@ def test_the_demo_tells_its_story(project: Project, empty_database_url: str):
     assert succeeded == jobs >= 18
     assert refused <= jobs  # Without a breaker each job that comes while it is down is refused, again and again.
     assert "Traceback" not in text
-    order = ("/dashboard", "9 succeeded", "replayed by one bulk action", "2 resolved", "goes down", "make run")
+    happened = text.partition("what happened")[2]
+    for what in (
+        rf"jobs, with those replayed +{jobs + 15} +{jobs + 11} succeeded +/dashboard/jobs",
+        "1 told to slow down",
+        "dead letters +3 +2 brought back, 1 pending +/dashboard/dead-letters",
+        "breaker opened +1 +1 closed again +/dashboard/dependencies/joke-api",
+    ):
+        assert re.search(what, happened), happened
+    order = (
+        "/dashboard", "9 succeeded", "replayed by one bulk action", "2 resolved", "goes down", "what happened",
+        "make run",
+    )  # fmt: skip
     assert sorted(order, key=text.index) == list(order)
     with psycopg.connect(empty_database_url) as conn:
         assert conn.execute("SELECT to_regclass('procrastinate_jobs')").fetchone() == (None,)
