@@ -4,7 +4,7 @@ Who has not signed in is led to where that is done.
 """
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
@@ -61,13 +61,24 @@ def _page_of(request: Request, messages: list[Message]) -> Response:
     problem: dict[str, Any] = orjson.loads(b"".join(each.get("body", b"") for each in rest))
     if problem["status"] == _UNAUTHORIZED:
         return RedirectResponse(f"{SIGN_IN_PATH}?{urlencode({'to': _address(request)})}", 303)
-    page = render(request, "problem.html", "", problem=problem)
+    page = render(request, "problem.html", "", problem=problem, back=_came_from(request))
     page.status_code = problem["status"]
     headers = MutableHeaders(raw=list(start["headers"]))
     for name in _OF_THE_BODY:
         del headers[name]
     page.raw_headers.extend(headers.raw)
     return page
+
+
+def _came_from(request: Request) -> str | None:
+    """The page of ours whose link or form led here; None: that is not known."""
+    try:
+        came = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return None
+    if came.netloc != request.headers.get("host") or not is_page(came.path):
+        return None
+    return came.path + (f"?{came.query}" if came.query else "")
 
 
 def _address(request: Request) -> str:

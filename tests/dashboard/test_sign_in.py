@@ -175,5 +175,25 @@ async def test_problem_page(served: Served):
     page = await client.get("/dashboard/jobs/7", headers=PERSON)
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "There is no job 7" in page.text or "there is no job 7" in page.text
+    assert "Back to where you were" not in page.text
     told = await client.get("/dashboard/jobs/7")
     assert (told.status_code, told.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://localhost/dashboard/jobs?state=failed&queue=a%26b", "/dashboard/jobs?state=failed&amp;queue=a%26b"),
+        ("http://localhost/dashboard", "/dashboard"),
+        ("http://localhost/docs", None),
+        ("http://elsewhere/dashboard/jobs", None),
+        ("http://[/dashboard/jobs", None),
+    ],
+)
+async def test_the_way_back(served: Served, referer: str, back: str | None):
+    """A problem leads back to the page of ours that led to it, and to nothing else."""
+    page = (await served[1].get("/dashboard/jobs/7", headers=PERSON | {"referer": referer})).text
+    if back is None:
+        assert "Back to where you were" not in page
+    else:
+        assert f'<a href="{back}">Back to where you were</a>' in page
