@@ -29,6 +29,8 @@ PAGE_SIZE = 25
 
 MOST_MESSAGES = 10
 MOST_OPEN = 100
+AT_FIRST = 10
+"""Open alerts that are told; the others are folded away, so that what follows is found."""
 
 WINDOWS = ("15m", "1h", "4h", "12h", "1d", "3d", "7d")
 """How long a maintenance window may be, as the page offers it."""
@@ -92,6 +94,7 @@ async def show_alerts(
         windows=WINDOWS,
         open=list(_advised(sorted(now_open.items, key=_urgency))),
         open_total=now_open.total,
+        at_first=AT_FIRST,
         page=over,
         given=given,
         paged=wanted.cursor,

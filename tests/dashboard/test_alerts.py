@@ -89,6 +89,17 @@ async def test_advice_is_given_once(served: Served, watchman: Watchman, conn: As
     assert 'href="/dashboard/dependencies/api-3"' in page
 
 
+async def test_many_are_open(served: Served, conn: AsyncConnection):
+    """Where many alerts are open, those beyond the first are folded, and what follows is still found."""
+    await history(conn, count=14)
+    await conn.execute("UPDATE afresh.alert SET resolved_at = NULL")
+    page = await page_of(served[1])
+    shown, folded = page.partition('id="other-alerts"')[::2]
+    assert "<summary>4 more</summary>" in folded
+    assert [part.count("<h3>Queue queue-") for part in (shown, folded)] == [10, 4]
+    assert "Queue queue-10 is long" in shown  # A critical one.
+
+
 async def test_what_was(served: Served, conn: AsyncConnection):
     """What is over is told with how long it lasted, newest first, twenty-five on a page."""
     await history(conn, count=60)
