@@ -47,6 +47,13 @@ async def test_next_run(served: Served):
     assert "<li>asked for when it was handed in</li>" in page
 
 
+async def test_due(served: Served, conn: AsyncConnection):
+    """A job whose time has come, and that still waits, says since when it has been due."""
+    job = await make(served[1], "greet", args={"name": "you"}, run_in="1h")
+    await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = now() - interval '5 minutes' WHERE id = %s", [job])
+    assert '<p class="next">Due <time' in await page_of(served[1], job)
+
+
 async def test_old_runs_are_left_out(served: Served, conn: AsyncConnection):
     """Of a job that was tried very often the latest runs are shown, and the page says so."""
     queue, client = served
