@@ -164,10 +164,14 @@ async def reset(conn: Conn, name: str, *, actor: str, reason: str) -> Moved | No
 
 
 async def probe_now(conn: Conn, name: str, *, actor: str, reason: str) -> Moved | None:
-    """Have the next probe go at once; None if nothing is probed now."""
-    return await _operate(
-        conn, name, "probe", lambda each, now: transition.probe_now(each, now=now), actor=actor, reason=reason
-    )
+    """Have the next probe go at once, as a job that was caught if no other one waits; None if nothing is probed now."""
+    async with conn.transaction():
+        moved = await _operate(
+            conn, name, "probe", lambda each, now: transition.probe_now(each, now=now), actor=actor, reason=reason
+        )
+        if moved is not None and moved.breaker.probe_at is not None:
+            await _wake_caught(conn, moved.breaker, moved.breaker.probe_at, most=1)
+    return moved
 
 
 async def read_snapshot(conn: Conn) -> tuple[Snapshot, datetime]:
@@ -339,15 +343,19 @@ async def _wake(conn: Conn, before: Breaker, recovery: Transition) -> None:
     """Let nobody sit out a wait that was for an outage: jobs that a hold caught, and retries from before a trip."""
     name, at = recovery.name, recovery.at
     if recovery.before in _LONG_WAITS:
-        since, until = at - timedelta(seconds=before.break_seconds + WAIT_SECONDS), at
-        given: dict[str, Any] = {"outcome": "snoozed", "said": f"breaker of {name} ", "soonest": timedelta(0)}
+        await _wake_caught(conn, before, at)
     elif recovery.before in _OUTAGES and before.suspect_since is not None:
         tripped_at = await _tripped_at(conn, name) or at
         since, until = max(before.suspect_since, tripped_at - LONGEST_BEGIN) - SLACK, tripped_at + SLACK
-        given = {"outcome": "failed", "said": on_recovery(name), "soonest": SOONEST}
-    else:
-        return
-    await conn.execute(SQL["wake_waiting"], given | {"name": name, "at": at, "since": since, "until": until})
+        given = {"outcome": "failed", "said": on_recovery(name), "soonest": SOONEST, "most": None}
+        await conn.execute(SQL["wake_waiting"], given | {"at": at, "since": since, "until": until})
+
+
+async def _wake_caught(conn: Conn, breaker: Breaker, at: datetime, *, most: int | None = None) -> None:
+    """Let jobs that the breaker caught in flight run at a time, `most` of them; None: all."""
+    since = at - timedelta(seconds=breaker.break_seconds + WAIT_SECONDS)
+    given = {"outcome": "snoozed", "said": f"breaker of {breaker.name} ", "soonest": timedelta(0), "most": most}
+    await conn.execute(SQL["wake_waiting"], given | {"at": at, "since": since, "until": at})
 
 
 async def _tripped_at(conn: Conn, name: str) -> datetime | None:

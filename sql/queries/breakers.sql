@@ -45,7 +45,8 @@ DELETE FROM afresh.hold WHERE kind = 'dependency' AND name = %(name)s AND held_b
 
 -- name: wake_waiting
 -- Bring forward what waits because of a breaker that lets jobs out again, and with it the record of each: runs of that
--- outcome, ended in that time, whose reason says so, be it relied on or guarded; each `soonest` after its end.
+-- outcome, ended in that time, whose reason says so, be it relied on or guarded; each `soonest` after its end. At most so
+-- many of them.
 WITH waiting AS MATERIALIZED (
     SELECT a.id, a.job_id, a.next_run_at, greatest(%(at)s, a.ended_at + %(soonest)s) AS at
     FROM afresh.attempt a
@@ -62,6 +63,7 @@ due AS MATERIALIZED (
         LIMIT 1
         FOR UPDATE SKIP LOCKED
     ) j
+    LIMIT %(most)s
 ),
 woken AS (UPDATE procrastinate_jobs j SET scheduled_at = due.at FROM due WHERE j.id = due.id)
 UPDATE afresh.attempt a SET next_run_at = due.at, delay = greatest(due.at - a.ended_at, interval '0')

@@ -59,6 +59,41 @@ async def test_what_a_hold_caught_is_woken_with_it(open_app: OpenApp, conn: Conn
     assert await value(conn, told) == count
 
 
+async def test_a_probe_goes_as_a_job_that_was_caught(open_app: OpenApp, conn: Connection):
+    """Where all jobs that are left were caught in flight, a probe by an operator's word has one to go as, at once."""
+    mended = False
+
+    async def refused() -> None:
+        if not mended:
+            raise PermissionError("401 Unauthorized: invalid API key")
+
+    call = calling(refused)
+    app = await open_app()
+    await call.batch_defer_async(*[{} for _ in range(10)])
+    caught = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at > now()"
+    async with working(app, concurrency=10):
+        await eventually(lambda: is_held(conn))
+        count = await value(conn, caught)
+        await breakers.probe_now(conn, NAME, actor="me", reason="is the key known?")
+        await eventually(lambda: probes(conn, 1))
+        assert await value(conn, caught) == count
+        mended = True
+        await breakers.probe_now(conn, NAME, actor="me", reason="the key is changed")
+        await eventually(lambda: ramps(conn))
+    assert count >= 2
+
+
+async def probes(conn: Connection, count: int) -> bool:
+    """Whether so many probes have come back."""
+    row = await rows(conn, "SELECT last_permit, permits FROM afresh.breaker")
+    return row == [{"last_permit": count, "permits": []}]
+
+
+async def ramps(conn: Connection) -> bool:
+    """Whether jobs are let out."""
+    return await state(conn) == "ramping"
+
+
 async def test_retries_from_before_a_trip(open_app: OpenApp, conn: Connection):
     """Whoever met an outage first does not wait a quarter of an hour when the others are let out again."""
 
