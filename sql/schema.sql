@@ -218,6 +218,10 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION afresh.clocked_tasks() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '{app.tasks.analytics.refresh_retry_statistics,app.tasks.analytics.report_retries,app.tasks.maintenance.bury_overdue,app.tasks.maintenance.expire_idempotency_keys,app.tasks.maintenance.fold_failures,app.tasks.maintenance.purge_gone_workers,app.tasks.maintenance.purge_old_jobs,app.tasks.maintenance.retry_stalled_jobs,app.tasks.maintenance.tend_breakers,app.tasks.maintenance.tend_dead_letters,app.tasks.monitoring.evaluate_alerts,app.tasks.monitoring.forget_samples,app.tasks.monitoring.sample_performance,app.tasks.monitoring.send_alert}'::text[];
+
 CREATE FUNCTION afresh.count_letter() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -871,7 +875,7 @@ $$;
 
 CREATE FUNCTION afresh.is_clocked(p_task_name text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (p_task_name = ANY ('{app.tasks.analytics.refresh_retry_statistics,app.tasks.analytics.report_retries,app.tasks.maintenance.bury_overdue,app.tasks.maintenance.expire_idempotency_keys,app.tasks.maintenance.fold_failures,app.tasks.maintenance.purge_gone_workers,app.tasks.maintenance.purge_old_jobs,app.tasks.maintenance.retry_stalled_jobs,app.tasks.maintenance.tend_breakers,app.tasks.maintenance.tend_dead_letters,app.tasks.monitoring.evaluate_alerts,app.tasks.monitoring.forget_samples,app.tasks.monitoring.sample_performance,app.tasks.monitoring.send_alert}'::text[]));
+    RETURN (p_task_name = ANY (afresh.clocked_tasks()));
 
 COMMENT ON FUNCTION afresh.is_clocked(p_task_name text) IS 'Whether a task is one that the clock runs for the service itself.';
 

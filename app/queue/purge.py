@@ -16,7 +16,7 @@ from uuid import uuid4
 from psycopg import AsyncConnection
 
 from ..config import RetentionSettings
-from ..store.retention import KINDS, Bounds, Terms, end_purge, find_bounds, hold_purge, hurry_purge, purge_slice
+from ..store.retention import KINDS, Bounds, Terms, end_purge, find_bounds, hold_purge, hurry_clocked, purge_slice
 from ..telemetry import HistoryPurged, emit
 from .connector import AfreshConnector
 
@@ -43,7 +43,8 @@ LEASE = timedelta(seconds=60)
 RENEW_SECONDS = 5.0
 
 PATIENCE = timedelta(minutes=10)
-"""How long a purge gives way to all other jobs, which is until the next one is due; then it goes before them."""
+"""How long a purge gives way to all other jobs, which is until the next one is due; then it goes before them. So does
+what else the clock defers for the service itself."""
 
 URGENT = 1_000
 """Above what any client can ask for."""
@@ -67,17 +68,17 @@ class Purged:
 
 
 async def hurry(app: "Afresh") -> None:
-    """See that a purge which is overdue runs next; every worker looks every few seconds, whatever queues it serves.
+    """See that a purge which is overdue runs next, and so does what else the clock defers for the service itself.
 
-    So one begins at most `PATIENCE` and a few seconds after it was due, as soon as a worker of its queue has room.
-    Nothing on a connector that is not ours.
+    Every worker looks every few seconds, whatever queues it serves: so one begins at most `PATIENCE` and a few seconds
+    after it was due, as soon as a worker of its queue has room. Nothing on a connector that is not ours.
 
     Raises:
         psycopg.Error, TimeoutError: The database is out of reach.
     """
     if isinstance(app.connector, AfreshConnector):
         async with app.connector.connection() as conn:
-            await hurry_purge(conn, patience=PATIENCE, priority=URGENT)
+            await hurry_clocked(conn, patience=PATIENCE, priority=URGENT)
 
 
 def terms_from(settings: RetentionSettings) -> Terms:

@@ -110,10 +110,10 @@ async def end_purge(conn: AsyncConnection[Any], holder: UUID, *, removed: Mappin
     await conn.execute(SQL["end_purge"], {"holder": holder, "removed": orjson.dumps(removed).decode()})
 
 
-async def hurry_purge(conn: AsyncConnection[Any], *, patience: timedelta, priority: int) -> bool:
-    """Give a waiting purge that was due so long ago this priority; whether there is one that had less."""
+async def hurry_clocked(conn: AsyncConnection[Any], *, patience: timedelta, priority: int) -> int:
+    """Give jobs of the clock that were due so long ago, and wait, this priority; how many had less."""
     given = {"patience": patience, "priority": priority}
-    return (await conn.execute(SQL["hurry_purge"], given)).rowcount > 0
+    return (await conn.execute(SQL["hurry_clocked"], given)).rowcount
 
 
 async def read_purge(conn: AsyncConnection[Any]) -> LastPurge | None:

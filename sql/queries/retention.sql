@@ -15,17 +15,24 @@ WHERE holder = %(holder)s;
 -- What the last purge did, and whether it is still at it.
 SELECT began_at, ended_at, removed, holder IS NOT NULL AND held_until > clock_timestamp() AS at_work FROM afresh.purge;
 
--- name: hurry_purge
--- Put a purge that is overdue before all other jobs: it is the least urgent there is, and under a steady stream of work its
--- turn would never come. One that goes on where another has come to is due since the first one's tick.
+-- name: hurry_clocked
+-- Put what the clock has deferred for the service itself, and is overdue, before all other jobs: most of it is little
+-- urgent, and under a steady stream of work its turn would never come. Each has a queueing lock of its own name. A purge
+-- that goes on where another has come to is due since the first one's tick.
 UPDATE procrastinate_jobs SET priority = %(priority)s
-WHERE id = (
-    SELECT j.id FROM procrastinate_jobs j
-    WHERE j.status = 'todo' AND j.queueing_lock = 'purge_old_jobs' AND j.priority < %(priority)s
-      AND CASE jsonb_typeof(j.args -> 'timestamp') WHEN 'number'
-          THEN to_timestamp((j.args ->> 'timestamp')::double precision) < now() - %(patience)s::interval END
-    FOR UPDATE SKIP LOCKED
-);
+WHERE id = ANY (ARRAY(
+    SELECT late.id
+    FROM unnest(afresh.clocked_tasks()) AS own (task_name)
+    CROSS JOIN LATERAL (
+        SELECT j.id FROM procrastinate_jobs j
+        WHERE j.status = 'todo' AND j.queueing_lock = split_part(own.task_name, '.', 4) AND j.task_name = own.task_name
+          AND j.priority < %(priority)s
+          AND CASE jsonb_typeof(j.args -> 'timestamp') WHEN 'number'
+              THEN to_timestamp((j.args ->> 'timestamp')::double precision) < now() - %(patience)s::interval END
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) late
+));
 
 -- name: find_bounds
 -- Which jobs a purge has to look at: those made before the shorter of both times, and those beyond a number.

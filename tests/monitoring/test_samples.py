@@ -100,6 +100,9 @@ async def test_which_tasks_are_the_clock_s(queue: Afresh, conn: AsyncConnection)
     assert dict(rows) == {name: is_clocked(name) for name in names}
     assert {name for name in names if is_clocked(name)} == {*ours, SEND_TASK}
     assert {queue.tasks[name].queue for name in ours} == set(QUEUES_OF_CLOCK)
+    assert all(
+        queue.tasks[name].queueing_lock == name.rpartition(".")[2] for name in ours
+    )  # By which they are hurried.
 
 
 async def test_what_waits(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):

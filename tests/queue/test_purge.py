@@ -137,13 +137,26 @@ async def test_the_row_of_the_lease_may_be_missing(conn: Connection):
 PURGE = "app.tasks.maintenance.purge_old_jobs"
 
 
-@pytest.mark.parametrize(("late", "priority"), [(PATIENCE / 2, 1), (2 * PATIENCE, URGENT)])
-async def test_a_purge_gives_way_for_a_time(queue_app: Afresh, conn: Connection, late: timedelta, priority: int):
-    """A purge gives way to all other jobs until it is overdue; then it goes before them."""
+LEARNING = "app.tasks.analytics.refresh_retry_statistics"
+THEIRS = "shop.tasks.maintenance.purge_old_jobs"
+
+
+@pytest.mark.parametrize(
+    ("name", "late", "priority"),
+    [
+        (PURGE, PATIENCE / 2, 1),
+        (PURGE, 2 * PATIENCE, URGENT),
+        (LEARNING, PATIENCE / 2, 1),
+        (LEARNING, 2 * PATIENCE, URGENT),
+        (THEIRS, 2 * PATIENCE, 1),
+    ],
+)
+async def test_it_gives_way_for_a_time(queue_app: Afresh, conn: Connection, name: str, late: timedelta, priority: int):
+    """A purge gives way to all other jobs until it is overdue, then goes before them; so do the clock's other tasks."""
     await conn.execute(
         "INSERT INTO procrastinate_jobs (queue_name, task_name, priority, queueing_lock, args) "
-        "SELECT 'cleanup', %s, 1, 'purge_old_jobs', jsonb_build_object('timestamp', extract(epoch FROM now() - %s))",
-        [PURGE, late],
+        "SELECT 'q', %s, 1, %s, jsonb_build_object('timestamp', extract(epoch FROM now() - %s))",
+        [name, name.rpartition(".")[2], late],
     )
     await hurry(queue_app)
     assert await value(conn, "SELECT priority FROM procrastinate_jobs") == priority
