@@ -79,7 +79,6 @@ function isTouched(region) {
   const focus = document.activeElement;
   return (region.contains(focus) && focus !== document.body && !focus.matches(FOLD))
     || (!selection.isCollapsed && region.contains(selection.anchorNode))
-    || region.matches(":has(:active)")
     || region.matches(":has(:active, details.action[open], .tick:checked)")
     || (Date.now() - moved < LYING && region.matches(POINTED_AT));
 }
