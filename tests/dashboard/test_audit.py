@@ -1,7 +1,6 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import httpx
 import pytest
 
 from app.dashboard.audit import place_of
@@ -9,12 +8,10 @@ from app.queue.app import Afresh
 from app.store.audit import record
 from app.store.keys import Role, create_key
 
-from ..application import serving, settings_for
+from ..application import Served, serving, settings_for
 from .parts import text_of
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 async def note(queue: Afresh, times: int = 1, differing: Mapping[str, str] = MappingProxyType({})) -> None:

@@ -3,18 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from app.queue.app import Afresh
-
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 Keep = Callable[[Page, str], Awaitable[bytes]]
 PAGES = {
     "overview": "/dashboard",

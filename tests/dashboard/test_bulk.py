@@ -6,17 +6,15 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
 from app.store.audit import AuditFilter, list_audit
 
 from ..api.test_dead_letters import insert
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from .forms import PERSON, do, hidden_of, send
 from .test_letters import LIST, page_of
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 BULK = f"{LIST}/bulk"
 
 

@@ -7,7 +7,6 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
 from app.retry.breaker.counting import Counted, Report
 from app.retry.breaker.rules import Rules, Trip
 from app.retry.failure import FailureType
@@ -16,12 +15,12 @@ from app.store.audit import AuditFilter, list_audit
 from app.store.keys import Role, create_key
 from app.web.cookies import SIGN_IN
 
+from ..application import Served
 from ..eventually import eventually
 from .forms import PERSON, hidden_of, sign_in
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 RULES = Rules(trips={FailureType.TRANSIENT_NETWORK: Trip(failures=2, break_seconds=600)})
 
 

@@ -2,16 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
 from app.store.audit import AuditFilter, list_audit
 from app.store.groups import mute_group, resolve_group
 
 from ..api.test_dead_letters import insert
 from ..api.test_failure_groups import refuse
+from ..application import Served
 from ..store.history import fail, recover
 from .forms import do, send
 from .test_letters import page_of
@@ -19,7 +18,6 @@ from .test_pages import escape
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 LIST = "/dashboard/failures"
 WHO = {"actor": "ada", "reason": "mended in 1.2"}
 

@@ -5,16 +5,14 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
 from app.store.keys import Role, create_key, revoke_key
 
 from ..api.test_dead_letters import insert
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from ..store.history import fail
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 TOP = "Math.round(document.getElementById('job-20').getBoundingClientRect().top)"
 """Asked of the page at once: the row that a locator has found may be replaced before it is asked."""
 

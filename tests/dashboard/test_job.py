@@ -7,14 +7,10 @@ import pytest
 from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
-
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from .parts import live_worker
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 async def make(client: httpx.AsyncClient, task: str, **body: object) -> int:

@@ -5,14 +5,10 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from app.queue.app import Afresh
-
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from .forms import PERSON, send
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 async def later(client: httpx.AsyncClient, **besides: str) -> int:

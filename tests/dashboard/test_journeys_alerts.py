@@ -1,20 +1,16 @@
 """What an operator does about alerts, in a real browser."""
 
-import httpx
 import pytest
 from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
 from app.monitoring.alerts.evaluate import evaluate
-from app.queue.app import Afresh
 from app.store.audit import AuditFilter, list_audit
 
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from ..monitoring.watchman import A_MINUTE, half_past_now
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 async def test_from_the_alert_to_its_cause(served: Served, browser_page: Page, conn: AsyncConnection):

@@ -1,16 +1,14 @@
 """What an operator does about dependencies and policies, in a real browser."""
 
-import httpx
 import pytest
 from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
 from app.store.audit import AuditFilter, list_audit
 
-pytestmark = pytest.mark.anyio
+from ..application import Served
 
-Served = tuple[Afresh, httpx.AsyncClient]
+pytestmark = pytest.mark.anyio
 
 
 async def test_isolate_and_reset(served: Served, browser_page: Page, conn: AsyncConnection):

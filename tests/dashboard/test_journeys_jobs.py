@@ -3,19 +3,16 @@
 import re
 from collections.abc import Awaitable, Callable
 
-import httpx
 import pytest
 from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
 from app.store.keys import Role, create_key
 
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 Keep = Callable[[Page, str], Awaitable[bytes]]
 
 

@@ -3,21 +3,17 @@
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
-
 from ..api.test_dead_letters import insert
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from ..queue.workers import working
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 Keep = Callable[[Page, str], Awaitable[bytes]]
 SOON = 60_000
 """Milliseconds for what comes by itself: a worker has to take it, and the page to be told."""

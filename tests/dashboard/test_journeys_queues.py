@@ -2,19 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 
-import httpx
 import pytest
 from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
 from app.store.audit import AuditFilter, list_audit
 
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 Keep = Callable[[Page, str], Awaitable[bytes]]
 
 

@@ -12,14 +12,12 @@ from app.store.audit import AuditFilter, list_audit
 from app.store.keys import Role, create_key
 
 from ..api.test_dead_letters import bury
-from ..application import run_waiting_jobs, serving, settings_for
+from ..application import Served, run_waiting_jobs, serving, settings_for
 from .forms import do, send, sign_in
 from .test_letters import LIST, page_of
 from .test_sign_in import ADMIN_KEY
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 def address_of(letter: dict[str, Any]) -> str:

@@ -6,17 +6,15 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from app.queue.app import Afresh
 from app.store.paging import SEARCHED
 
 from ..api.test_dead_letters import bury, insert
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from ..store.history import fail
 from .test_pages import escape
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 LIST = "/dashboard/dead-letters"
 
 

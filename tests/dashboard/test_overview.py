@@ -7,16 +7,13 @@ import pytest
 from psycopg import AsyncConnection
 
 from app.monitoring.samples import sample
-from app.queue.app import Afresh
 from app.store.breakers import isolate
 from app.testing import failing
 
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from .parts import live_worker, text_of
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 async def test_the_day_is_drawn(served: Served, conn: AsyncConnection):

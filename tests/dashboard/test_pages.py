@@ -2,14 +2,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from html import escape as escape_html
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
 from app.dashboard.frame import ago, length
-from app.queue.app import Afresh
 
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +17,6 @@ def escape(text: str) -> str:
     return escape_html(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
 
 
-Served = tuple[Afresh, httpx.AsyncClient]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 

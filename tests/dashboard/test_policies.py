@@ -3,20 +3,17 @@
 import re
 from collections.abc import Mapping
 
-import httpx
 import pytest
 from psycopg import AsyncConnection
 
 from app.dashboard.simulation import POINTS
-from app.queue.app import Afresh
 from app.retry.failure import FailureType
 from app.store.failures import fold_failures
 
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 SIMULATION = "/dashboard/policies/simulation"
 
 

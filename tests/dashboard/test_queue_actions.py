@@ -10,14 +10,13 @@ from app.store.audit import AuditFilter, list_audit
 from app.store.keys import Role, create_key
 from app.store.limits import list_limits
 
-from ..application import serving, settings_for
+from ..application import Served, serving, settings_for
 from .forms import do, send, sign_in
 from .parts import text_of
 from .test_sign_in import ADMIN_KEY
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 SUMS = "/dashboard/queues/sums"
 LIMIT = {"max_running": "", "rate_jobs": "", "rate_per": "", "rate_burst": "", "reason": "as the contract says"}
 

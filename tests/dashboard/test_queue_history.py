@@ -1,12 +1,11 @@
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 
 from app.dashboard.queue_history import RANGES, Range, draw
-from app.queue.app import Afresh
 from app.store.samples import HOUR, MINUTE, QueuePoint, Span, sum_up
 
+from ..application import Served
 from .parts import text_of
 
 NOW = datetime(2030, 1, 1, 12, 34, 56, tzinfo=UTC)
@@ -63,7 +62,7 @@ def test_up_to_now():
 
 
 @pytest.mark.anyio
-async def test_on_its_page(served: tuple[Afresh, httpx.AsyncClient]):
+async def test_on_its_page(served: Served):
     """A queue's page draws what was sampled of it in the time that its address says."""
     queue, client = served
     minute = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=5)

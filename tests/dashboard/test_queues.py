@@ -1,18 +1,14 @@
 from datetime import timedelta
 
-import httpx
 import pytest
 
-from app.queue.app import Afresh
 from app.store import limits
 from app.store.limits import Rate
 
-from ..application import run_waiting_jobs
+from ..application import Served, run_waiting_jobs
 from .parts import live_worker, text_of
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 async def test_every_queue(served: Served):

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
 from psycopg import AsyncConnection
@@ -15,13 +14,12 @@ from app.store.keys import Role, create_key, revoke_key
 from app.web.cookies import SIGN_IN, VISITOR
 from app.web.sign_in_limit import BURST
 
-from ..application import serving, settings_for
+from ..application import Served, serving, settings_for
 from ..eventually import eventually
 from .forms import PERSON, hidden_of, sign_in
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 ADMIN_KEY = "a-secret-of-the-environment-0123"
 
 

@@ -1,18 +1,14 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import httpx
 import pytest
 
 from app.config import AlertSettings, RetentionSettings
-from app.queue.app import Afresh
 
-from ..application import serving, settings_for
+from ..application import Served, serving, settings_for
 from .parts import live_worker, text_of
 
 pytestmark = pytest.mark.anyio
-
-Served = tuple[Afresh, httpx.AsyncClient]
 
 
 async def test_findings(served: Served):

@@ -1,13 +1,10 @@
-import httpx
 import pytest
 
-from app.queue.app import Afresh
-
+from ..application import Served
 from .parts import live_worker, text_of
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Afresh, httpx.AsyncClient]
 
 RUN = """
 UPDATE procrastinate_jobs SET status = 'doing', worker_id = %(worker)s WHERE id = %(job)s
