@@ -16,6 +16,7 @@ from procrastinate import App, testing
 from app import telemetry
 from app.config import LogSettings
 from app.monitoring import logs
+from app.monitoring.lines import write
 from app.retry.breaker.states import State, Transition
 from app.retry.policy import DeadLetter, DeathCause, Snooze, SnoozeReason
 from app.telemetry import Attempt, emit
@@ -71,7 +72,7 @@ def sign_in(password: str) -> None:
 
 def test_every_event_has_a_line():
     """No event is without its writer."""
-    assert set(get_args(telemetry.Event)) == {kind for kind in logs.write.registry if kind is not object}
+    assert set(get_args(telemetry.Event)) == {kind for kind in write.registry if kind is not object}
 
 
 def test_failed_attempt(configure: Configure):
