@@ -6,8 +6,13 @@ from typing import Literal
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
+from psycopg import AsyncConnection
 
+from app.store.breakers import isolate
+
+from ..api.test_dead_letters import insert
 from ..application import Served, run_waiting_jobs
+from ..store.history import fail
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +64,26 @@ async def test_accessible(
         found = (await Axe().run(browser_page)).response["violations"]
         assert not [each for each in found if each["impact"] in {"serious", "critical"}], name
         assert await browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+
+
+async def test_long_names(served: Served, browser_page: Page, conn: AsyncConnection):
+    """However long the names are that people give, no page is wider than a phone."""
+    _, client = served
+    queue, long = "q" * 40, "w" * 200
+    body = {"args": {"a": 1}, "queue": queue, "dependency": long, "lock": long, "run_in": "1h"}
+    await client.post("/tasks/add", json=body)
+    await insert(
+        conn, queue_name=queue, task_name=long, dependency=long, fingerprint=long, exception_type=long, message=long
+    )
+    await fail(conn, fingerprint=long, task=long, message=long)
+    await isolate(conn, long, actor=long, reason=long)
+    pages = ["", "/jobs", "/jobs/1", f"/queues/{queue}", f"/queues/{queue}/clear", "/dead-letters", "/dead-letters/1"]
+    pages += ["/failures", f"/failures/groups/{long}", "/dependencies", f"/dependencies/{long}", "/audit", "/policies"]
+    await browser_page.set_viewport_size({"width": 360, "height": 900})
+    for page in pages:
+        await browser_page.goto(f"/dashboard{page}")
+        await expect(browser_page.locator("main h1")).to_be_visible()
+        assert await browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
 
 
 async def test_from_the_incident_to_the_ladder(served: Served, browser_page: Page):
