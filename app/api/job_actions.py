@@ -10,7 +10,7 @@ from ..queue import control
 from ..queue.app import Afresh
 from ..web import again
 from ..web.auth import Operator
-from ..web.fields import LOCATION, Duration, JobId, Moment, Priority, QueueName, Text
+from ..web.fields import LOCATION, Duration, JobId, JobQueue, Moment, Priority, Text
 from ..web.limits import StrictRoute
 from ..web.outbound import Outbound
 from ..web.problem import responses
@@ -38,7 +38,7 @@ class MoveBody(Reason):
     run_at: Moment | None = Field(None, description="Not before then; ISO 8601 with an offset.")
     run_in: Duration | None = Field(None, description="Not before this has passed: seconds, or 30s, 5m, 2h, 7d.")
     priority: Priority | None = Field(None, description="1 to 10, higher first; or low, normal, high, critical.")
-    queue: QueueName | None = None
+    queue: JobQueue | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "MoveBody":

@@ -19,7 +19,7 @@ from ..store.idempotency import Claim, Claimed
 from ..store.jobs import find_job
 from ..telemetry import JobsSubmitted, SubmissionRepeated, emit
 from ..web.errors import InvalidInput, JobGone, TooManyJobs
-from ..web.fields import Duration, Metadata, Moment, Priority, QueueName, State, Text, Time
+from ..web.fields import Duration, JobQueue, Metadata, Moment, Priority, State, Text, Time
 from ..web.keyring import LOCAL, Caller
 from ..web.outbound import OutboundLimit
 from ..web.paging import BIGGEST_INTEGER
@@ -50,7 +50,7 @@ class SubmitBody(BaseModel):
     )
 
     args: dict[str, Any] = Field(default_factory=dict, description="What the task is called with.")
-    queue: QueueName | None = Field(None, description="In place of the task's own.")
+    queue: JobQueue | None = Field(None, description="In place of the task's own.")
     priority: Priority | None = Field(None, description="1 to 10, higher first; or low, normal, high, critical.")
     run_at: Moment | None = Field(None, description="Not before then; ISO 8601 with an offset.")
     run_in: Duration | None = Field(None, description="Not before this has passed: seconds, or 30s, 5m, 2h, 7d.")

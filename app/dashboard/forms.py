@@ -13,6 +13,7 @@ from ..store.keys import Role
 from ..web.auth import Requires
 from ..web.cookies import PAGES, SAID, attributes, fits
 from ..web.errors import FormRefused, InvalidInput, MalformedBody
+from ..web.fields import LONGEST_QUEUE, fit_queue
 from ..web.keyring import Caller
 from ..web.limits import MAX_BODY_BYTES, parse
 
@@ -90,6 +91,18 @@ class Form:
         if not isinstance(found, timedelta) or not found:
             raise InvalidInput(name, "a duration: seconds, or 30s, 5m, 2h, 7d; at most a century")
         return found
+
+    def queue(self, name: str) -> str | None:
+        """A field's name of a queue that a job is put into; None: it was left empty.
+
+        Raises:
+            InvalidInput: As `text`, and where no job could be put into such a queue.
+        """
+        value = self.text(name, most=LONGEST_QUEUE)
+        try:
+            return None if value is None else fit_queue(value)
+        except ValueError as error:
+            raise InvalidInput(name, str(error)) from None
 
     def moment(self, name: str) -> datetime | None:
         """A field's time, in UTC unless it says otherwise; None: it was left empty.

@@ -28,8 +28,6 @@ TOLD = 100
 LOWEST, HIGHEST = 1, 10
 """The priorities that people give."""
 
-LONGEST_QUEUE = 255
-
 router = APIRouter(prefix="/dashboard")
 
 JobId = Annotated[int, Path(ge=1, lt=2**63)]
@@ -95,7 +93,7 @@ async def reschedule_job(request: Request, job_id: JobId, form: OperatorsForm, q
     move = Move(
         run_at=datetime.now(UTC) + run_in if run_in else run_at,
         priority=form.integer("priority", least=LOWEST, most=HIGHEST),
-        queue=form.text("queue", most=LONGEST_QUEUE),
+        queue=form.queue("queue"),
     )
     if move == Move():
         raise InvalidInput("run_in", "one of this, run_at, priority and queue")

@@ -29,8 +29,6 @@ from .frame import render
 LOWEST, HIGHEST = 1, 10
 """The priorities that people give."""
 
-LONGEST_QUEUE = 128
-
 TOLD_JOBS = 20
 """The latest of its jobs on the page, besides the first: it may be replayed again and again."""
 
@@ -129,7 +127,7 @@ def _changes(form: Form, args: dict[str, Any], now: datetime) -> Changes:
         raise InvalidInput("priority", "only one of this and ahead of all others")
     return Changes(
         args=None if given == orjson.loads(orjson.dumps(redact(args))) else given,
-        queue=form.text("queue", most=LONGEST_QUEUE),
+        queue=form.queue("queue"),
         priority=AHEAD if ahead else priority,
         run_at=now + run_in if run_in else run_at,
     )

@@ -14,6 +14,13 @@ MAX_METADATA_BYTES = 16_384
 LONGEST_TEXT = 200
 """Characters of what is searched for."""
 
+LONGEST_QUEUE = 40
+"""Bytes of the name of a queue that a job is put into.
+
+Procrastinate announces the job on a channel that is called by it behind a prefix of 23; Postgres refuses a longer name
+than 63, and the job with it.
+"""
+
 
 def _named_priority(value: object) -> object:
     if isinstance(value, str):
@@ -21,6 +28,17 @@ def _named_priority(value: object) -> object:
             raise ValueError(f"a whole number from 1 to 10, or one of {', '.join(PRIORITIES)}")
         return PRIORITIES[value]
     return value
+
+
+def fit_queue(name: str) -> str:
+    """Return the name of a queue that a job can be put into.
+
+    Raises:
+        ValueError: It is longer than `LONGEST_QUEUE`.
+    """
+    if len(name.encode()) > LONGEST_QUEUE:
+        raise ValueError(f"at most {LONGEST_QUEUE} bytes")
+    return name
 
 
 def _duration(value: object) -> object:
@@ -88,6 +106,10 @@ Time = Annotated[
 """A time that we give: ISO 8601 in UTC."""
 Text = Annotated[str, Strict(), Field(min_length=1, max_length=255), AfterValidator(_storable)]
 QueueName = Annotated[str, Strict(), Field(min_length=1, max_length=128), AfterValidator(_storable)]
+JobQueue = Annotated[
+    str, Strict(), Field(min_length=1, max_length=LONGEST_QUEUE), AfterValidator(_storable), AfterValidator(fit_queue)
+]
+"""The queue that a job is put into."""
 SearchText = Annotated[str, Strict(), Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_storable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 JobId = Annotated[int, Field(ge=1, le=BIGGEST_ID)]

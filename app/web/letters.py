@@ -14,7 +14,7 @@ from ..queue.replay import Changes
 from ..retry.failure import FailureType, Remediation
 from ..store.dead_letters import PROPERTIES, LetterFilter, find_letter, find_oldest, sum_letters
 from ..store.paging import Row
-from .fields import Cause, Duration, LetterStatus, Moment, Priority, QueueName, SearchText, Text, Time
+from .fields import Cause, Duration, JobQueue, LetterStatus, Moment, Priority, QueueName, SearchText, Text, Time
 from .keyring import Caller
 from .paging import BIGGEST_ID, PageQuery
 from .permitted import deferrable
@@ -56,7 +56,7 @@ class ReplayBody(BaseModel):
     args: dict[str, Any] | None = Field(
         None, description="All arguments, in place of the old ones. What is masked in them stays as it was."
     )
-    queue: QueueName | None = None
+    queue: JobQueue | None = None
     priority: Priority | None = Field(None, description="1 to 10, higher first; or low, normal, high, critical.")
     ahead: bool = Field(default=False, strict=True, description="Before every other job of its queue.")
     run_at: Moment | None = Field(None, description="Not before then; ISO 8601 with an offset.")

@@ -62,6 +62,12 @@ async def test_empty_form(client: httpx.AsyncClient):
     assert (await client.post("/tasks/fetch-joke", content=b"", headers=headers)).status_code == 202
 
 
+@pytest.mark.parametrize("queue", ["q" * 40, "ü" * 20])
+async def test_the_longest_queue(client: httpx.AsyncClient, queue: str):
+    """A queue may be named as long as Postgres can announce its jobs."""
+    assert (await client.post("/tasks/fetch-joke", json={"queue": queue})).json()["queue"] == queue
+
+
 async def test_everything_is_stored(client: httpx.AsyncClient, conn: AsyncConnection):
     """Whatever a client says about a job is kept with it."""
     body = {

@@ -98,7 +98,8 @@ async def test_move(served: Served):
         ({"priority": "11"}, "priority"),
         ({"priority": "0"}, "priority"),
         ({"priority": "½"}, "priority"),
-        ({"queue": "x" * 256}, "queue"),
+        ({"queue": "x" * 41}, "queue"),
+        ({"queue": "ü" * 21}, "queue"),
         ({"queue": "a\0b"}, "queue"),
     ],
 )
