@@ -3,7 +3,7 @@
 import os
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from .. import __version__
+from ..postgres.sqlfiles import load
 from ..store import scaling
 from .connector import AfreshConnector
 from .overload import Overload
 
 if TYPE_CHECKING:
     from .app import Afresh
+
+SQL = load("spine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,22 @@ def _existing(paths: Iterable[Path]) -> Iterable[Path]:
     """Each path, or the nearest folder above it that is there."""
     for path in paths:
         yield next((each for each in (path, *path.parents) if each.exists()), path)
+
+
+async def tell_presence(app: "Afresh", said: Mapping[str, Any], *, anew: bool) -> bool:
+    """Say what a worker reports, on a new connection if so wished; False: it was pruned, and nobody knows it any more.
+
+    On a connector that is not ours no more is said than that it lives.
+
+    Raises:
+        psycopg.Error, procrastinate.exceptions.ConnectorException, TimeoutError: The database is out of reach.
+    """
+    connector = app.connector
+    if not isinstance(connector, AfreshConnector):
+        await app.job_manager.update_heartbeat(said["worker_id"])
+        return True
+    async with connector.fresh() if anew else connector.connection() as conn:
+        return await (await conn.execute(SQL["beat_heart"], said)).fetchone() is not None
 
 
 async def tell_drain(app: "Afresh") -> None:

@@ -17,12 +17,11 @@ from procrastinate.job_context import AbortReason, JobContext
 
 from .. import telemetry
 from .call import Calls
-from .claim import SQL, Claimed, Claims, UnreadableJobs
-from .connector import AfreshConnector
+from .claim import Claimed, Claims, UnreadableJobs
 from .execute import Executor
 from .loops import TROUBLE, cut_short, promptly, side_loops
 from .overload import Overload
-from .presence import Presence, tell_drain
+from .presence import Presence, tell_drain, tell_presence
 from .settle import Settler, UnsettledJobs
 from .signals import obeying
 
@@ -294,15 +293,8 @@ class AfreshWorker(procrastinate_worker.Worker):
         Raises:
             psycopg.Error, procrastinate.exceptions.ConnectorException, TimeoutError: Nothing was said.
         """
-        connector = self.app.connector
-        if not isinstance(connector, AfreshConnector):
-            await self.app.job_manager.update_heartbeat(self.worker_id or 0)
-            return
         said = self.presence.report(self.worker_id or 0, len(self._running_jobs), self.overload)
-        async with connector.fresh() if anew else connector.connection() as conn:
-            cursor = await conn.execute(SQL["beat_heart"], said)
-            known = await cursor.fetchone()
-        if known is None:
+        if not await tell_presence(self.app, said, anew=anew):
             await self.register_again()
 
     async def register_again(self) -> None:
