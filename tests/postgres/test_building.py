@@ -180,15 +180,16 @@ def test_a_table_that_is_held_for_long_fails_the_migration(
 
 def test_the_former_texts_of_steps_count_as_applied(conn: psycopg.Connection):
     """A database that went through them goes on: no index is built again, no setting of ours taken for theirs."""
-    migrate(conn)
-    former = {each.number: min(each.checksums - {each.checksum}) for each in read_steps() if len(each.checksums) > 1}
+    steps = [each for each in read_steps() if each.number <= BUILDING[0].number + 1]  # Later ones are not undone here.
+    migrate(conn, steps)
+    former = {each.number: min(each.checksums - {each.checksum}) for each in steps if len(each.checksums) > 1}
     assert list(former) == [5, 10, 26]
     for number, checksum in former.items():
         conn.execute("UPDATE afresh.migration SET checksum = %s WHERE number = %s", [checksum, number])
     conn.execute("DELETE FROM afresh.migration WHERE number >= %s", [BUILDING[0].number])
     conn.execute("DROP TABLE afresh.storage_parameter")
     oids = conn.execute("SELECT oid FROM pg_class WHERE relname = ANY (%s) ORDER BY oid", [INDEXES]).fetchall()
-    assert [each.number for each in migrate(conn)] == [36, 37]
+    assert [each.number for each in migrate(conn, steps)] == [36, 37]
     assert conn.execute("SELECT oid FROM pg_class WHERE relname = ANY (%s) ORDER BY oid", [INDEXES]).fetchall() == oids
     assert conn.execute("SELECT count(*), count(former) FROM afresh.storage_parameter").fetchone() == (13, 0)
 
