@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from app.queue.app import Afresh
 from app.queue.effects import effects
 from app.queue.overrun import LOOKS, Overruns
 from app.queue.task import ExponentialBackoff, task
+from app.telemetry import Event, OwnershipLost
 
 from ..eventually import eventually
 from .jobs import attempts, rows, status
@@ -61,6 +62,14 @@ class Stubborn:
         return stubborn
 
 
+@pytest.fixture
+async def stubborn(anyio_backend: str) -> AsyncIterator[Stubborn]:  # noqa: ARG001 - it makes the fixture async.
+    """One that is let go in the end, whatever the test came to: nobody else can end it."""
+    made = Stubborn()
+    yield made
+    made.gate.set()
+
+
 async def has_passed(seconds: float) -> None:
     """Wait for what does not come."""
     until = time.monotonic() + seconds
@@ -85,9 +94,9 @@ async def test_what_is_returned_after_the_limit(queue_app: Afresh, conn: Connect
     assert await rows(conn, "SELECT * FROM afresh.result") == []
 
 
-async def test_it_is_settled_and_keeps_its_slot(queue_app: Afresh, conn: Connection):
+async def test_it_is_settled_and_keeps_its_slot(queue_app: Afresh, conn: Connection, stubborn: Stubborn):
     """An attempt that goes on is settled as timed out and keeps its slot until it ends; its late result is nobody's."""
-    stubborn, quick = Stubborn(), []
+    quick = []
     stubborn_task = task(name="stubborn", timeout=LIMIT, retry=0)(stubborn.function)
 
     @task(name="quick")
@@ -110,9 +119,8 @@ async def test_it_is_settled_and_keeps_its_slot(queue_app: Afresh, conn: Connect
     assert len(await attempts(conn, job_id)) == 1
 
 
-async def test_a_retry_never_runs_beside_it(queue_app: Afresh, conn: Connection):
+async def test_a_retry_never_runs_beside_it(queue_app: Afresh, conn: Connection, stubborn: Stubborn):
     """Its retry is planned for 60 s later, and comes as soon as it has ended."""
-    stubborn = Stubborn()
     strategy = ExponentialBackoff(max_retries=1, initial_delay=timedelta(0))
     job_id = await task(name="stubborn", timeout=LIMIT, retry=strategy)(stubborn.function).defer_async()
     async with working(queue_app, concurrency=3):
@@ -125,9 +133,8 @@ async def test_a_retry_never_runs_beside_it(queue_app: Afresh, conn: Connection)
     assert len(await attempts(conn, job_id)) == 1
 
 
-async def test_a_lock_waits_for_it(queue_app: Afresh, conn: Connection):
+async def test_a_lock_waits_for_it(queue_app: Afresh, conn: Connection, stubborn: Stubborn):
     """A job with a lock counts as running until its attempt ends, and has run out of time then."""
-    stubborn = Stubborn()
     stubborn_task = task(name="stubborn", timeout=LIMIT, retry=0)(stubborn.function)
     job_id = await stubborn_task.configure(lock="one").defer_async()
     async with working(queue_app):
@@ -139,9 +146,8 @@ async def test_a_lock_waits_for_it(queue_app: Afresh, conn: Connection):
     assert (await attempts(conn, job_id))[0]["failure_type"] == "TRANSIENT_TIMEOUT"
 
 
-async def test_it_was_asked_to_abort(queue_app: Afresh, conn: Connection):
+async def test_it_was_asked_to_abort(queue_app: Afresh, conn: Connection, stubborn: Stubborn):
     """Of an attempt that also refused to abort the job ends as aborted."""
-    stubborn = Stubborn()
     stubborn_task = task(name="stubborn", timeout=timedelta(seconds=2), retry=0)(stubborn.function)
     job_id = await stubborn_task.defer_async()
     async with working(queue_app):
@@ -155,9 +161,10 @@ async def test_it_was_asked_to_abort(queue_app: Afresh, conn: Connection):
     assert [row["outcome"] for row in await attempts(conn, job_id)] == ["aborted"]
 
 
-async def test_it_has_ended_with_its_effects(queue_app: Afresh, conn: Connection):
+async def test_it_has_ended_with_its_effects(
+    queue_app: Afresh, conn: Connection, stubborn: Stubborn, events: list[Event]
+):
     """An attempt whose job has succeeded with its effects may go on as long as it likes."""
-    stubborn = Stubborn()
 
     @task(name="lingers", timeout=timedelta(seconds=1))  # Time enough for its effects.
     async def lingers() -> None:
@@ -173,6 +180,7 @@ async def test_it_has_ended_with_its_effects(queue_app: Afresh, conn: Connection
     assert await status(conn, job_id) == "succeeded"
     assert await attempts(conn, job_id) == []
     assert await rows(conn, "SELECT result FROM afresh.result") == [{"result": "done"}]
+    assert not any(isinstance(event, OwnershipLost) for event in events)
 
 
 async def test_when_one_is_told():
