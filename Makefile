@@ -68,7 +68,7 @@ schema: sync-all ## Write what is made of the code: sql/schema.sql, .env.example
 simulate: sync-run ## Play outages through, ours against other policies; S=--short takes seconds
 	$(AFRESH) simulate $(S)
 
-bench: sync-all ## Measure the numbers we promise, as ratios; SCALE=full takes its time
+bench: sync-all ## Measure the numbers we promise, as ratios, in five minutes; SCALE=full all of them, in an hour
 	$(VENV)/python -m bench --scale $(or $(SCALE),short)
 
 lock: sync-all ## Resolve the dependencies anew; U=--upgrade takes the newest
