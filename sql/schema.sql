@@ -1652,21 +1652,28 @@ DECLARE
     v_ended bigint[];
 BEGIN
     WITH owned AS MATERIALIZED (
-        SELECT g.*, j.task_name, j.queue_name AS from_queue, j.priority AS had_priority, j.args, j.lock AS had_lock,
-               j.queueing_lock, j.abort_requested, j.afresh_dependency, j.worker_id, j.afresh_letter
-        FROM ROWS FROM (jsonb_to_recordset(p_runs) AS (
-            job_id bigint, attempts integer, claim bigint, outcome afresh.outcome, counted boolean,
-            status procrastinate_job_status, started_at timestamptz, ended_at timestamptz, failure integer,
-            decision afresh.decision, delay double precision, next_run_at timestamptz, explanation jsonb, reason text,
-            priority integer, queue_name text, lock text, cause afresh.death_cause, waited jsonb
-        )) WITH ORDINALITY AS g
-        JOIN procrastinate_jobs j ON j.id = g.job_id
-        LEFT JOIN procrastinate_workers w ON p_worker IS NULL AND w.id = j.worker_id
-        WHERE j.status::text = 'doing' AND j.attempts = g.attempts AND CASE
-            WHEN p_worker IS NULL THEN w.id IS NULL OR w.last_heartbeat < now() - p_stalled_after
-            ELSE j.worker_id = p_worker AND j.afresh_claim IS NOT DISTINCT FROM g.claim END
-        ORDER BY j.id
-        FOR UPDATE OF j
+        SELECT g.*, j.*
+        FROM (
+            SELECT * FROM ROWS FROM (jsonb_to_recordset(p_runs) AS (
+                job_id bigint, attempts integer, claim bigint, outcome afresh.outcome, counted boolean,
+                status procrastinate_job_status, started_at timestamptz, ended_at timestamptz, failure integer,
+                decision afresh.decision, delay double precision, next_run_at timestamptz, explanation jsonb,
+                reason text, priority integer, queue_name text, lock text, cause afresh.death_cause, waited jsonb
+            )) WITH ORDINALITY
+            ORDER BY job_id
+        ) g
+        CROSS JOIN LATERAL (
+            SELECT j.task_name, j.queue_name AS from_queue, j.priority AS had_priority, j.args, j.lock AS had_lock,
+                   j.queueing_lock, j.abort_requested, j.afresh_dependency, j.worker_id, j.afresh_letter
+            FROM procrastinate_jobs j
+            WHERE j.id = g.job_id AND j.status::text = 'doing' AND j.attempts = g.attempts AND CASE
+                WHEN p_worker IS NULL THEN NOT EXISTS (
+                    SELECT FROM procrastinate_workers w
+                    WHERE w.id = j.worker_id AND w.last_heartbeat >= now() - p_stalled_after)
+                ELSE j.worker_id = p_worker AND j.afresh_claim IS NOT DISTINCT FROM g.claim END
+            LIMIT 1
+            FOR UPDATE
+        ) j
     ),
     -- In one group two runs of one queueing lock can both want to wait: the older goes on.
     ending AS (
@@ -1815,6 +1822,7 @@ CREATE FUNCTION afresh.settle_successes(p_worker bigint, p_ids bigint[], p_attem
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET cpu_index_tuple_cost TO '1000'
     AS $$
 DECLARE
     v_done bigint[];
@@ -1996,12 +2004,17 @@ BEGIN
     SELECT array_agg(o.id)
     FROM (
         SELECT j.id
-        FROM jsonb_to_recordset(p_reports) AS g (job_id bigint, attempts integer, claim bigint)
-        JOIN procrastinate_jobs j ON j.id = g.job_id
-        WHERE j.status::text = 'doing' AND j.worker_id = p_worker AND j.attempts = g.attempts
-          AND j.afresh_claim IS NOT DISTINCT FROM g.claim
-        ORDER BY j.id
-        FOR NO KEY UPDATE OF j
+        FROM (
+            SELECT * FROM jsonb_to_recordset(p_reports) AS r (job_id bigint, attempts integer, claim bigint)
+            ORDER BY job_id
+        ) g
+        CROSS JOIN LATERAL (
+            SELECT id FROM procrastinate_jobs
+            WHERE id = g.job_id AND status::text = 'doing' AND worker_id = p_worker AND attempts = g.attempts
+              AND afresh_claim IS NOT DISTINCT FROM g.claim
+            LIMIT 1
+            FOR NO KEY UPDATE
+        ) j
     ) o
     INTO v_owned;
 

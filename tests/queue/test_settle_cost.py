@@ -23,7 +23,7 @@ HISTORY = """
 """
 RUNNABLE = """
     INSERT INTO procrastinate_jobs (task_name, queue_name, lock)
-    SELECT 't', 'q', 'l' || n FROM generate_series(1, 200) n
+    SELECT 't', 'q', 'l' || n FROM generate_series(1, 600) n
 """
 LETTERS = """
     INSERT INTO afresh.dead_letter (job_id, cause, task_name, queue_name, priority, args, attempts, fingerprint,
@@ -38,14 +38,21 @@ ENOUGH = 60 * COUNT
 """Buffers for a settlement of 50: indexes, events and, of a failure, its record. Usual are 25 a job, of failures 53."""
 ENOUGH_FOR_DEATHS = 110 * COUNT
 """Of failures that bury their jobs, half of them replays. Usual are 76 a job; one index walked over is 130 more."""
+LARGE = 500
+"""Jobs in the longest group that a worker writes."""
+ENOUGH_OF_JOBS = 8 * LARGE
+"""Rows of jobs read for it. Usual are 2 a job, of failures 4: its own, its move, and one for each event."""
+
+PLANNED = ["never analyzed", "analyzed while empty", "vacuumed while empty"]
+"""What the planner knew of the tables, when it made its plans."""
 
 
-@pytest.fixture(params=["never analyzed", "analyzed while empty", "vacuumed while empty"])
+@pytest.fixture(params=PLANNED)
 def conn(request: pytest.FixtureRequest, server: Server, template: str) -> Iterator[Connection]:
     """A session that planned its statements while the database was empty; then it filled up."""
     name = f"afresh_settle_{os.getpid()}"
     with psycopg.connect(server.create(name, template=template), autocommit=True) as conn:
-        if request.param != "never analyzed":
+        if "empty" in request.param:
             conn.execute("VACUUM (ANALYZE)" if "vacuum" in request.param else "ANALYZE")
         for _ in range(6):
             use(conn)
@@ -53,6 +60,8 @@ def conn(request: pytest.FixtureRequest, server: Server, template: str) -> Itera
             filler.execute(HISTORY)
             filler.execute(LETTERS)
             filler.execute(RUNNABLE)
+            if "full" in request.param:
+                filler.execute("ANALYZE")
         yield conn
     server.drop(name)
 
@@ -68,9 +77,9 @@ def use(conn: Connection) -> None:
         deaths(conn, [third])
 
 
-def claimed(conn: Connection) -> list[int]:
+def claimed(conn: Connection, count: int = COUNT) -> list[int]:
     """Jobs that worker 1 runs."""
-    return [row[0] for row in conn.execute("SELECT id FROM afresh.claim(%s, %s, p_claim => 1)", [worker(conn), COUNT])]
+    return [row[0] for row in conn.execute("SELECT id FROM afresh.claim(%s, %s, p_claim => 1)", [worker(conn), count])]
 
 
 def worker(conn: Connection) -> int:
@@ -134,6 +143,30 @@ def test_deaths_walk_over_no_letters(conn: Connection):
         "UPDATE procrastinate_jobs SET afresh_letter = %s - id WHERE id = ANY (%s)", [1000 + max(ids), ids[:25]]
     )
     assert deaths(conn, ids) < ENOUGH_FOR_DEATHS
+
+
+@pytest.mark.parametrize("conn", [*PLANNED, "analyzed when full"], indirect=True)
+@pytest.mark.parametrize("settle", [successes, failures])
+def test_a_large_group_reads_its_own_jobs(conn: Connection, settle: Any):
+    """The longer the group, the more a walk over all jobs seems worth it, and that goes through the group for each row.
+
+    Counted in rows: most of a walk stays on one page, and touches few buffers.
+    """
+    ids = claimed(conn, LARGE)
+    assert len(ids) == LARGE
+    with conn.transaction():
+        before = fetched(conn)
+        settle(conn, ids)
+        assert fetched(conn) - before < ENOUGH_OF_JOBS
+
+
+def fetched(conn: Connection) -> int:
+    """Rows of jobs that this transaction has read by an index, or one after the other."""
+    row = conn.execute(
+        "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'procrastinate_jobs'"
+    ).fetchone()
+    assert row
+    return int(row[0])
 
 
 @pytest.mark.parametrize("conn", ["never analyzed"], indirect=True)
