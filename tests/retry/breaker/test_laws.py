@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.retry.breaker.counting import run
 from app.retry.breaker.relevance import Relevance
-from app.retry.breaker.states import State
+from app.retry.breaker.states import Breaker, Slot, State
 
 from .driver import Driver, half_open, opened, ramping
 from .test_transitions import wander
@@ -34,6 +35,20 @@ def test_a_burst_never_opens(failures: int, step: float):
     for _ in range(5):
         driver.report(failures=failures).wait(step)
     assert driver.state is State.CLOSED
+
+
+@given(counts=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_a_run_is_what_failed_since_the_last_second_with_a_success(counts: list[tuple[int, int]]):
+    """Of the seconds those count in which nothing worked and after which nothing has."""
+    slots = tuple(Slot(10 * number, *count, count[1] / 10) for number, count in enumerate(counts, 1))
+    last = max((slot.second for slot in slots if slot.successes), default=0)
+    since = [slot for slot in slots if slot.second > last]
+    found = run(Breaker(name="api", slots=slots))
+    assert found.successes == 0
+    assert found.failures == sum(slot.failures for slot in since)
+    assert found.pressure == sum(slot.pressure for slot in since)
+    assert found.seconds == sum(slot.failures > 0 for slot in since)
 
 
 @given(polls=st.lists(st.tuples(SECONDS, st.integers(1, 100)), max_size=60))
