@@ -57,7 +57,7 @@ class Played(BaseModel):
     peak_ratio: float = Field(description="Most calls in a second from recovery on, to what the dependency bears.")
     drain_seconds: float = Field(description="From recovery to the last success.")
     oracle_seconds: float = Field(description="The same for who knows when it is well, and what it bears.")
-    detection_seconds: float = Field(description="From recovery to the first call that worked.")
+    detection_seconds: float = Field(description="From recovery to the first call that worked; 0: none did.")
     wasted_worker_seconds: float = Field(description="Spent in calls that failed.")
     trips: int = Field(description="How often a breaker opened.")
     step_seconds: int = Field(description="Of the series.")

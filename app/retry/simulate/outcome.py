@@ -37,7 +37,7 @@ class Outcome:
         peak: Most calls in one second from recovery on, as a share of the capacity.
         drain_seconds: From recovery to the last success.
         oracle_seconds: The same for who knows everything, and calls as often as the dependency bears.
-        detection_seconds: From recovery to the first call that worked.
+        detection_seconds: From recovery to the first call that worked; 0: none did.
         wasted_seconds: Time of workers in calls that failed.
         trips: How often a breaker opened or held.
         calls_series: Calls per second, in steps of `step_seconds`.

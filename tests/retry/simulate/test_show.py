@@ -7,11 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from app.__main__ import cli
+from app.retry.simulate.clients import plain_clients
 from app.retry.simulate.outcome import POINTS
 from app.retry.simulate.plot import file_name, svg
 from app.retry.simulate.run import Comparison, compared
-from app.retry.simulate.scenario import all_scenarios, short_scenarios, small_scenarios
-from app.retry.simulate.table import COLUMNS, markdown, row
+from app.retry.simulate.scenario import all_scenarios, full_outage, short_scenarios, small_scenarios
+from app.retry.simulate.table import COLUMNS, PUBLISHED, head, markdown, row
+from app.retry.simulate.world import World
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,9 +49,19 @@ def test_the_picture(played: Comparison):
 
 
 def test_the_table(played: Comparison):
-    """A row for each policy, as wide as its head."""
+    """A row for each policy, as wide as its head; the guide's names the story once and ours in bold."""
     assert all(len(row(each)) == len(COLUMNS) for each in played.outcomes)
-    assert len(markdown(played.outcomes).splitlines()) == 2 + len(played.outcomes)
+    first, *others = markdown(played)
+    assert first.startswith("| full outage | **ours** | 0 |")
+    assert [each[:5] for each in others] == ["|  | "] * 3
+    assert {each.count("|") for each in (*head().splitlines(), first, *others)} == {len(PUBLISHED) + 2}
+
+
+def test_nothing_is_said_of_a_recovery_that_nobody_saw():
+    """Where no call was left by then, there is no peak of theirs, and nobody noticed."""
+    buried = World(full_outage(200), plain_clients()[0], 1).play()
+    figures = dict(zip(COLUMNS, row(buried), strict=True))
+    assert [figures[name] for name in ("peak / capacity", "drained after", "noticed after")] == ["—"] * 3
 
 
 def test_all_forms_tell_the_same_stories():
@@ -65,6 +77,13 @@ def test_the_command(tmp_path: Path):
     assert result.exit_code == 0
     assert "exponential, full jitter" in result.stdout
     assert ET.parse(tmp_path / "healthy.svg").getroot().tag == f"{SVG}svg"  # noqa: S314  Our own file.
+
+
+def test_the_rows_of_the_guide(tmp_path: Path):
+    """Asked for the guide's table, the command prints nothing else."""
+    result = CliRunner().invoke(cli, ["simulate", "--short", "--markdown", "healthy", "--out", str(tmp_path)])
+    assert result.stdout.startswith(f"{head()}\n| healthy | **ours** |")
+    assert len(result.stdout.splitlines()) == 2 + 4
 
 
 def test_an_unknown_scenario(tmp_path: Path):
