@@ -1,7 +1,8 @@
 """What one process knows and has to say of the dependencies that its jobs call: snapshot, outcomes, budgets.
 
-A decision reads memory, and a success writes a count there. The database hears of failures at once, and of the rest
-every half second for as long as a dependency is not well.
+A decision reads memory, and a success writes a count there; of a dependency that is well nothing else is written. What
+others must know of the rest is told in transactions of its own, never in a settlement's, which would wait for the row
+that all workers write (decision 19).
 """
 
 import asyncio
@@ -281,6 +282,10 @@ class Dependencies:
     async def flush(self) -> None:
         """Say what is to be said; what could not be said is kept.
 
+        That is one report for each dependency that failed here or that others watch, with all that worked and failed
+        since the last, if anything did; each probe's result, each rate limit's hint, and unused tokens. They go one
+        after the other on one connection, each in a transaction of its own. One whose answer was lost is said again.
+
         Raises:
             psycopg.Error, TimeoutError: The database is out of reach.
         """
@@ -320,7 +325,11 @@ class Dependencies:
                 await heard.wait()
 
     async def report(self) -> None:
-        """Say what is to be said until cancelled: failures of the healthy and probes at once, the rest in groups."""
+        """Say what is to be said until cancelled, half a second after the last time.
+
+        A failure of what is not suspect yet, be it well or on its ramp, is said at once, and so are probes, hints and
+        unused tokens; with these goes what else there is to be said.
+        """
         while True:
             with contextlib.suppress(TimeoutError):  # Not `wait_for`: see `Adaptation.look`.
                 async with asyncio.timeout(REPORT_SECONDS):

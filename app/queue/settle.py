@@ -2,7 +2,8 @@
 
 A settlement joins the flush that comes next; while one is in flight the next group gathers, so nothing waits for a
 timer. What could not be written stays in memory and is written when the database is back: an outage delays the
-acknowledgement of a job that succeeded, it does not run the job again.
+acknowledgement of a job that succeeded, it does not run the job again. What breakers hear of it is not written here:
+see `Dependencies`.
 """
 
 import asyncio

@@ -16,9 +16,12 @@ from app.retry.budget import CAPACITY
 from app.retry.failure import FailureType
 from app.retry.policy import Retry
 
+from ..eventually import eventually
 from ..retry.samples import a_failure
-from .dependencies import NAME, REFUSED
+from .conftest import OpenApp
+from .dependencies import NAME, REFUSED, Service, calling, succeeded
 from .jobs import add, register, rows, value
+from .workers import working
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +89,57 @@ async def test_what_is_refused_holds_nothing_up(queue_app: Afresh, conn: Connect
     (line,) = [record.getMessage() for record in caplog.records if record.name == "app.queue.dependencies"]
     assert "cannot be told" in line
     assert "breaker_name_check" in line
+
+
+async def test_what_worked_is_told_in_one_for_those_who_watch(queue_app: Afresh, conn: Connection):
+    """All calls of a suspect dependency that worked are one report, made once; of one that is well there is none."""
+    mine = queue_app.dependencies
+    fails(mine, NAME, 1)
+    await mine.flush()
+    for name in [NAME, "another"] * 40:
+        mine.worked(mine.call(name, 2))
+    assert await told(conn) == 0
+    for _ in range(2):
+        await mine.flush()
+    assert await told(conn) == 40
+    assert await rows(conn, "SELECT FROM afresh.breaker WHERE name <> %s", NAME) == []
+
+
+async def test_no_settlement_waits_for_a_breaker(open_app: OpenApp, conn: Connection):
+    """While somebody keeps the row of a suspect breaker, jobs that call it end all the same; it hears of them after."""
+    call = calling(Service())
+    app = await open_app()
+    fails(app.dependencies, NAME, -1)
+    await app.dependencies.flush()
+    async with working(app):
+        async with conn.transaction():
+            await conn.execute("SELECT FROM afresh.breaker WHERE name = %s FOR UPDATE", [NAME])
+            await call.batch_defer_async(*[{} for _ in range(20)])
+            await eventually(lambda: all_succeeded(conn, 20))
+            await eventually(lambda: somebody_waits(conn))
+            assert await told(conn) == 0
+        await eventually(lambda: all_told(conn, 20))
+
+
+async def told(conn: Connection) -> int:
+    """How many calls that worked the breaker has heard of."""
+    return sum(slot[1] for slot in await value(conn, "SELECT slots FROM afresh.breaker WHERE name = %s", NAME))
+
+
+async def all_told(conn: Connection, count: int) -> bool:
+    """Whether it has heard of so many."""
+    return await told(conn) == count
+
+
+async def all_succeeded(conn: Connection, count: int) -> bool:
+    """Whether so many jobs succeeded."""
+    return await succeeded(conn) == count
+
+
+async def somebody_waits(conn: Connection) -> bool:
+    """Whether another session waits for what this one has locked."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    return bool(await value(conn, waiting))
 
 
 def test_a_task_that_relies_on_nothing_that_has_a_name():
