@@ -21,7 +21,8 @@ from ..presets import default_policies
 from .world import EPOCH, Grant, Job, World, moment
 
 NEWS_SECONDS = 0.05
-"""How long a notification travels."""
+"""How long a notification travels. Here that a dependency is suspect travels so, too; for real the others see it with
+their look of each second, which comes to the same but for a second or two."""
 
 JOB_TIMEOUT = timedelta(seconds=30)
 ASK_SECONDS = 0.1
