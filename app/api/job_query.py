@@ -52,6 +52,7 @@ class JobFilterQuery(PageQuery):
         description="Occurs in the name of the task or queue, a lock, the correlation id, or the message or class of "
         "a failure, in upper or lower case. Arguments are not searched.",
     )
+    own: bool = Field(default=True, description="False: without the jobs that the clock makes for the service itself.")
 
     def chosen(self, catalog: Catalog) -> JobFilter:
         """The filter, as the store takes it.
@@ -79,6 +80,7 @@ class JobFilterQuery(PageQuery):
             ended_from=self.ended_from,
             ended_to=self.ended_to,
             text=self.text,
+            without_own=None if self.own else True,
         )
 
 

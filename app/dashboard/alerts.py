@@ -45,7 +45,7 @@ LOOK_AT: Mapping[str, tuple[str, str]] = {
     names.WORKER_LOST: ("The workers", "/dashboard/workers"),
     names.MEMORY: ("The workers", "/dashboard/workers"),
     names.DISK: ("The workers", "/dashboard/workers"),
-    names.QUEUE_SIZE: ("Its ready jobs", "/dashboard/jobs?queue={subject}&state=ready"),
+    names.QUEUE_SIZE: ("Its ready jobs", "/dashboard/jobs?queue={subject}&state=ready&own=yes"),
 }
 """Where to look, by rule."""
 

@@ -24,6 +24,9 @@ PAGE_SIZE = 50
 LONGEST_TEXT = 200
 ADDRESS = "/dashboard/jobs"
 
+OWN = "yes"
+"""What `own` says in the address where the jobs that the clock makes for the service itself are shown, too."""
+
 _NUMBER = re.compile("#?([0-9]{1,18})")
 
 router = APIRouter(prefix="/dashboard")
@@ -49,11 +52,16 @@ class Filters:
     """
 
     NAMES: ClassVar = (
-        "state", "task", "queue", "task_type", "correlation_id", "within", "created_from", "created_to", "text"
+        "state", "task", "queue", "task_type", "correlation_id", "within", "created_from", "created_to", "text", "own"
     )  # fmt: skip
 
     given: Mapping[str, str]
     chosen: JobFilter
+
+    @property
+    def narrow(self) -> bool:
+        """Whether they say more than whether the service's own jobs are among them."""
+        return bool(self.given.keys() - {"own"})
 
     @property
     def moments(self) -> dict[str, datetime | None]:
@@ -69,6 +77,8 @@ class Filters:
 def filters_of(queue: Afresh, words: Mapping[str, str]) -> Filters:
     """The filters that these words mean; an empty one means nothing.
 
+    What the clock makes for the service itself is left out, unless it is asked for, or a task or a text is looked for.
+
     Raises:
         InvalidInput: There is no such state, a word is too long, or no time.
     """
@@ -78,6 +88,8 @@ def filters_of(queue: Afresh, words: Mapping[str, str]) -> Filters:
     for name, value in given.items():
         if len(value) > LONGEST_TEXT:
             raise InvalidInput(name, f"at most {LONGEST_TEXT} characters")
+    if given.get("own", OWN) != OWN:
+        raise InvalidInput("own", f"{OWN}, or nothing")
     created_from, created_to = _made(given)
     catalog = queue.catalog
     task_type = given.get("task_type")
@@ -93,6 +105,7 @@ def filters_of(queue: Afresh, words: Mapping[str, str]) -> Filters:
             created_from=created_from,
             created_to=created_to,
             text=given.get("text"),
+            without_own=None if given.keys() & {"own", "task", "text"} else True,
         ),
     )
 
@@ -121,8 +134,9 @@ async def _filters(  # noqa: PLR0913 - each is a filter that stands in the addre
     created_from: Word = "",
     created_to: Word = "",
     text: Word = "",
+    own: Word = "",
 ) -> Filters:
-    words = (state, task, queue, task_type, correlation_id, within, created_from, created_to, text)
+    words = (state, task, queue, task_type, correlation_id, within, created_from, created_to, text, own)
     return filters_of(queue_of_jobs, dict(zip(Filters.NAMES, words, strict=True)))
 
 
@@ -146,6 +160,8 @@ async def show_jobs(
         "Jobs",
         page=page,
         given=filters.given,
+        narrow=filters.narrow,
+        without_own=filters.chosen.without_own,
         states=STATES,
         address=filters.address,
         older=older,

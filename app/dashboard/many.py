@@ -55,6 +55,7 @@ async def show_many(  # noqa: PLR0913 - each is in the address.
         ticked=job,
         most_shown=PAGE_SIZE,
         given={} if job else filters.given,
+        without_own=not job and filters.chosen.without_own,
         moments=filters.moments,
         shown=shown,
         back=filters.address(),

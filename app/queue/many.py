@@ -73,7 +73,7 @@ class Chosen:
         Raises:
             NothingChosen: Nothing is named.
         """
-        if not self.job_ids and not self.said():
+        if not self.job_ids and not self.said().keys() - {"without_own"}:
             raise NothingChosen
 
     async def count(self, conn: AsyncConnection[Any]) -> tuple[int, bool]:

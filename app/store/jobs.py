@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, Literal, LiteralString
 
 import orjson
 from psycopg import AsyncConnection
@@ -84,6 +84,7 @@ CONDITIONS: Mapping[str, LiteralString] = {
     "scheduled_to": "j.scheduled_at < %(scheduled_to)s::timestamptz",
     "ended_from": f"{_ENDED} >= %(ended_from)s::timestamptz",
     "ended_to": f"{_ENDED} < %(ended_to)s::timestamptz",
+    "without_own": "NOT afresh.is_clocked(j.task_name)",
     "begun_to": "j.id < (SELECT afresh.first_job_since(%(begun_to)s::timestamptz + interval '1 hour'))",
     "text": _TEXT,
 }
@@ -117,6 +118,7 @@ class JobFilter:
         task_type: Of the job, or of a task in `tasks_of_type` where the job says nothing.
         metadata: Contained in the job's, or `metadata_or` is.
         text: Occurs in a name, a lock, the correlation id or the message of a failure, in either case.
+        without_own: True: none that the clock makes for the service itself.
     """
 
     state: str | None = None
@@ -137,6 +139,7 @@ class JobFilter:
     ended_from: datetime | None = None
     ended_to: datetime | None = None
     text: str | None = None
+    without_own: Literal[True] | None = None
 
     def parameters(self) -> dict[str, Any]:
         """What the conditions are given."""

@@ -8,6 +8,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from app.queue.app import Afresh
+from app.queue.submit import Submission, submit
 
 from ..application import run_waiting_jobs
 
@@ -95,6 +96,18 @@ async def test_filters(client: httpx.AsyncClient, jobs: dict[str, int]):
         total = (await client.get("/jobs/count", params=given)).json()
         assert "".join(names[job["job_id"]] for job in page["items"]) == expected, query
         assert (page["total"], total) == (len(expected), {"total": len(expected), "total_is_exact": True}), query
+
+
+@pytest.mark.usefixtures("jobs")
+async def test_own(queue: Afresh, client: httpx.AsyncClient):
+    """What the clock makes for the service itself is in the list, and can be left out of it and of the count."""
+    async with queue.connection() as conn:
+        own = Submission(task_name="app.tasks.monitoring.evaluate_alerts", queue="monitoring", args={"timestamp": 1})
+        job_id = await submit(conn, own)
+    assert (await client.get("/jobs")).json()["items"][0]["job_id"] == job_id
+    for given in ({"own": "false"}, {"own": "false", "state": "ready"}, {"own": "false", "text": "s"}):
+        assert job_id not in [job["job_id"] for job in (await client.get("/jobs", params=given)).json()["items"]]
+    assert (await client.get("/jobs/count?own=false")).json()["total"] == len("abcdefg")
 
 
 async def test_of_a_queue(client: httpx.AsyncClient, jobs: dict[str, int]):

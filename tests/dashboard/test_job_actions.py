@@ -1,9 +1,14 @@
 """What can be done to a job from its page, and to many from the list."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import httpx
 import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+
+from app.queue.submit import Submission, submit
 
 from ..application import Served, run_waiting_jobs
 from .forms import PERSON, send
@@ -157,7 +162,26 @@ async def test_all_of_a_time(served: Served, conn: AsyncConnection):
     await run_waiting_jobs(queue)
     assert [await state_of(client, job) for job in jobs] == ["scheduled", "cancelled"]
     (row,) = await (await conn.execute("SELECT details FROM afresh.audit WHERE action = 'job.cancel_many'")).fetchall()
-    assert list(row[0]["filter"]) == ["created_from"]
+    assert sorted(row[0]["filter"]) == ["created_from", "without_own"]
+
+
+async def test_all_without_own(served: Served, conn: AsyncConnection):
+    """What is done to all that match is done to the service's own where the list shows them, and nowhere else."""
+    queue, client = served
+    job = await later(client)
+    own = Submission(task_name="app.tasks.monitoring.evaluate_alerts", queue="monitoring", args={"timestamp": 1})
+    its = await submit(conn, replace(own, run_at=datetime.now(UTC) + timedelta(hours=1)))
+    page = "/dashboard/jobs/many?action=cancel&state=scheduled"
+    text = (await client.get(page, headers=PERSON)).text
+    assert "Cancel 1 job?" in text
+    assert "without the service's own" in text
+    assert (await send(client, page, "/dashboard/jobs/many", reason="recalled")).status_code == 303
+    await run_waiting_jobs(queue)
+    assert [await state_of(client, each) for each in (job, its)] == ["cancelled", "scheduled"]
+    assert "Cancel 1 job?" in (await client.get(page + "&own=yes", headers=PERSON)).text
+    assert (await send(client, page + "&own=yes", "/dashboard/jobs/many", reason="these, too")).status_code == 303
+    await run_waiting_jobs(queue)
+    assert await state_of(client, its) == "cancelled"
 
 
 async def test_the_ticked(served: Served):
@@ -191,7 +215,8 @@ async def test_none_is_ticked(served: Served):
 
 
 @pytest.mark.parametrize(
-    "query", ["action=cancel", "action=cancel&state=", "action=erase&queue=q", "action=cancel&job=x"]
+    "query",
+    ["action=cancel", "action=cancel&state=", "action=cancel&own=yes", "action=erase&queue=q", "action=cancel&job=x"],
 )
 async def test_not_everything(served: Served, query: str):
     """Nothing chosen does not mean everything; what is no action or no job is refused."""

@@ -6,6 +6,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from app.dashboard.frame import ago, length
+from app.queue.submit import Submission, submit
 
 from ..application import Served, run_waiting_jobs
 
@@ -166,6 +167,49 @@ async def test_when_they_were_made(served: Served, conn: AsyncConnection, filter
 async def test_odd_times(served: Served, filters: dict[str, str]):
     """What is no time is refused, and so are two beginnings."""
     assert (await served[1].get("/dashboard/jobs", params=filters)).status_code == 422
+
+
+async def some_own(served: Served) -> None:
+    """A job of a person's, and one that the clock makes for the service itself."""
+    queue, client = served
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    async with queue.connection() as conn:
+        given = Submission(task_name="app.tasks.monitoring.evaluate_alerts", queue="monitoring", args={"timestamp": 1})
+        await submit(conn, given)
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, [1]),
+        ({"state": "ready"}, [1]),
+        ({"queue": "monitoring"}, []),
+        ({"own": "yes"}, [2, 1]),
+        ({"own": "yes", "queue": "monitoring"}, [2]),
+        ({"text": "evaluate_al"}, [2]),
+        ({"task": "evaluate-alerts"}, [2]),
+    ],
+)
+async def test_own(served: Served, filters: dict[str, str], found: list[int]):
+    """What the clock makes for the service itself is left out, unless it is asked for or looked for by name."""
+    await some_own(served)
+    page = (await served[1].get("/dashboard/jobs", params=filters)).text
+    assert [int(each) for each in re.findall(r'id="job-(\d+)"', page)] == found
+    assert f"{len(found)} in all" in page
+
+
+async def test_own_chip(served: Served):
+    """A chip shows them and takes them away again, whatever else is filtered; a queue's page leads to all its jobs."""
+    await some_own(served)
+    client = served[1]
+    page = (await client.get("/dashboard/jobs?queue=monitoring")).text
+    assert page.count('href="/dashboard/jobs?queue=monitoring&amp;own=yes"') == 2
+    assert "1 in all, without the service's own" in (await client.get("/dashboard/jobs")).text
+    page = (await client.get("/dashboard/jobs?queue=monitoring&own=yes")).text
+    assert 'href="/dashboard/jobs?queue=monitoring" aria-label="Take away the service\'s own"' in page
+    page = (await client.get("/dashboard/queues/monitoring")).text
+    assert 'href="/dashboard/jobs?queue=monitoring&amp;own=yes"' in page
+    assert (await client.get("/dashboard/jobs?own=no")).status_code == 422
 
 
 async def test_a_number(served: Served):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import pytest
@@ -117,10 +117,24 @@ async def rows_of_page(conn: AsyncConnection, chosen: JobFilter, before: int | N
     return await rows_touched(conn, query, given | {"before": before, "limit": 51, "offset": 0})
 
 
+@pytest.mark.parametrize("without_own", [None, True])
 @pytest.mark.parametrize("state", [None, "ready", "failed", "cancelled", "succeeded"])
-async def test_a_page(crowded: AsyncConnection, state: str | None):
+async def test_a_page(crowded: AsyncConnection, state: str | None, without_own: Literal[True] | None):
     """A page is found without a walk over the table, also where few jobs are of the state that is asked for."""
-    assert await rows_of_page(crowded, JobFilter(state=state)) < JOBS / 20
+    assert await rows_of_page(crowded, JobFilter(state=state, without_own=without_own)) < JOBS / 20
+
+
+async def test_a_page_without_own(own: AsyncConnection):
+    """What the clock has made for the service itself costs a page one look at each of those that are newer."""
+    await own.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
+    await own.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status, attempts)"
+        " SELECT 'monitoring', 'app.tasks.monitoring.evaluate_alerts', 'succeeded', 1 FROM generate_series(1, 2000)"
+    )
+    await own.execute("ANALYZE procrastinate_jobs")
+    chosen = JobFilter(without_own=True)
+    assert await rows_of_page(own, chosen) <= 2051
+    assert [row["job_id"] for row in (await list_jobs(own, chosen, limit=2)).items] == [JOBS, JOBS - 1]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +143,7 @@ async def test_a_page(crowded: AsyncConnection, state: str | None):
         JobFilter(),
         JobFilter(state="failed"),
         JobFilter(state="retrying"),
+        JobFilter(without_own=True),
         JobFilter(created_from=LATER),
         JobFilter(created_to=datetime(2020, 1, 1, tzinfo=UTC)),
     ],
