@@ -2344,6 +2344,7 @@ CREATE TABLE afresh.worker (
     started_at timestamp with time zone NOT NULL,
     beat_at timestamp with time zone DEFAULT now() NOT NULL,
     stopped_at timestamp with time zone,
+    budgets jsonb,
     CONSTRAINT worker_concurrency_check CHECK ((concurrency > 0)),
     CONSTRAINT worker_running_check CHECK ((running >= 0))
 )
@@ -2358,6 +2359,8 @@ COMMENT ON COLUMN afresh.worker.memory_bytes IS 'Of its process, resident.';
 COMMENT ON COLUMN afresh.worker.host_memory_percent IS 'Of the machine or its container, whichever is fuller; so with the CPU.';
 
 COMMENT ON COLUMN afresh.worker.stopped_at IS 'It has let go of its last job; null while it lives, and for ever if it was lost.';
+
+COMMENT ON COLUMN afresh.worker.budgets IS 'Retries that its process owes each dependency, in tokens: the fifty with the fewest, none that is full. Null: it does not say.';
 
 CREATE VIEW afresh.autoscaling AS
  SELECT q.queue_name,

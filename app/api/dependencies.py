@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue.app import Afresh
 from ..retry.breaker.states import State
+from ..retry.budget import CAPACITY
 from ..store import breakers
 from ..store.breakers import Dependency, PastTransition
+from ..store.workers import BudgetLeft, read_budgets
 from ..web import dependencies
 from ..web.auth import VIEWER, Operator
 from ..web.fields import Text, Time
@@ -54,6 +56,15 @@ class DependencyReport(BaseModel):
     tasks: list[str] = Field(description="Tasks that rely on it.", examples=[["app.tasks.jokes.fetch_and_cache_joke"]])
 
 
+class BudgetReport(BaseModel):
+    """What is left of its retry budget, which each worker process has for itself; told with its heartbeats."""
+
+    least: float = Field(description="Tokens in the process with the fewest; below 1 its retries wait.", examples=[12])
+    capacity: float = Field(description="Tokens of a process that has spent none.", examples=[50])
+    processes: int = Field(description="Worker processes that say what they have.", examples=[2])
+    told_at: Time = Field(description="When the one with the fewest said so.")
+
+
 class TransitionReport(BaseModel):
     """What happened to a breaker."""
 
@@ -66,6 +77,8 @@ class TransitionReport(BaseModel):
 
 class DependencyStory(DependencyReport):
     """A dependency, what happened to it, and what waits for it."""
+
+    budget: BudgetReport | None = Field(description="Null: no worker that lives says anything.")
 
     history: list[TransitionReport] = Field(description=f"The latest {TOLD} transitions, newest first.")
     waiting: dict[str, int] = Field(
@@ -132,7 +145,17 @@ async def _story(conn: AsyncConnection[Any], queue: Afresh, name: str) -> Depend
     found = await dependencies.find_dependency(conn, queue, name)
     history = await breakers.list_transitions(conn, name, limit=TOLD)
     waiting = await breakers.count_held(conn, name, own=queue.own_dependencies(), most=COUNTED_EXACTLY)
-    return DependencyStory(**_fields(found, queue), history=[_transition(each) for each in history], waiting=waiting)
+    budgets = await read_budgets(conn, [name], stalled_after=queue.settings.worker.stalled_after)
+    return DependencyStory(
+        **_fields(found, queue),
+        budget=_budget(budgets[name]) if budgets else None,
+        history=[_transition(each) for each in history],
+        waiting=waiting,
+    )
+
+
+def _budget(left: BudgetLeft) -> BudgetReport:
+    return BudgetReport(least=left.least, capacity=CAPACITY, processes=left.processes, told_at=left.told_at)
 
 
 def _transition(past: PastTransition) -> TransitionReport:

@@ -4,17 +4,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup
+from psycopg import AsyncConnection
 
+from ..queue.app import Afresh
 from ..retry.breaker.states import Breaker, State
 from ..retry.budget import CAPACITY, FLOOR_PER_SECOND
 from ..store import breakers
 from ..store.breakers import PastTransition
+from ..store.workers import BudgetLeft, read_budgets
 from ..web import dependencies
 from ..web.dependencies import find_dependency, tasks_relying_on
 from ..web.fields import Text
@@ -69,6 +72,8 @@ async def show_dependencies(
         waiting=waiting,
         counted=COUNTED,
         tasks=Counter(own[1]),
+        budgets=await _budgets(conn, queue, [each.breaker.name for each in shown]),
+        capacity=CAPACITY,
         spoken=spoken,
     )
 
@@ -97,6 +102,7 @@ async def show_dependency(request: Request, name: Name, conn: ReadingConnection,
         counted=COUNTED,
         told=TOLD,
         tasks=tasks_relying_on(queue, name),
+        left=(await _budgets(conn, queue, [name])).get(name),
         budget={"per_call": queue.settings.retry.budget, "capacity": CAPACITY, "floor": FLOOR_PER_SECOND},
         spoken=spoken,
     )
@@ -129,6 +135,10 @@ async def probe(request: Request, name: Name, form: OperatorsForm, queue: Queue)
 def address_of_dependency(name: str) -> str:
     """Where its page is."""
     return f"/dashboard/dependencies/{quote(name)}"
+
+
+async def _budgets(conn: AsyncConnection[Any], queue: Afresh, names: Sequence[str]) -> dict[str, BudgetLeft]:
+    return await read_budgets(conn, names, stalled_after=queue.settings.worker.stalled_after)
 
 
 def _counts(breaker: Breaker) -> Counts | None:

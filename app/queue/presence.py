@@ -9,18 +9,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import psutil
 
 from .. import __version__
 from ..postgres.sqlfiles import load
+from ..retry.budget import CAPACITY
 from ..store import scaling
 from .connector import AfreshConnector
 from .overload import Overload
+from .storable import storable
 
 if TYPE_CHECKING:
     from .app import Afresh
 
 SQL = load("spine")
+
+MOST_BUDGETS = 50
+"""A task may guard each host there is; the fullest are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +44,8 @@ class Presence:
     data_dir: Path
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def report(self, worker_id: int, running: int, overload: Overload) -> dict[str, Any]:
-        """The parameters of a heartbeat."""
+    def report(self, worker_id: int, running: int, overload: Overload, budgets: Mapping[str, float]) -> dict[str, Any]:
+        """The parameters of a heartbeat. `budgets` are tokens by dependency."""
         load = overload.load()
         return {
             "worker_id": worker_id,
@@ -56,6 +62,7 @@ class Presence:
             "host_cpu_percent": load.cpu,
             "host_disk_percent": fullest_disk(self.data_dir),
             "started_at": self.started_at,
+            "budgets": orjson.dumps(_told(budgets)).decode(),
         }
 
 
@@ -90,6 +97,12 @@ def _existing(paths: Iterable[Path]) -> Iterable[Path]:
     """Each path, or the nearest folder above it that is there."""
     for path in paths:
         yield next((each for each in (path, *path.parents) if each.exists()), path)
+
+
+def _told(budgets: Mapping[str, float]) -> dict[str, float]:
+    """Those that are not full, the emptiest of them. A name that Postgres would refuse must not end the heartbeat."""
+    emptiest = sorted((tokens, name) for name, tokens in budgets.items() if tokens < CAPACITY)
+    return {storable(name): round(tokens, 1) for tokens, name in emptiest[:MOST_BUDGETS]}
 
 
 async def tell_presence(app: "Afresh", said: Mapping[str, Any], *, anew: bool) -> bool:

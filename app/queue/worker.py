@@ -293,7 +293,8 @@ class AfreshWorker(procrastinate_worker.Worker):
         Raises:
             psycopg.Error, procrastinate.exceptions.ConnectorException, TimeoutError: Nothing was said.
         """
-        said = self.presence.report(self.worker_id or 0, len(self._running_jobs), self.overload)
+        budgets = self.app.dependencies.budgets()
+        said = self.presence.report(self.worker_id or 0, len(self._running_jobs), self.overload, budgets)
         if not await tell_presence(self.app, said, anew=anew):
             await self.register_again()
 

@@ -121,15 +121,16 @@ former AS (
 )
 INSERT INTO afresh.worker AS w (
     worker_id, name, host, pid, version, queues, concurrency, running, overloaded, memory_bytes, host_memory_percent,
-    host_cpu_percent, host_disk_percent, started_at
+    host_cpu_percent, host_disk_percent, started_at, budgets
 )
 SELECT id, %(name)s, %(host)s, %(pid)s, %(version)s, %(queues)s::text[], %(concurrency)s, %(running)s, %(overloaded)s,
-       %(memory_bytes)s, %(host_memory_percent)s, %(host_cpu_percent)s, %(host_disk_percent)s, %(started_at)s
+       %(memory_bytes)s, %(host_memory_percent)s, %(host_cpu_percent)s, %(host_disk_percent)s, %(started_at)s,
+       %(budgets)s::jsonb
 FROM beat
 ON CONFLICT (worker_id) DO UPDATE
 SET running = excluded.running, overloaded = excluded.overloaded, memory_bytes = excluded.memory_bytes,
     host_memory_percent = excluded.host_memory_percent, host_cpu_percent = excluded.host_cpu_percent,
-    host_disk_percent = excluded.host_disk_percent, beat_at = now(), stopped_at = NULL
+    host_disk_percent = excluded.host_disk_percent, budgets = excluded.budgets, beat_at = now(), stopped_at = NULL
 RETURNING worker_id;
 
 -- name: sign_off

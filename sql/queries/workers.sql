@@ -45,6 +45,27 @@ FROM running r
 WHERE r.place <= %(most)s
 ORDER BY r.worker_id, r.id;
 
+-- name: read_budgets
+-- What the processes of living workers said last of these dependencies, and how many processes say anything, of each the
+-- latest word. Where one does not name a dependency, that budget is full there.
+WITH live AS (
+    SELECT DISTINCT ON (a.host, a.pid) a.name, a.budgets, a.beat_at
+    FROM afresh.worker a
+    JOIN procrastinate_workers w ON w.id = a.worker_id
+    WHERE a.budgets IS NOT NULL AND a.stopped_at IS NULL AND w.last_heartbeat >= now() - %(stalled_after)s::interval
+    ORDER BY a.host, a.pid, a.beat_at DESC
+)
+SELECT n.name AS dependency, t.processes, t.told_at AS all_told_at, said.worker, said.tokens, said.beat_at
+FROM (SELECT count(*) AS processes, min(beat_at) AS told_at FROM live) t
+CROSS JOIN unnest(%(names)s::text[]) AS n (name)
+LEFT JOIN (
+    SELECT b.key AS dependency, l.name AS worker, b.value::double precision AS tokens, l.beat_at
+    FROM live l CROSS JOIN LATERAL jsonb_each_text(l.budgets) b
+    WHERE b.key = ANY (%(names)s::text[])
+) said ON said.dependency = n.name
+WHERE t.processes > 0
+ORDER BY n.name, said.tokens;
+
 -- name: forget_workers
 -- Workers that have been gone for longer than that.
 DELETE FROM afresh.worker WHERE coalesce(stopped_at, beat_at) < now() - %(kept)s::interval;

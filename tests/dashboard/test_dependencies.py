@@ -18,6 +18,7 @@ from app.web.cookies import SIGN_IN
 from ..application import Served
 from ..eventually import eventually
 from .forms import PERSON, hidden_of, sign_in
+from .parts import live_worker, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +63,40 @@ async def test_unwell_first(served: Served, conn: AsyncConnection):
     assert page.index("mail-server") < page.index("joke-api")
     assert "mail goes out twice" in page
     assert '<span class="state isolated">isolated</span>' in page
+
+
+async def tell(conn: AsyncConnection, worker: int, budgets: str | None) -> None:
+    """Have a worker say what is left of its budgets, as JSON."""
+    await conn.execute("UPDATE afresh.worker SET budgets = %s, pid = worker_id WHERE worker_id = %s", [budgets, worker])
+
+
+async def test_budget(served: Served, conn: AsyncConnection):
+    """What is left of a retry budget is told as the processes of living workers said it, the emptiest first."""
+    queue, client = served
+    assert "no worker that lives says what it has left" in await text_of(client, "/dashboard/dependencies/joke-api")
+    ada, bob, old, twin = [await live_worker(queue, name=name) for name in ("ada", "bob", "old", "twin")]
+    await tell(conn, ada, '{"joke-api": 12.4, "llm": -3.0}')
+    await tell(conn, bob, '{"joke-api": 40}')
+    await conn.execute("UPDATE afresh.worker SET budgets = '{}', pid = 99 WHERE worker_id = ANY (%s)", [[old, twin]])
+    await conn.execute("UPDATE procrastinate_workers SET last_heartbeat = 'epoch' WHERE id = %s", [old])
+    page = await text_of(client, "/dashboard/dependencies/joke-api")
+    assert "Retry budget 12 of 50 left in ada, which has least, and 102 of 150 in all 3 worker processes" in page
+    page = await text_of(client, "/dashboard/dependencies/llm")
+    assert "Retry budget spent : retries wait in ada, which has least, and 100 of 150" in page
+    assert "Retry budget full in all 3 worker processes" in await text_of(client, "/dashboard/dependencies/mail-server")
+    page = await text_of(client, "/dashboard/dependencies")
+    assert "retry budget 12 of 50 where it is lowest" in page
+    assert page.count("retry budget") == 2
+    left = (await client.get("/dependencies/joke-api")).json()["budget"]
+    assert (left["least"], left["capacity"], left["processes"]) == (12.4, 50, 3)
+
+
+async def test_budget_of_one(served: Served, conn: AsyncConnection):
+    """Where one worker tells, it is named; where none tells, there is nothing to say."""
+    queue, client = served
+    assert (await client.get("/dependencies/joke-api")).json()["budget"] is None
+    await tell(conn, await live_worker(queue, name="ada"), '{"joke-api": 12.4}')
+    assert "Retry budget 12 of 50 left in ada said" in await text_of(client, "/dashboard/dependencies/joke-api")
 
 
 async def test_search(served: Served):

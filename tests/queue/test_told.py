@@ -1,17 +1,18 @@
 """What a process has to say of its dependencies, and what it does until others have heard."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from app.config import BreakerSettings
 from app.queue.app import Afresh
 from app.queue.claim import Claims
 from app.queue.dependencies import Dependencies
-from app.queue.task import task
+from app.queue.task import ExponentialBackoff, task
 from app.retry.budget import CAPACITY
 from app.retry.failure import FailureType
 from app.retry.policy import Retry
@@ -167,3 +168,24 @@ async def unreachable() -> AsyncIterator[Any]:
     """A database that is away."""
     raise psycopg.OperationalError("the connection is lost")
     yield
+
+
+async def test_a_heartbeat_tells_what_is_left(open_app: OpenApp, conn: Connection):
+    """A worker says which budgets are not full, also of names that Postgres could not keep."""
+    service = Service(up=False)
+    call = calling(service, retry=ExponentialBackoff(max_retries=3, initial_delay=timedelta(minutes=1)))
+    app = await open_app(breaker=BreakerSettings(failures=1_000))
+    async with working(app, update_heartbeat_interval=0.05):
+        await eventually(lambda: is_told(conn, {}))
+        await call.batch_defer_async(*[{} for _ in range(10)])
+        odd = app.dependencies.call("od\0d\udc80", 1)
+        app.dependencies.charge(odd, REFUSED, Retry(datetime.now(UTC), timedelta(0), ()))
+        await eventually(lambda: is_told(conn, {NAME, "od\N{REPLACEMENT CHARACTER}d?"}))
+    left = (await value(conn, "SELECT budgets FROM afresh.worker"))[NAME]
+    assert 50 - 10 <= left < 50
+
+
+async def is_told(conn: Connection, names: Iterable[str]) -> bool:
+    """Whether the worker says that these budgets are not full, and no others."""
+    told = await value(conn, "SELECT budgets FROM afresh.worker")
+    return told is not None and told.keys() == set(names)
