@@ -62,6 +62,17 @@ async def test_the_pointer_holds_what_it_is_on(served: Served, browser_page: Pag
     await expect(browser_page.locator(".incident")).to_contain_text("2 dead")
 
 
+async def test_words_of_the_switch(served: Served, browser_page: Page):
+    """Whatever the switch says, the head of the page keeps its height, and nothing below it moves."""
+    await add(served[1], 1)
+    await browser_page.goto("/dashboard/jobs")
+    height = "document.querySelector('.top').offsetHeight"
+    before = await browser_page.evaluate(height)
+    for word in ("Waiting", "Signed out"):
+        said = "word => { document.querySelector('#live').lastChild.textContent = word; return " + height + " }"
+        assert await browser_page.evaluate(said, word) == before
+
+
 async def test_a_fold_holds_nothing(served: Served, browser_page: Page):
     """Who has unfolded a traceback by the keyboard still sees what happens next, unfolded and with the focus on it."""
     queue, client = served

@@ -105,6 +105,13 @@ async def test_unknown_job(served: Served):
     assert (await served[1].get("/dashboard/jobs/7")).status_code == 404
 
 
+async def test_unknown_page(served: Served):
+    """An address without a page is told in a sentence, not by the name of its status twice."""
+    page = (await served[1].get("/dashboard/nothing", headers={"accept": "text/html"})).text
+    assert "There is no such page." in page
+    assert "<p>Not Found</p>" not in page
+
+
 async def test_one_state(served: Served):
     """The page can be narrowed to one state; one that does not exist is refused."""
     queue, client = served
