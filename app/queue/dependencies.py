@@ -325,10 +325,9 @@ class Dependencies:
                 await heard.wait()
 
     async def report(self) -> None:
-        """Say what is to be said until cancelled, half a second after the last time.
+        """Say what is to be said each half second until cancelled.
 
-        A failure of what is not suspect yet, be it well or on its ramp, is said at once, and so are probes, hints and
-        unused tokens; with these goes what else there is to be said.
+        At once: failures of what is not suspect yet, probes, hints, unused tokens, and what else is there by then.
         """
         while True:
             with contextlib.suppress(TimeoutError):  # Not `wait_for`: see `Adaptation.look`.
