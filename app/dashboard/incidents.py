@@ -12,9 +12,15 @@ from ..retry.failure import Remediation
 from ..store.breakers import Dependency
 from ..store.paging import Row
 
-_HELD = "isolate: an operator held it; reset it from its page when its calls may go on"
+_ISOLATED = "an operator isolated it: reset it from its page when its calls may go on"
+_HELD = (
+    "correct the credentials or the setting that its calls lack, and reset it from its page; until then its jobs wait, "
+    "and one of them tries it from time to time"
+)
 _OPEN = "nothing, unless it lasts: its jobs wait without using up attempts, and go on by themselves when it answers"
 _DEAD = "see what its dead letters died of, and replay them when that is mended: they are not tried again by themselves"
+
+_BY_STATE = {State.ISOLATED: _ISOLATED, State.HELD: _HELD}
 
 
 @dataclass(slots=True)
@@ -68,7 +74,7 @@ class Incident:
     def advice(self, remedy: Callable[[str], str]) -> str:
         """What to do."""
         if self.guard is not None:
-            return _HELD if self.guard.breaker.state is State.ISOLATED else _OPEN
+            return _BY_STATE.get(self.guard.breaker.state, _OPEN)
         words = (
             _DEAD if each["deaths"] and each["remediation"] == Remediation.AUTO_RETRY else remedy(each["remediation"])
             for each in self.groups
