@@ -256,8 +256,9 @@ def _figure(label: str, values: Sequence[float], unit: str) -> tuple[Element, El
     text_in(figure, "figcaption", label)
     plot = SubElement(figure, "div", {"class": "plot"})
     scale = SubElement(plot, "div", {"class": "scale", "aria-hidden": "true"})
-    text_in(scale, "span", said(max([*values, 0.0]), unit))
-    text_in(scale, "span", said(min([*values, 0.0]), unit))
+    highest, lowest = max([*values, 0.0]), min([*values, 0.0])
+    text_in(scale, "span", said(highest, unit) if highest > lowest else "")  # Of noughts alone the ground is told.
+    text_in(scale, "span", said(lowest, unit))
     return figure, plot
 
 

@@ -97,6 +97,12 @@ def test_no_data():
     assert texts(sparkline([], label="Failures"), "title") == ["Failures: no data yet"]
 
 
+def test_noughts_alone():
+    """A scale from nought to nought has one word."""
+    for values, told in (([0.0, 0.0], ["", "0"]), ([0.0, 2.0], ["2", "0"])):
+        assert texts(lines({"jobs": values}, label="Jobs", across=()), "span")[:2] == told
+
+
 def test_higher_is_higher():
     """A larger value is drawn further up."""
     _, first, _, second = coordinates(some_lines([1, 2]))[:4]
