@@ -4,10 +4,10 @@ Each has a session of its own, out of reach of the terminal's Ctrl-C: this proce
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,27 +21,35 @@ _LAST_WORDS_SECONDS = 5.0
 
 
 class StopSignals:
-    """Notes Ctrl-C, SIGTERM and SIGHUP instead of dying of them. A second Ctrl-C is noted as haste."""
+    """Notes Ctrl-C, SIGTERM and SIGHUP instead of dying of them. A second Ctrl-C is noted as haste.
+
+    Attributes:
+        asked: Whether somebody wants this to end.
+    """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self.asked = False
         self.hasty = False
+        # A pipe and no Event: a signal that came while the Event's lock is held here would wait for it for ever.
+        self._heard = select.poll()
+        self._pipe: tuple[int, int] | None = None
         self._former: dict[signal.Signals, Any] = {}
-
-    @property
-    def asked(self) -> bool:
-        """Whether somebody wants this to end."""
-        return self._asked.is_set()
 
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until somebody wants this to end; return whether they do."""
-        return self._asked.wait(seconds)
+        if not self.asked:
+            self._heard.poll(seconds * 1_000)
+        return self.asked
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.hasty = self.hasty or (self.asked and number == signal.SIGINT)
-        self._asked.set()
+        if not self.asked and self._pipe is not None:
+            os.write(self._pipe[1], b"\n")
+        self.asked = True
 
     def __enter__(self) -> Self:
+        self._pipe = os.pipe()
+        self._heard.register(self._pipe[0], select.POLLIN)
         self._former = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # Under nohup a hangup stays ignored.
             self._former[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._note)
@@ -52,6 +60,11 @@ class StopSignals:
     ) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)
+        if self._pipe is not None:
+            self._heard.unregister(self._pipe[0])
+            for end in self._pipe:
+                os.close(end)
+            self._pipe = None
 
 
 @dataclass(frozen=True, slots=True)
