@@ -27,11 +27,11 @@ async def test_depth(served: Served):
         await client.post("/tasks/add", json={"args": {"a": 1}})
     await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})
     page = (await client.get("/dashboard/queues/sums")).text
-    assert '<a href="/dashboard/jobs?state=ready&amp;queue=sums">3</a>' in page
-    assert '<a href="/dashboard/jobs?state=scheduled&amp;queue=sums">1</a>' in page
+    assert '<a href="/dashboard/jobs?state=ready&amp;queue=sums&amp;own=yes">3</a>' in page
+    assert '<a href="/dashboard/jobs?state=scheduled&amp;queue=sums&amp;own=yes">1</a>' in page
     await run_waiting_jobs(queue)
     assert (
-        '<a href="/dashboard/jobs?state=ready&amp;queue=sums">0</a>'
+        '<a href="/dashboard/jobs?state=ready&amp;queue=sums&amp;own=yes">0</a>'
         in (await client.get("/dashboard/queues/sums")).text
     )
 

@@ -24,8 +24,13 @@ from .webhook import Webhook
 
 pytestmark = pytest.mark.anyio
 
-NOW = datetime.now(UTC)
-LONG_AGO = NOW - timedelta(days=1)
+A_DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The present of this test: that of the database goes on, and a whole run of tests takes longer than an alert."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -40,11 +45,13 @@ async def evaluated(conn: AsyncConnection, at: datetime) -> None:
     await conn.execute("UPDATE afresh.monitoring SET evaluated_at = %s", (at,))
 
 
-async def test_the_last_worker_is_lost(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook):
+async def test_the_last_worker_is_lost(
+    queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook, now: datetime
+):
     """Where the worker that evaluated alerts is lost, that is told all the same, at once, and as critical."""
     await lose_worker(conn, 4 * A_MINUTE)
-    await evaluated(conn, NOW - 4 * A_MINUTE)
-    told = await Standby(queue, LONG_AGO).look(NOW)
+    await evaluated(conn, now - 4 * A_MINUTE)
+    told = await Standby(queue, now - A_DAY).look(now)
     assert told is not None
     assert (told["opened"], told["sent"]) == (1, 1)
     found = (await alerts(client, state="open"))["worker-lost"]
@@ -57,63 +64,65 @@ async def test_the_last_worker_is_lost(queue: Afresh, client: httpx.AsyncClient,
     assert len(hook.taken) == 1
 
 
-async def test_it_lasts_while_no_worker_lives(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+async def test_it_lasts_while_no_worker_lives(
+    queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, now: datetime
+):
     """The loss of the last worker is no news of ten minutes: it is over when a worker lives."""
     await lose_worker(conn, 90 * A_MINUTE)
-    await evaluated(conn, NOW - 80 * A_MINUTE)
-    one = Standby(queue, LONG_AGO)
+    await evaluated(conn, now - 80 * A_MINUTE)
+    one = Standby(queue, now - A_DAY)
     for minute in range(3):
-        await one.look(NOW + minute * A_MINUTE)
+        await one.look(now + minute * A_MINUTE)
     assert "worker-lost" in await alerts(client, state="open")
     await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
-    await evaluate(queue, conn, now=NOW + 3 * A_MINUTE)
+    await evaluate(queue, conn, now=now + 3 * A_MINUTE)
     assert "worker-lost" not in await alerts(client, state="open")
 
 
 async def test_a_loss_that_nobody_could_tell(
-    queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook
+    queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, hook: Webhook, now: datetime
 ):
     """A worker that was lost while nobody evaluated alerts is told by the next one that does, once, and is over."""
     await lose_worker(conn, 25 * A_MINUTE)
-    await evaluated(conn, NOW - 26 * A_MINUTE)
+    await evaluated(conn, now - 26 * A_MINUTE)
     await conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
-    await evaluate(queue, conn, now=NOW)
+    await evaluate(queue, conn, now=now)
     assert (await alerts(client, state="open"))["worker-lost"]["severity"] == "warning"
-    await evaluate(queue, conn, now=NOW + A_MINUTE)
+    await evaluate(queue, conn, now=now + A_MINUTE)
     assert "worker-lost" not in await alerts(client, state="open")
     await run_waiting_jobs(queue)
     assert hook.titles[0] == "[warning] Worker w on host (process 1) was lost"
 
 
-async def test_it_keeps_still(queue: Afresh, conn: AsyncConnection):
+async def test_it_keeps_still(queue: Afresh, conn: AsyncConnection, now: datetime):
     """While a worker evaluates, shortly after a start, and in a maintenance window nobody stands in."""
-    await evaluated(conn, NOW - 2 * A_MINUTE)
-    assert await Standby(queue, LONG_AGO).look(NOW) is None
-    await evaluated(conn, LONG_AGO)
-    assert await Standby(queue, NOW - 2 * A_MINUTE).look(NOW) is None
-    await stop_monitoring(conn, until=NOW + A_MINUTE, duration=A_MINUTE, actor="somebody", reason="moving")
-    assert await Standby(queue, LONG_AGO).look(NOW) is None
+    await evaluated(conn, now - 2 * A_MINUTE)
+    assert await Standby(queue, now - A_DAY).look(now) is None
+    await evaluated(conn, now - A_DAY)
+    assert await Standby(queue, now - 2 * A_MINUTE).look(now) is None
+    await stop_monitoring(conn, until=now + A_MINUTE, duration=A_MINUTE, actor="somebody", reason="moving")
+    assert await Standby(queue, now - A_DAY).look(now) is None
 
 
-async def test_each_minute_until_a_worker_is_back(queue: Afresh, conn: AsyncConnection):
+async def test_each_minute_until_a_worker_is_back(queue: Afresh, conn: AsyncConnection, now: datetime):
     """Whoever stands in goes on each minute, and stops when a worker has evaluated alerts."""
-    await evaluated(conn, LONG_AGO)
-    one = Standby(queue, LONG_AGO)
-    assert await one.look(NOW) is not None
-    assert await one.look(NOW + A_MINUTE) is not None
-    assert await Standby(queue, LONG_AGO).look(NOW + A_MINUTE) is None  # Another process need not.
-    await evaluate(queue, conn, now=NOW + 2 * A_MINUTE)
-    assert await one.look(NOW + 3 * A_MINUTE) is None
+    await evaluated(conn, now - A_DAY)
+    one = Standby(queue, now - A_DAY)
+    assert await one.look(now) is not None
+    assert await one.look(now + A_MINUTE) is not None
+    assert await Standby(queue, now - A_DAY).look(now + A_MINUTE) is None  # Another process need not.
+    await evaluate(queue, conn, now=now + 2 * A_MINUTE)
+    assert await one.look(now + 3 * A_MINUTE) is None
 
 
-async def test_what_is_not_taken(queue: Afresh, conn: AsyncConnection, hook: Webhook):
+async def test_what_is_not_taken(queue: Afresh, conn: AsyncConnection, hook: Webhook, now: datetime):
     """A message that is not taken is tried again at the next look, and by a worker that is back."""
     hook.refusals = 2
     await lose_worker(conn, 4 * A_MINUTE)
-    await evaluated(conn, NOW - 4 * A_MINUTE)
-    one = Standby(queue, LONG_AGO)
+    await evaluated(conn, now - 4 * A_MINUTE)
+    one = Standby(queue, now - A_DAY)
     for minute in range(2):
-        told = await one.look(NOW + minute * A_MINUTE)
+        told = await one.look(now + minute * A_MINUTE)
         assert told is not None
         assert told["sent"] == 0
     await run_waiting_jobs(queue)
@@ -121,23 +130,23 @@ async def test_what_is_not_taken(queue: Afresh, conn: AsyncConnection, hook: Web
 
 
 async def test_one_address_does_not_stop_the_others(
-    queue: Afresh, conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+    queue: Afresh, conn: AsyncConnection, hook: Webhook, monkeypatch: pytest.MonkeyPatch, now: datetime
 ):
     """Whatever goes wrong with one address, at the next ones people are told."""
     both = AlertSettings(urls=("json://", hook.url))
     monkeypatch.setattr(queue, "settings", replace(queue.settings, alert=both))
     await lose_worker(conn, 4 * A_MINUTE)
-    await evaluated(conn, NOW - 4 * A_MINUTE)
-    told = await Standby(queue, LONG_AGO).look(NOW)
+    await evaluated(conn, now - 4 * A_MINUTE)
+    told = await Standby(queue, now - A_DAY).look(now)
     assert told is not None
     assert told["sent"] == len(hook.taken) == 1
 
 
-async def test_two_at_once(queue: Afresh, conn: AsyncConnection, hook: Webhook):
+async def test_two_at_once(queue: Afresh, conn: AsyncConnection, hook: Webhook, now: datetime):
     """Of several processes that stand in at the same moment each message is sent by one."""
     await lose_worker(conn, 4 * A_MINUTE)
-    await evaluated(conn, NOW - 4 * A_MINUTE)
-    await asyncio.gather(*(Standby(queue, LONG_AGO).look(NOW) for _ in range(4)))
+    await evaluated(conn, now - 4 * A_MINUTE)
+    await asyncio.gather(*(Standby(queue, now - A_DAY).look(now) for _ in range(4)))
     assert len(hook.taken) == 1
 
 
