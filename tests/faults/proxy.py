@@ -161,6 +161,9 @@ class Proxy:
             writer.transport.abort()
             return
         link = _Link(self, (reader, writer), server)
+        if self._server is None:  # Refused meanwhile, when nobody knew of this link yet.
+            link.cut()
+            return
         self._links.add(link)
         try:
             await link.run()
