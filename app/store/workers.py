@@ -1,7 +1,7 @@
 """Workers, as they describe themselves with each heartbeat."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -141,7 +141,7 @@ class BudgetLeft:
     Attributes:
         least: Tokens in the process that has the fewest, of `CAPACITY`; below 1 its retries wait.
         worker: Of that process; None: it is full in all of them.
-        told_at: When that was said, or where it is full the first of all the words that say so.
+        told_at: When that was said; where it is full, the first of all the words that say so.
         left: Tokens in all processes together; what is promised already in one takes nothing from the others.
         processes: That say what they have.
     """
@@ -162,19 +162,9 @@ async def read_budgets(
     conn: AsyncConnection[Any], names: Sequence[str], *, stalled_after: timedelta
 ) -> dict[str, BudgetLeft]:
     """What is left of the retry budgets of these dependencies; of none where no living worker says anything."""
-    given = {"names": list(names), "stalled_after": stalled_after}
-    budgets: dict[str, BudgetLeft] = {}
-    for name, processes, all_told_at, worker, tokens, told_at in await (
-        await conn.execute(SQL["read_budgets"], given)
-    ).fetchall():
-        full = budgets.get(name) or BudgetLeft(CAPACITY, None, all_told_at, CAPACITY * processes, processes)
-        if worker is None:
-            budgets[name] = full
-            continue
-        left = full.left - CAPACITY + max(0.0, tokens)
-        first = full.worker is None  # The emptiest comes first.
-        budgets[name] = BudgetLeft(tokens, worker, told_at, left, processes) if first else replace(full, left=left)
-    return budgets
+    given = {"names": list(names), "stalled_after": stalled_after, "capacity": CAPACITY}
+    rows = await (await conn.execute(SQL["read_budgets"], given)).fetchall()
+    return {name: BudgetLeft(*budget) for name, *budget in rows}
 
 
 async def forget_workers(conn: AsyncConnection[Any], *, kept: timedelta = REMEMBERED) -> int:

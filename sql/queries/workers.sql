@@ -46,25 +46,25 @@ WHERE r.place <= %(most)s
 ORDER BY r.worker_id, r.id;
 
 -- name: read_budgets
--- What the processes of living workers said last of these dependencies, and how many processes say anything, of each the
--- latest word. Where one does not name a dependency, that budget is full there.
+-- What is left of the budgets of these dependencies by the last word of each process with a living worker. Where one does
+-- not name a dependency, that budget is full there; what is promised already in one takes nothing from the others.
 WITH live AS (
     SELECT DISTINCT ON (a.host, a.pid) a.name, a.budgets, a.beat_at
     FROM afresh.worker a
     JOIN procrastinate_workers w ON w.id = a.worker_id
     WHERE a.budgets IS NOT NULL AND a.stopped_at IS NULL AND w.last_heartbeat >= now() - %(stalled_after)s::interval
     ORDER BY a.host, a.pid, a.beat_at DESC
+),
+said AS (
+    SELECT n.name AS dependency, coalesce((l.budgets ->> n.name)::double precision, %(capacity)s) AS tokens,
+           CASE WHEN l.budgets ? n.name THEN l.name END AS worker, l.beat_at
+    FROM unnest(%(names)s::text[]) AS n (name) CROSS JOIN live l
 )
-SELECT n.name AS dependency, t.processes, t.told_at AS all_told_at, said.worker, said.tokens, said.beat_at
-FROM (SELECT count(*) AS processes, min(beat_at) AS told_at FROM live) t
-CROSS JOIN unnest(%(names)s::text[]) AS n (name)
-LEFT JOIN (
-    SELECT b.key AS dependency, l.name AS worker, b.value::double precision AS tokens, l.beat_at
-    FROM live l CROSS JOIN LATERAL jsonb_each_text(l.budgets) b
-    WHERE b.key = ANY (%(names)s::text[])
-) said ON said.dependency = n.name
-WHERE t.processes > 0
-ORDER BY n.name, said.tokens;
+SELECT DISTINCT ON (dependency) dependency, tokens AS least, worker, beat_at AS told_at,
+       sum(greatest(tokens, 0)) OVER w AS left, count(*) OVER w AS processes
+FROM said
+WINDOW w AS (PARTITION BY dependency)
+ORDER BY dependency, tokens, beat_at;
 
 -- name: forget_workers
 -- Workers that have been gone for longer than that.
