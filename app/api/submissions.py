@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ..config import SubmissionSettings
 from ..config.values import TASK_TYPES, TaskType
@@ -41,12 +41,21 @@ def _masked(value: Any, path: str = "") -> str | None:
     return next(filter(None, (_masked(child, where) for where, child in children)), None)
 
 
+def _beside_args(_: object) -> NoReturn:
+    raise ValueError("unknown field; what the task is called with goes into args")
+
+
 class SubmitBody(BaseModel):
     """What to run, when, and how. Everything is optional."""
 
+    # Forbidden, but in words of our own: who puts a task's arguments beside `args` reads where they go.
+    __pydantic_extra__: dict[str, Annotated[Any, BeforeValidator(_beside_args)]] = Field(init=False)
     model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"args": {"joke_id": 42}, "priority": "high", "run_in": "5m"}]},
+        extra="allow",
+        json_schema_extra={
+            "additionalProperties": False,
+            "examples": [{"args": {"joke_id": 42}, "priority": "high", "run_in": "5m"}],
+        },
     )
 
     args: dict[str, Any] = Field(default_factory=dict, description="What the task is called with.")

@@ -3,11 +3,10 @@
 What all tasks did together is kept beside what each did, so that no answer adds up more than a few hundred steps.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate, zip_longest
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
@@ -90,12 +89,14 @@ class Work:
         Args:
             share: Above 0 and up to 1.
         """
-        up_to = list(accumulate(self.durations))
-        if not up_to or not up_to[-1]:
+        wanted = share * sum(self.durations)
+        if not wanted:
             return None
-        wanted = share * up_to[-1]
-        at = bisect_left(up_to, wanted)
-        below, lower = (up_to[at - 1], BOUNDS[at - 1]) if at else (0, 0.0)
+        below, at = 0, 0
+        while below + self.durations[at] < wanted:
+            below += self.durations[at]
+            at += 1
+        lower = BOUNDS[at - 1] if at else 0.0
         upper = BOUNDS[at] if at < len(BOUNDS) else max(self.longest, BOUNDS[-1])
         return min(lower + (upper - lower) * (wanted - below) / self.durations[at], self.longest)
 

@@ -144,6 +144,15 @@ async def test_a_text_too_long(client: httpx.AsyncClient):
     assert problem["errors"] == [{"field": "lock", "message": "String should have at most 255 characters"}]
 
 
+async def test_arguments_beside_args(client: httpx.AsyncClient):
+    """Who forgets `args` reads that this is where arguments go."""
+    problem = check_problem(await client.post("/tasks/fetch-joke", json={"joke_id": 42}), 422)
+    wanted = {"field": "joke_id", "message": "unknown field; what the task is called with goes into args"}
+    assert problem["errors"] == [wanted]
+    batch = check_problem(await client.post("/tasks/fetch-joke/batch", json={"jobs": [{}, {"joke_id": 42}]}), 422)
+    assert batch["errors"] == [wanted | {"field": "jobs.1.joke_id"}]
+
+
 @pytest.mark.parametrize("where", ["args", "metadata"])
 async def test_masked_values(client: httpx.AsyncClient, where: str):
     """What was masked when it was shown is no value: copied from there, it is refused by name."""
