@@ -12,6 +12,8 @@ from ..api.process import running
 
 ROOT = Path(__file__).parents[2]
 
+SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "screenshots"))
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -54,9 +56,14 @@ async def browser_page(chromium: Browser, address: str) -> AsyncIterator[Page]:
 @pytest.fixture
 def keep_picture() -> Callable[[Page, str], Awaitable[bytes]]:
     """Keep a picture of a page under a name in SCREENSHOTS, by default a folder that git ignores."""
-    folder = Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "screenshots"))
 
     async def keep(page: Page, name: str) -> bytes:
-        return await page.screenshot(path=folder / f"{name}.png", full_page=True)
+        return await page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where the pictures are: they are part of what a run gives."""
+    if pictures := len(list(SCREENSHOTS.glob("*.png"))):
+        terminalreporter.write_line(f"{pictures} screenshots of the dashboard in {SCREENSHOTS}")
