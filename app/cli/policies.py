@@ -43,7 +43,8 @@ def _by_type(app: "Afresh") -> "Table":
     for kind, policy in app.engine.by_type.policies.items():
         opens = ""
         if policy.breaker_failures is not None and policy.break_duration is not None:
-            opens = f"{policy.breaker_failures} failures → {seconds(policy.break_duration)}"
+            counted = "jobs → held," if policy.breaker_holds else "failures →"
+            opens = f"{policy.breaker_failures} {counted} {seconds(policy.break_duration)}"
         rows.add_row(kind, _retries(policy, bound), _waits(policy, bound), opens, str(TAXONOMY[kind].actions[0]))
     return rows
 

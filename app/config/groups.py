@@ -188,7 +188,10 @@ class BreakerSettings(Group):
     """When a dependency is not called."""
 
     failures: values.PositiveCount = setting(
-        "BREAKER_FAILURES", "5", "Failures that open a breaker. Set explicitly, it rules over every failure type's own."
+        "BREAKER_FAILURES",
+        "5",
+        "Failures that open a breaker. Set explicitly, it rules over every failure type's own, but for holds, which "
+        "count jobs (POLICY__PERMANENT_AUTH__BREAKER_FAILURES).",
     )
     seconds: values.PositiveDuration = setting(
         "BREAKER_SECONDS", "60s", "How long it stays open at first. Set explicitly, it rules as BREAKER_FAILURES does."

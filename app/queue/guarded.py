@@ -214,7 +214,7 @@ async def _let_in(app: "Afresh", name: str, running: RunningJob) -> Call:
 
 
 def _waits_for(seen: Seen) -> SnoozeReason:
-    return SnoozeReason.DEPENDENCY_HELD if seen.until_released else SnoozeReason.DEPENDENCY_OPEN
+    return SnoozeReason.DEPENDENCY_HELD if seen.state is State.HELD else SnoozeReason.DEPENDENCY_OPEN
 
 
 def _wait(name: str, look_at: datetime | None, dependencies: Dependencies, *, gap: timedelta = LOOK_AGAIN) -> timedelta:

@@ -16,7 +16,6 @@ from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 
 from ..postgres.sqlfiles import load
-from ..retry.breaker.rules import UNTIL_RELEASED
 from ..retry.failure import Failure
 from ..retry.policy import DeadLetter
 from ..telemetry import JobBuried, emit
@@ -106,13 +105,7 @@ async def _past_deadline(conn: Conn, app: "Afresh") -> _Looked:
 async def _held_too_long(conn: Conn, app: "Afresh") -> _Looked:
     tasks, dependencies = app.own_dependencies()
     max_wait, now = app.engine.settings.max_wait, datetime.now(UTC)
-    given = {
-        "max_wait": max_wait,
-        "tasks": tasks,
-        "dependencies": dependencies,
-        "most": MOST,
-        "patient": list(UNTIL_RELEASED),
-    }
+    given = {"max_wait": max_wait, "tasks": tasks, "dependencies": dependencies, "most": MOST}
     async with conn.transaction():
         await conn.execute(SQL["walk_indexes"])
         rows = await (await conn.execute(SQL["find_held_too_long"], given)).fetchall()

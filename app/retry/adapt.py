@@ -39,7 +39,7 @@ def caught(draft: Draft) -> DeathCause | None:
     around = draft.around
     one_attempt = draft.limit.retries == 0 and bool(draft.limit.source)
     if around is not None and around.caught and not one_attempt:
-        held = around.breaker is not None and around.breaker.until_released
+        held = around.breaker is not None and around.breaker.state is State.HELD
         draft.waiting = SnoozeReason.DEPENDENCY_HELD if held else SnoozeReason.DEPENDENCY_OPEN
         draft.exempt = f"{around.dependency} let nobody in" if not draft.failure.retryable else draft.exempt
     return None

@@ -16,7 +16,7 @@ class SnoozeReason(StrEnum):
     """Why a job waits without having spent an attempt."""
 
     DEPENDENCY_OPEN = "dependency_open"
-    DEPENDENCY_HELD = "dependency_held"  # Until somebody has mended the credentials, however long that takes.
+    DEPENDENCY_HELD = "dependency_held"  # Until credentials or setting are mended, however late.
     BUDGET = "budget"
     RATE_LIMIT = "rate_limit"
     SHUTDOWN = "shutdown"

@@ -128,9 +128,9 @@ _BY_TYPE = {
     # One retry after 15 s is a good setting where jobs are deferred before their rows commit.
     FailureType.PERMANENT_NOT_FOUND: _row(0, 15),
     FailureType.PERMANENT_CONFLICT: _row(0, 10),
-    # Held: one revoked key would bury every job of the dependency.
+    # Held: one revoked key, or one missing setting, would bury every job of the dependency.
     FailureType.PERMANENT_AUTH: _row(0, 60, opens=(3, 900), holds=True),
-    FailureType.CONFIG_MISSING_SETTING: _row(0, 60, opens=(2, 900), holds=True),
+    FailureType.CONFIG_MISSING_SETTING: _row(0, 60, opens=(3, 900), holds=True),
     FailureType.PERMANENT_CODE_BUG: _row(0, 60),
     FailureType.SYSTEM_OUT_OF_MEMORY: _row(2, 300),
     FailureType.SYSTEM_DISK_FULL: _row(3, 600, _EXP, cap=3600, opens=(2, 900)),

@@ -19,7 +19,7 @@ from ..retry.adapt import SOONEST, on_recovery
 from ..retry.breaker import ramp, transition
 from ..retry.breaker.admit import Admission, admit, leased
 from ..retry.breaker.counting import Report
-from ..retry.breaker.local import Snapshot, seen
+from ..retry.breaker.local import Snapshot
 from ..retry.breaker.relevance import Relevance
 from ..retry.breaker.row import JSON_COLUMNS, as_row, from_row
 from ..retry.breaker.rules import Rules
@@ -316,9 +316,8 @@ async def _store(
         SQL["store_breaker"], {**row, **{name: orjson.dumps(row[name]).decode() for name in JSON_COLUMNS}}
     )
     if transitions:
-        # Whoever waited for credentials to be mended has not begun yet to wait for what comes after.
-        patient = seen(before).until_released
-        anew = patient or any(State.RAMPING in {each.before, each.after} for each in transitions)
+        # Whoever waited for credentials or a setting to be mended has not begun yet to wait for what comes after.
+        anew = before.state is State.HELD or any(State.RAMPING in {each.before, each.after} for each in transitions)
         query = "release_dependency" if after.state is State.CLOSED else "hold_dependency"
         await conn.execute(SQL[query], row | {"anew": anew})
     for each in transitions:

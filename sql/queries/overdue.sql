@@ -25,14 +25,14 @@ UPDATE afresh.job_option SET deadline_watched = false WHERE job_id = ANY (%(ids)
 
 -- name: find_held_too_long
 -- Jobs that a dependency has kept waiting for too long, a few at a time: it has let nobody in for so long, and they have
--- been there for so long. One that was caught in flight waits since it first was. What is held for one of `patient` is
--- waited for however long it takes.
+-- been there for so long. One that was caught in flight waits since it first was. What somebody has to mend is waited for
+-- however long it takes.
 WITH held AS MATERIALIZED (
     SELECT h.name, h.held_at, h.reason
     FROM afresh.hold h
     LEFT JOIN afresh.breaker b ON b.name = h.name AND h.held_by = 'breaker'
-    WHERE h.kind = 'dependency' AND h.held_at < now() - %(max_wait)s::interval AND b.state IS DISTINCT FROM 'ramping'
-      AND NOT coalesce(b.state = 'held' AND b.failure_type = ANY (%(patient)s::text[]), false)
+    WHERE h.kind = 'dependency' AND h.held_at < now() - %(max_wait)s::interval
+      AND coalesce(b.state NOT IN ('ramping', 'held'), true)
 ),
 lane AS MATERIALIZED (
     SELECT l.*, h.name, h.held_at, h.reason

@@ -124,28 +124,18 @@ def patient(kind: FailureType) -> Seen:
     return seen(Breaker(name="joke-api", state=State.HELD, generation=1, failure_type=kind))
 
 
-def test_revoked_credentials_are_waited_for_without_end():
-    """Who waits for credentials to be mended is not buried, however long that takes, but at the job's own deadline."""
-    circumstances = around(relevance=Relevance.HOLDS, breaker=patient(FailureType.PERMANENT_AUTH))
+@pytest.mark.parametrize("held_by", [FailureType.PERMANENT_AUTH, FailureType.CONFIG_MISSING_SETTING])
+def test_a_hold_is_waited_for_without_end(held_by: FailureType):
+    """Who waits for credentials or a setting is not buried, however long that takes, but at the job's own deadline."""
+    circumstances = around(relevance=Relevance.HOLDS, breaker=patient(held_by))
     a_month = {SnoozeReason.DEPENDENCY_HELD: timedelta(days=30)}
-    kind: dict[str, Any] = {"kind": FailureType.PERMANENT_AUTH, "effect": Effect.REJECTED}
+    kind: dict[str, Any] = {"kind": held_by, "effect": Effect.REJECTED}
     decision = decided(circumstances, limits=JobLimits(waited=a_month), **kind)
     assert isinstance(decision, Snooze)
     assert decision.reason is SnoozeReason.DEPENDENCY_HELD
     assert "held, the attempt is given back" in line(decision.explanation)
     late = JobLimits(waited=a_month, deadline=NOW + timedelta(seconds=30))
     assert isinstance(decided(circumstances, limits=late, **kind), DeadLetter)
-
-
-def test_a_missing_setting_is_waited_for_as_an_outage():
-    """Who has waited a day for a setting is buried."""
-    kind = FailureType.CONFIG_MISSING_SETTING
-    circumstances = around(relevance=Relevance.HOLDS, breaker=patient(kind))
-    assert isinstance(decided(circumstances, kind=kind), Snooze)
-    a_day = JobLimits(waited={SnoozeReason.DEPENDENCY_OPEN: timedelta(hours=24)})
-    decision = decided(circumstances, kind=kind, limits=a_day)
-    assert isinstance(decision, DeadLetter)
-    assert decision.cause is DeathCause.WAITED_TOO_LONG
 
 
 def test_not_repeated_where_that_is_a_danger():

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from ..failure import FailureType
 from .counting import Counted, Report
-from .rules import UNTIL_RELEASED
 from .states import Breaker, State
 
 SLOTS = 64
@@ -33,7 +32,6 @@ class Seen:
         probe_at: When it is looked at next, if before.
         since: Closed: the first failure that counts. Else: when it came to this state.
         limited_at: Ramping: when the bucket was last the limit.
-        until_released: Held for what somebody has to mend: no time ends the wait for it.
     """
 
     name: str
@@ -43,7 +41,6 @@ class Seen:
     probe_at: datetime | None = None
     since: datetime | None = None
     limited_at: datetime | None = None
-    until_released: bool = False
 
     @property
     def shut(self) -> bool:
@@ -62,7 +59,6 @@ def seen(breaker: Breaker) -> Seen:
         breaker.probe_at,
         since,
         breaker.limited_at if breaker.state is State.RAMPING else None,
-        breaker.state is State.HELD and breaker.failure_type in UNTIL_RELEASED,
     )
 
 

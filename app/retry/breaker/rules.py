@@ -16,10 +16,6 @@ BREAK_GROWTH = 2.0
 BREAK_SPREAD = 0.1
 """Share of a break by which it is moved, either way: dependencies that fell together do not come back together."""
 
-UNTIL_RELEASED = frozenset({FailureType.PERMANENT_AUTH})
-"""Types whose hold is waited for until it is released, however long that takes: nobody's jobs die of a key that was
-revoked on Friday. A missing setting is waited for no longer than an outage."""
-
 PROBE_SHARE = 10
 PROBE_LEAST_SECONDS = 5.0
 PROBE_MOST_SECONDS = 60.0
@@ -91,8 +87,8 @@ class Overrides:
 def rules_from(policies: Mapping[FailureType, RetryPolicy], overrides: Overrides | None = None) -> Rules:
     """The rules of a breaker, from the policies of the failure types.
 
-    A threshold or a break that is set for all types does not touch holds: those count jobs, not failures, and have no
-    end.
+    A threshold or a break that is set for all types, or for one dependency, does not touch holds: those count jobs, not
+    failures, and have no end.
     """
     ours = overrides or Overrides()
     trips = {kind: _trip(policy, ours) for kind, policy in policies.items() if _counts(policy)}

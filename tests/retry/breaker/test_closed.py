@@ -126,17 +126,13 @@ def test_late_reports_are_ignored():
     assert driver.report(failures=100, generation=7).breaker is before
 
 
-def test_three_refused_jobs_hold_it():
-    """Three distinct jobs without access hold the dependency; the same job thrice does not."""
-    assert Driver().report(holding=(1, 1, 1), kind=AUTH).state is State.CLOSED
-    driver = Driver().report(holding=(1, 2), kind=AUTH)
+@pytest.mark.parametrize("kind", [AUTH, SETTING])
+def test_three_refused_jobs_hold_it(kind: FailureType):
+    """Three distinct jobs without access or a setting hold the dependency; the same job thrice does not."""
+    assert Driver().report(holding=(1, 1, 1), kind=kind).state is State.CLOSED
+    driver = Driver().report(holding=(1, 2), kind=kind)
     assert driver.state is State.CLOSED
-    assert driver.wait(5).report(holding=(3,), kind=AUTH).state is State.HELD
-
-
-def test_two_jobs_without_a_setting_hold_it():
-    """Two distinct jobs for which a setting is missing hold the dependency."""
-    assert Driver().report(holding=(1, 2), kind=SETTING).state is State.HELD
+    assert driver.wait(5).report(holding=(3,), kind=kind).state is State.HELD
 
 
 def test_a_success_ends_the_count_of_a_hold():

@@ -20,14 +20,15 @@ def test_figures_of_the_types():
 
 
 def test_settings_rule_for_all_types():
-    """BREAKER_FAILURES and BREAKER_SECONDS rule over every type's own; holds count jobs, and stay."""
+    """BREAKER_FAILURES and BREAKER_SECONDS rule over every type's own; holds count jobs, three of them, and stay."""
     rules = rules_from(
         default_policies(),
         Overrides(failures=7, break_duration=timedelta(seconds=20), ratio=0.9, half_open_max_calls=1),
     )
     assert rules.trips[FailureType.EXTERNAL_API_DOWN] == Trip(7, 20.0, 0.9)
     assert rules.trips[FailureType.UNKNOWN] == Trip(7, 20.0, 0.9)
-    assert rules.trips[FailureType.PERMANENT_AUTH] == Trip(3, 900.0, 1.0, holds=True)
+    for held_by in (FailureType.PERMANENT_AUTH, FailureType.CONFIG_MISSING_SETTING):
+        assert rules.trips[held_by] == Trip(3, 900.0, 1.0, holds=True)
     assert rules.half_open_max_calls == 1
 
 
