@@ -24,6 +24,7 @@ from .task import TaskOptions
 
 if TYPE_CHECKING:
     from .app import Afresh
+    from .call import Prepared
     from .decide import Judge
     from .record import Run
 
@@ -88,14 +89,20 @@ class Adaptation:
 
         return judge_all
 
-    def put_off(self, claimed: Claimed, options: TaskOptions, now: datetime) -> Snooze | None:
+    def put_off(self, claimed: Claimed, prepared: "Prepared", now: datetime) -> Snooze | None:
         """Let a job that is about to run wait, if it can and these are dear hours; None: it runs.
 
-        Once only: who asks for it while it waits gets it at once. Not where its deadline would pass.
+        Each time that it wakes in such hours, be it that a hold kept it over the quiet ones: but not where its deadline
+        would pass, or MAX_WAIT with what it has waited so. A retry is left where a foreign strategy put it.
         """
-        hours = self._hours_of(claimed, options)
+        hours = self._hours_of(claimed, prepared.options)
         end = peak_end(now, hours) if hours else None
-        if hours is None or end is None or SnoozeReason.OFF_PEAK in (claimed.waited or {}):
+        if hours is None or end is None:
+            return None
+        waited = timedelta(seconds=(claimed.waited or {}).get(SnoozeReason.OFF_PEAK, 0.0))
+        if waited + (end - now) > self._app.settings.retry.max_wait:
+            return None
+        if claimed.job.attempts and self._app.engine.tier_of(prepared.task) is None:
             return None
         spread = rng_for(claimed.job_id, claimed.job.attempts).uniform(0, OFF_PEAK_SPREAD_SECONDS)
         at = end + timedelta(seconds=spread)

@@ -224,7 +224,7 @@ class Executor:
         now = datetime.now(UTC)
         if claimed.deadline is not None and claimed.deadline <= now:
             return Expired(claimed.deadline)
-        decision = self._app.adaptation.put_off(claimed, prepared.options, now)
+        decision = self._app.adaptation.put_off(claimed, prepared, now)
         return None if decision is None else PutOff(decision)
 
     async def _run(

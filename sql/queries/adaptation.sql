@@ -20,7 +20,8 @@ SELECT afresh.ready_depth(%(queue)s, %(tasks)s::text[], %(dependencies)s::text[]
 SELECT queue_name, jobs FROM afresh.ready_by_queue(%(tasks)s::text[], %(dependencies)s::text[], %(most)s);
 
 -- name: sum_put_off
--- Runs that came after the peak because their job was put off: how many jobs and runs, and how long they took.
+-- Runs that came after the peak because their job was put off: how many jobs and runs, and how long they took. One that
+-- was put off again has not run in between.
 WITH put_off AS (
     SELECT a.id, a.job_id, a.next_run_at
     FROM afresh.attempt a
@@ -35,7 +36,8 @@ FROM put_off p
 LEFT JOIN LATERAL (
     SELECT run.spent FROM (
         (SELECT n.started_at, n.ended_at - n.started_at AS spent
-         FROM afresh.attempt n WHERE n.job_id = p.job_id AND n.id > p.id ORDER BY n.id LIMIT 1)
+         FROM (SELECT * FROM afresh.attempt a WHERE a.job_id = p.job_id AND a.id > p.id ORDER BY a.id LIMIT 1) n
+         WHERE (n.failure_type IS NULL AND n.explanation @> '[{"name": "off_peak"}]') IS NOT TRUE)
         UNION ALL
         (SELECT b.at, e.at - b.at
          FROM procrastinate_events e

@@ -22,7 +22,8 @@ SELECT pg_notify('afresh_wake', '') FROM cancelled WHERE lock IS NOT NULL;
 UPDATE procrastinate_jobs SET abort_requested = true WHERE id = %(job_id)s AND status = 'doing';
 
 -- name: reschedule_job
--- Move a job that waits. Its attempts stay. What is null stays, save for the time if it is to run at once.
+-- Move a job that waits. Its attempts stay. What is null stays, save for the time if it is to run at once. Who asks for a
+-- job now, or at another time than the end of the dear hours, waits for it: it is put off for them no more.
 WITH moved AS (
     UPDATE procrastinate_jobs
     SET scheduled_at = CASE WHEN %(at_once)s THEN NULL ELSE coalesce(%(run_at)s::timestamptz, scheduled_at) END,
@@ -30,6 +31,13 @@ WITH moved AS (
         queue_name = coalesce(%(queue)s::text, queue_name)
     WHERE id = %(job_id)s AND status = 'todo'
     RETURNING id
+),
+wanted AS (
+    INSERT INTO afresh.job_option AS o (job_id, cost)
+    SELECT id, 'normal' FROM moved
+    WHERE %(at_once)s OR (%(run_at)s::timestamptz IS NOT NULL
+                          AND EXISTS (SELECT FROM afresh.job_option w WHERE w.job_id = id AND w.waited ? 'off_peak'))
+    ON CONFLICT (job_id) DO UPDATE SET cost = 'normal'
 )
 SELECT pg_notify('afresh_wake', '') FROM moved;
 

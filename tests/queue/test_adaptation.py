@@ -5,10 +5,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from procrastinate import RetryStrategy
+from procrastinate.jobs import Job
 
 from app.config import OffPeakSettings, RetrySettings
-from app.queue import adaptation
+from app.queue import adaptation, control
 from app.queue.app import Afresh
+from app.queue.call import Calls
+from app.queue.claim import Claimed
 from app.queue.submit import Submission, submit
 from app.queue.task import Cost, ExponentialBackoff, task
 from app.retry.failure import FailureType
@@ -27,6 +31,17 @@ Connection = psycopg.AsyncConnection
 KIND = FailureType.TRANSIENT_NETWORK
 PEAK = OffPeakSettings(hours="0-24")
 """Whatever the time, it is peak."""
+
+
+def around_now() -> OffPeakSettings:
+    """It is peak for an hour and a half at least, and two hours and a half at most."""
+    began = datetime.now(UTC) - timedelta(minutes=30)
+    return OffPeakSettings(hours=f"{began.hour}-{(began.hour + 3) % 24 or 24}")
+
+
+def at(text: str) -> datetime:
+    """A moment in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -205,25 +220,86 @@ async def test_what_does_not_wait(open_app: OpenApp, conn: Connection, hours: st
     assert (await status(conn, job_id), runs) == ("succeeded", [1])
 
 
-async def test_a_job_is_put_off_once(open_app: OpenApp, conn: Connection):
-    """Whoever asks for a job while it waits gets it at once, peak or not; that run has saved nothing."""
-    app = await open_app(off_peak=PEAK)
+@pytest.mark.parametrize("asked", ["now", "at a time"])
+async def test_who_asks_for_it_gets_it(open_app: OpenApp, conn: Connection, asked: str):
+    """Whoever asks for a job while it waits gets it, peak or not, and it is put off no more; that run saved nothing."""
+    app = await open_app(off_peak=around_now())
     runs = await working_task(cost="deferrable")
     job_id = await put_in(conn)
     await work_off(app)
     assert runs == []
-    await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE id = %s", [job_id])
+    if asked == "now":
+        await control.retry(conn, job_id, catalog=app.catalog, actor="me")
+    else:
+        await control.reschedule(conn, job_id, control.Move(run_at=datetime.now(UTC)), actor="me")
     await work_off(app)
     assert runs == [1]
     found = await sum_put_off(conn, datetime.now(UTC) - timedelta(hours=1))
     assert (found.put_off, found.runs) == (1, 0)
 
 
+async def test_put_off_again(open_app: OpenApp, conn: Connection):
+    """A job that wakes in the dear hours again, as one that was held over the quiet ones, waits for their end again:
+    as often as it takes, up to MAX_WAIT in all. Then it runs, whatever the hour.
+    """  # noqa: D205 - one sentence after the other
+    app = await open_app(off_peak=around_now())
+    runs = await working_task(cost="deferrable")
+    job_id = await put_in(conn)
+    for times in (1, 2, 3):
+        await work_off(app)
+        assert [row["outcome"] for row in await attempts(conn, job_id)] == ["snoozed"] * times
+        assert (await job(conn, job_id))["scheduled_at"] > datetime.now(UTC) + timedelta(minutes=30)
+        await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = now()")  # As if it had been held for a day.
+    await conn.execute("UPDATE afresh.job_option SET waited = '{\"off_peak\": 86000}'")
+    await work_off(app)
+    assert (runs, len(await attempts(conn, job_id)), await status(conn, job_id)) == ([1], 3, "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("moment", "waited_hours", "until"),
+    [
+        ("2026-03-01T21:59", 0, None),
+        ("2026-03-01T23:00", 0, "2026-03-02T06:00"),
+        ("2026-03-02T05:59", 0, "2026-03-02T06:00"),
+        ("2026-03-02T06:00", 7, None),
+        ("2026-03-02T22:30", 7, "2026-03-03T06:00"),
+        ("2026-03-03T22:30", 16.5, "2026-03-04T06:00"),
+        ("2026-03-04T22:30", 16.6, None),
+    ],
+    ids=["before", "first", "its last minute", "after", "the next night", "just within MAX_WAIT", "beyond MAX_WAIT"],
+)
+async def test_dear_hours_over_midnight(open_app: OpenApp, moment: str, waited_hours: float, until: str | None):
+    """Hours that end on the next day are waited for until then, and those of the next night again."""
+    app = await open_app(off_peak=OffPeakSettings(hours="22-6"))
+    await working_task(cost="deferrable")
+    given = Job(id=1, queue="q", task_name="work", lock=None, queueing_lock=None, priority=3)
+    waited = {"off_peak": waited_hours * 3600} if waited_hours else None
+    claimed = Claimed(given, claim=1, job_id=1, waited=waited)
+    prepared = Calls(app, app._worker()).prepare("work")
+    assert prepared is not None
+    decision = app.adaptation.put_off(claimed, prepared, at(moment))
+    assert (decision is not None) is (until is not None)
+    if decision is not None and until is not None:
+        assert timedelta(0) <= decision.at - at(until) <= timedelta(minutes=5)
+
+
+async def test_a_foreign_strategy_says_when(open_app: OpenApp, conn: Connection):
+    """A retry that a foreign strategy planned into the dear hours runs in them; the first run waits as any other."""
+    app = await open_app(off_peak=around_now())
+    job_id = await refused(cost="deferrable", priority=3, retry=RetryStrategy(max_attempts=2, wait=0)).defer_async()
+    await work_off(app)
+    assert [row["outcome"] for row in await attempts(conn, job_id)] == ["snoozed"]
+    await conn.execute("UPDATE procrastinate_jobs SET attempts = 1, scheduled_at = now()")
+    await work_off(app)
+    assert [row["outcome"] for row in await attempts(conn, job_id)] == ["snoozed", "failed", "failed"]
+
+
 async def test_retries_wait_too(open_app: OpenApp, conn: Connection):
     """A retry of deferrable work is planned for the quiet hours, and its attempt counts."""
     app = await open_app(off_peak=PEAK)
     job_id = await refused(cost="deferrable", priority=3).defer_async()
-    await conn.execute("INSERT INTO afresh.job_option (job_id, waited) VALUES (%s, '{\"off_peak\": 1}')", [job_id])
+    waited = "INSERT INTO afresh.job_option (job_id, waited) VALUES (%s, '{\"off_peak\": 86400}')"
+    await conn.execute(waited, [job_id])  # All that MAX_WAIT allows: it runs.
     await work_off(app)
     (row,) = await attempts(conn, job_id)
     assert (row["decision"], row["counted"]) == ("retry", True)

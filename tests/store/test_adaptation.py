@@ -113,10 +113,12 @@ async def test_held_jobs_cost_nothing_to_count(conn: Connection):
 
 
 async def test_only_runs_after_the_peak_save(conn: Connection):
-    """What ran after the peak is summed, successes and failures; what an operator ran before is not."""
-    later, sooner, waits, failed = await add(conn, 4)
+    """What ran after the peak is summed, successes and failures; what an operator ran before is not, and what was put
+    off again has not run in between.
+    """  # noqa: D205 - one sentence
+    later, sooner, waits, failed, again = await add(conn, 5)
     now = datetime.now(UTC)
-    for job_id in (later, sooner, waits, failed):
+    for job_id in (later, sooner, waits, failed, again, again):
         await conn.execute(
             "INSERT INTO afresh.attempt (job_id, attempt, outcome, counted, task_name, queue_name, started_at,"
             " ended_at, decision, delay, next_run_at, explanation)"
@@ -124,7 +126,12 @@ async def test_only_runs_after_the_peak_save(conn: Connection):
             " interval '1 h', %s, '[{\"name\": \"off_peak\"}]')",
             [job_id, now - timedelta(hours=3), now - timedelta(hours=3), now - timedelta(hours=2)],
         )
-    for job_id, ago in ((later, 60), (sooner, 150)):
+    await conn.execute(
+        "UPDATE afresh.attempt SET started_at = %s, ended_at = %s, next_run_at = %s "
+        "WHERE id = (SELECT max(id) FROM afresh.attempt)",
+        [now - timedelta(hours=2), now - timedelta(hours=2), now - timedelta(hours=1)],
+    )
+    for job_id, ago in ((later, 60), (sooner, 150), (again, 60)):
         began = now - timedelta(minutes=ago)
         await conn.execute("DELETE FROM procrastinate_events WHERE job_id = %s", [job_id])
         await conn.execute(
@@ -133,7 +140,7 @@ async def test_only_runs_after_the_peak_save(conn: Connection):
         )
     await fail(conn, job_id=failed)
     found = await sum_put_off(conn, now - timedelta(hours=24))
-    assert (found.put_off, found.runs, found.spent, found.is_exact) == (4, 2, timedelta(minutes=6, seconds=2), True)
+    assert (found.put_off, found.runs, found.spent, found.is_exact) == (6, 3, timedelta(minutes=12, seconds=2), True)
     assert (await sum_put_off(conn, now)).put_off == 0
 
 
