@@ -162,9 +162,7 @@ async def preview(
         raise EmptyFilter
     token = token or secrets.token_urlsafe(24)
     async with conn.transaction():
-        (matching,) = await _ask(conn, "count_matching", chosen)
-        tasks = await _ask(conn, "list_matching_tasks", chosen, most=MOST_SHOWN)
-        groups = await _ask(conn, "list_matching_groups", chosen, most=MOST_SHOWN)
+        (matching,) = await _ask(conn, "preview_matching", chosen, most=MOST_SHOWN)
         kept = {
             "action": action,
             "filter": chosen.as_json(),
@@ -175,7 +173,9 @@ async def preview(
             "actor": actor,
         }
         (row,) = await fetch(conn, SQL["keep_preview"], kept)
-    return Preview(token, matching["letters"], matching["oldest"], tasks, groups, row["expires_at"])
+    return Preview(
+        token, matching["letters"], matching["oldest"], matching["tasks"], matching["groups"], row["expires_at"]
+    )
 
 
 async def confirm(  # noqa: PLR0913  What, how fast, until when, who, and why.

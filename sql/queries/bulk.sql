@@ -7,24 +7,33 @@ FROM afresh.dead_letter l
 WHERE l.status = 'pending'
 /* filters */;
 
--- name: list_matching_tasks
--- Whose letters they are, most first.
-SELECT l.task_name, count(*) AS letters
-FROM afresh.dead_letter l
-WHERE l.status = 'pending'
-/* filters */
-GROUP BY l.task_name
-ORDER BY 2 DESC, 1 LIMIT %(most)s;
-
--- name: list_matching_groups
--- What killed them, most first.
-SELECT l.fingerprint, min(l.failure_type) AS failure_type, min(l.exception_type) AS exception_type,
-       left(min(l.message), 200) AS message, count(*) AS letters
-FROM afresh.dead_letter l
-WHERE l.status = 'pending'
-/* filters */
-GROUP BY l.fingerprint
-ORDER BY 5 DESC, 1 LIMIT %(most)s;
+-- name: preview_matching
+-- The same, and besides: whose letters they are, and what killed them, most first. Each letter is looked at once: a
+-- filter by text costs more than all the rest.
+WITH matching AS MATERIALIZED (
+    SELECT l.task_name, l.fingerprint, min(l.failure_type) AS failure_type, min(l.exception_type) AS exception_type,
+           min(l.message) AS message, count(*) AS letters, min(l.first_died_at) AS oldest, max(l.id) AS upper_id
+    FROM afresh.dead_letter l
+    WHERE l.status = 'pending'
+    /* filters */
+    GROUP BY l.task_name, l.fingerprint
+)
+SELECT coalesce(sum(letters), 0)::bigint AS letters, min(oldest) AS oldest, coalesce(max(upper_id), 0) AS upper_id,
+       ARRAY(
+           SELECT jsonb_build_object('task_name', task_name, 'letters', sum(letters)) FROM matching
+           GROUP BY task_name
+           ORDER BY sum(letters) DESC, task_name LIMIT %(most)s
+       ) AS tasks,
+       ARRAY(
+           SELECT jsonb_build_object(
+               'fingerprint', fingerprint, 'failure_type', min(failure_type), 'exception_type', min(exception_type),
+               'message', left(min(message), 200), 'letters', sum(letters)
+           )
+           FROM matching
+           GROUP BY fingerprint
+           ORDER BY sum(letters) DESC, fingerprint LIMIT %(most)s
+       ) AS groups
+FROM matching;
 
 -- name: keep_preview
 -- A preview, to be confirmed with its token.

@@ -57,12 +57,13 @@ async def test_a_preview(client: httpx.AsyncClient, conn: AsyncConnection):
     """A preview counts the pending letters that match, exactly, and names their tasks, groups and age."""
     await insert(conn, 3, failure_type="TRANSIENT_NETWORK", fingerprint="g")
     await insert(conn, 2, failure_type="TRANSIENT_NETWORK", fingerprint="h", task_name="sample.greet")
+    await insert(conn, failure_type="TRANSIENT_NETWORK", fingerprint="h")
     await insert(conn, 4)
     await insert(conn, failure_type="TRANSIENT_NETWORK", status="abandoned")
     seen = await preview(client, {"failure_type": "TRANSIENT_NETWORK"})
-    assert (seen["count"], seen["oldest"]) == (5, "2030-01-01T00:00:00Z")
-    assert [(each["task_name"], each["letters"]) for each in seen["tasks"]] == [("sample.add", 3), ("sample.greet", 2)]
-    assert [(each["fingerprint"], each["letters"]) for each in seen["groups"]] == [("g", 3), ("h", 2)]
+    assert (seen["count"], seen["oldest"]) == (6, "2030-01-01T00:00:00Z")
+    assert [(each["task_name"], each["letters"]) for each in seen["tasks"]] == [("sample.add", 4), ("sample.greet", 2)]
+    assert [(each["fingerprint"], each["letters"]) for each in seen["groups"]] == [("g", 3), ("h", 3)]
 
 
 @pytest.mark.parametrize("chosen", [{}, {"task": None}, {"status": "pending"}, {"died_from": "yesterday"}])

@@ -102,6 +102,14 @@ async def test_what_waits_of_a_group(letters: AsyncConnection):
     assert await buffers(letters, groups.SQL["count_letters"], given) < 10
 
 
+async def test_a_preview(letters: AsyncConnection):
+    """What a preview tells besides the count costs no second look at the letters."""
+    given = LetterFilter(text="NO").parameters()
+    counted = await buffers(letters, LISTING.text(bulk.SQL["count_matching"], given), given)
+    previewed = await buffers(letters, LISTING.text(bulk.SQL["preview_matching"], given), {**given, "most": 10})
+    assert 0 < counted <= previewed < 1.5 * counted
+
+
 async def test_a_look_at_a_bulk_action(letters: AsyncConnection):
     """Whether the jobs of an action fail again costs the same for its 25,000 letters as for a few hundred."""
     given = {"bulk_id": 2, "judged": bulk.JUDGED, "most": bulk.LOOKED_AT}
