@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, Response
 from ..queue import many
 from ..queue.many import Action, Chosen
 from ..store.jobs import list_jobs
+from ..store.paging import Page
 from ..web.auth import Operator
 from ..web.errors import InvalidInput
 from ..web.reading import Queue, ReadingConnection
@@ -42,22 +43,23 @@ async def show_many(  # noqa: PLR0913 - each is in the address.
     if ticked and not job:
         raise InvalidInput("job", "none is ticked")
     chosen = _chosen(job, filters)
-    total, is_exact = await chosen.count(conn)
-    shown = (await list_jobs(conn, chosen.fits, limit=SHOWN)).items if not job else []
+    page = Page([], len(job), total_is_exact=True, next_before=None)
+    if not job:
+        page = await list_jobs(conn, chosen.fits, limit=SHOWN)  # Its total is the number that `start` would count.
     return render(
         request,
         "many.html",
         "Jobs",
         action=action,
-        total=total,
-        total_is_exact=is_exact,
+        total=page.total,
+        total_is_exact=page.total_is_exact,
         most=many.MOST,
         ticked=job,
         most_shown=PAGE_SIZE,
         given={} if job else filters.given,
         without_own=not job and filters.chosen.without_own,
         moments=filters.moments,
-        shown=shown,
+        shown=page.items,
         back=filters.address(),
     )
 
