@@ -55,7 +55,7 @@ def rows(bench: Bench) -> Iterator[Row]:
                 bench.server.database("plain" if name == "bare" else "ours") as conninfo,
                 serving(name, conninfo) as (address, process),
             ):
-                request = _request(uvloop.run(_new_key(conninfo)) if name == "keyed" else None)
+                request = _request(uvloop.run(new_key(conninfo)) if name == "keyed" else None)
                 uvloop.run(_load(address, request, WARM_UP))
                 before = _cpu_seconds(process)
                 answered, seconds = uvloop.run(_load(address, request, bench.scale.seconds))
@@ -80,7 +80,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         )
 
 
-async def _new_key(conninfo: str) -> str:
+async def new_key(conninfo: str) -> str:
     """An operator's key, and nine more that nobody uses."""
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
         made = [await create_key(conn, f"key {number}", Role.OPERATOR, actor="bench") for number in range(10)]

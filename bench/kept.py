@@ -66,6 +66,23 @@ _DEAD_LETTERS = """
     FROM afresh.attempt a WHERE a.decision = 'dead_letter'
 """
 
+# What died more than twenty days ago was given up by one bulk action: a third of the letters.
+_BULK = (
+    """
+    INSERT INTO afresh.bulk (
+        action, filter, token_hash, upper_id, previewed, expires_at, actor, reason, rate_per_second, stop_share, job_id,
+        confirmed_at, cursor, acted, outcome, ended_at
+    )
+    SELECT 'abandon', jsonb_build_object('died_to', now() - interval '20 days'), sha256('kept'), max(id), count(*),
+           now(), 'ada', 'too old', 50, 0.5, 1, now(), max(id), count(*), 'done', now()
+    FROM afresh.dead_letter WHERE died_at < now() - interval '20 days'
+    """,
+    """
+    UPDATE afresh.dead_letter SET status = 'abandoned', note = 'too old', bulk_id = 1
+    WHERE died_at < now() - interval '20 days'
+    """,
+)
+
 _OPTIONS = """
     INSERT INTO afresh.job_option (job_id, correlation_id, metadata, task_type, submitted_by, batch_id)
     SELECT id, 'order-' || id, jsonb_build_object('customer', id %% 1000, 'country', id %% 3),
@@ -125,7 +142,7 @@ def a_month(conn: psycopg.Connection, count: int) -> None:
     conn.execute(_JOBS, [count])
     conn.execute("ALTER TABLE procrastinate_jobs ENABLE TRIGGER USER")
     conn.execute("TRUNCATE procrastinate_events")
-    for statement in (_EVENTS, _ATTEMPTS, _DEAD_LETTERS):
+    for statement in (_EVENTS, _ATTEMPTS, _DEAD_LETTERS, *_BULK):
         conn.execute(statement)
     conn.execute(_OPTIONS, {"size": BATCH})
     conn.execute(_BATCHES)
