@@ -129,10 +129,15 @@ async def test_suspect(served: Served, conn: AsyncConnection):
 
 
 async def test_ramp(served: Served, conn: AsyncConnection):
-    """While its jobs are let out, the page tells the rate."""
+    """While its jobs are let out, the page tells the rate, and of what it was before, where that is known."""
     await breakers.isolate(conn, "joke-api", actor="ada", reason="maintenance")
     await breakers.reset(conn, "joke-api", actor="ada", reason="it is back")
-    assert "1.0 jobs a second" in await page_of(served[1], "joke-api")
+    page = await page_of(served[1], "joke-api")
+    assert "1.0 jobs a second</dd>" in page
+    assert "Of the rate before" not in page
+    await conn.execute("UPDATE afresh.breaker SET rate = 2, baseline = 8 WHERE name = 'joke-api'")
+    page = await page_of(served[1], "joke-api")
+    assert '2.0 jobs a second; before, 8.0 succeeded <progress max="1" value="0.25" aria-label="Of the rate' in page
 
 
 async def test_history(served: Served, conn: AsyncConnection):

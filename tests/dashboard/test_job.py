@@ -1,11 +1,14 @@
 """The page of one job: its course, why it runs when it runs, what its steps made, and where it leads."""
 
 import json
+from datetime import UTC
 
 import httpx
 import pytest
 from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
+
+from app.testing import drain, failing
 
 from ..application import Served, run_waiting_jobs
 from .parts import live_worker
@@ -33,6 +36,21 @@ async def test_course(served: Served):
     page = await page_of(client, job)
     assert "Runs and waits to scale" in page
     assert "<li>attempt 1 failed after" in page
+
+
+async def test_rungs(served: Served, conn: AsyncConnection):
+    """Each rung says when its attempt ended, how long that took, and which worker ran it."""
+    queue, client = served
+    with failing(queue.tasks["sample.add"], httpx.ConnectError("connection refused")):
+        job = await make(client, "add", args={"a": 1}, max_retries=1)
+        await drain(queue, later=True)
+    await conn.execute("UPDATE afresh.attempt SET started_at = ended_at - attempt * interval '45 s'")
+    runs = await (await conn.execute("SELECT ended_at, worker_id FROM afresh.attempt ORDER BY attempt")).fetchall()
+    assert len({worker for _, worker in runs}) == 2
+    rungs = (await page_of(client, job)).split('<li class="rung failed">')[1:]
+    for rung, (ended, worker), took in zip(rungs, runs, ("45 s", "90 s"), strict=True):
+        assert f'<time datetime="{ended.astimezone(UTC).isoformat()}"' in rung
+        assert f"</time>, took {took}, worker {worker}</span>" in rung
 
 
 async def test_next_run(served: Served):

@@ -1,5 +1,6 @@
 """The front page's numbers as they went."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -11,6 +12,7 @@ from app.store.breakers import isolate
 from app.testing import failing
 
 from ..application import Served, run_waiting_jobs
+from ..store.history import fail, recover
 from .parts import live_worker, text_of
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +76,29 @@ async def test_what_has_died_and_which_tasks_fail(served: Served):
     text = await text_of(client, "/dashboard")
     assert "Buried sample.fail 1 1 - 1" in text
     assert "sample.add" not in text
+
+
+async def test_retries_that_ended_well(served: Served, conn: AsyncConnection):
+    """Jobs that succeeded after they had failed are counted, however often; those that are still tried are not."""
+    assert "Retries that ended well 0 " in await text_of(served[1], "/dashboard")
+    await recover(conn, failures=3)
+    await recover(conn, failures=1)
+    await fail(conn, job_id=99)
+    assert "Retries that ended well 2 " in await text_of(served[1], "/dashboard")
+
+
+async def test_from_an_incident_to_its_failure(served: Served, conn: AsyncConnection):
+    """What fails is told with when that began, in all its failures, and leads to the page of that failure."""
+    _, client = served
+    await fail(conn, hours_ago=5, fingerprint="shop/7", message="no such shelf")
+    await fail(conn, hours_ago=1, fingerprint="shop/7", message="no such shelf")
+    await fail(conn, fingerprint="other", message="no such luck")
+    page = (await client.get("/dashboard")).text
+    assert "since 5 h ago · 2 failures · t" in await text_of(client, "/dashboard")
+    (address,) = re.findall('href="([^"]*shop[^"]*)">Look at this failure</a>', page)
+    there = (await client.get(address)).text
+    assert "no such shelf" in there
+    assert "no such luck" not in there
 
 
 @pytest.mark.parametrize(("severity", "told"), [("warning", "1 alert is open"), ("info", "All is well")])

@@ -125,18 +125,25 @@ async def test_one_state(served: Served):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("task", "add"), ("correlation_id", "order-7"), ("text", "order-7"), ("queue", "elsewhere")]
+    ("name", "value", "told"),
+    [
+        ("task", "add", "task: add"),
+        ("correlation_id", "order-7", "correlation id: order-7"),
+        ("text", "order-7", "text: order-7"),
+        ("queue", "elsewhere", "queue: elsewhere"),
+        ("task_type", "invoice", "type: invoice"),
+    ],
 )
-async def test_filters(served: Served, name: str, value: str):
+async def test_filters(served: Served, name: str, value: str, told: str):
     """The page can be narrowed by its address; each filter is a chip that takes itself away."""
     _, client = served
-    add = {"args": {"a": 1}, "correlation_id": "order-7", "queue": "elsewhere"}
+    add = {"args": {"a": 1}, "correlation_id": "order-7", "queue": "elsewhere", "task_type": "invoice"}
     await client.post("/tasks/add", json=add)
     await client.post("/tasks/fail", json={"args": {"message": "x"}})
     page = (await client.get("/dashboard/jobs", params={name: value})).text
     assert "sample.add" in rows_of(page)
     assert "sample.fail" not in rows_of(page)
-    assert f'<a class="chip taken" href="/dashboard/jobs" aria-label="Take away {name} {value}">' in page
+    assert f'<a class="chip taken" href="/dashboard/jobs" aria-label="Take away {name} {value}">{told} <' in page
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ def row_of(page: str, name: str) -> str:
     return page[begin : page.index("</tr>", begin)]
 
 
+def cells_of(page: str, name: str) -> list[str]:
+    """The cells of such a row, after its first."""
+    return re.findall("<td[^>]*>(.*)</td>", row_of(page, name))
+
+
 async def test_types(served: Served):
     """Every failure type is listed with its waits, what it means and what opens a breaker."""
     page = (await served[1].get("/dashboard/policies")).text
@@ -67,7 +72,11 @@ async def test_what_was_learned(served: Served, conn: AsyncConnection):
     )
     page = (await served[1].get("/dashboard/policies")).text
     learned = page[page.index("What retries have taught") :]
-    assert "87%" in row_of(learned, "sample.add")
+    assert [cells_of(learned, each)[1:4] for each in ("sample.add", "sample.greet", "sample.fail")] == [
+        ["45", "39", "87%"],
+        ["20", "2", "10%"],
+        ["3", "3", "100%"],
+    ]
     assert "delays ×0.7" in row_of(learned, "sample.add")
     assert "delays ×1.5, one retry fewer" in row_of(learned, "sample.greet")
     assert "too few yet" in row_of(learned, "sample.fail")

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from psycopg import AsyncConnection
 
 from app.store import limits
 from app.store.limits import Rate
@@ -34,6 +35,32 @@ async def test_depth(served: Served):
         '<a href="/dashboard/jobs?state=ready&amp;queue=sums&amp;own=yes">0</a>'
         in (await client.get("/dashboard/queues/sums")).text
     )
+
+
+async def test_how_it_goes(served: Served, conn: AsyncConnection):
+    """Both pages tell since when the oldest job is ready, how fast jobs come and go, and what that comes to."""
+    queue, client = served
+    await live_worker(queue)
+
+    async def told(ready: int, oldest: str, rates: str, empty: str) -> None:
+        page = await text_of(client, "/dashboard/queues/sums")
+        assert f"Oldest ready {oldest} In /s {rates[:4]} Out /s {rates[5:]} Until empty {empty} " in page
+        assert f"sums {ready} 0 0 0 {oldest} {rates} {empty} 1" in await text_of(client, "/dashboard/queues")
+
+    async def come(jobs: int) -> None:
+        await client.post("/tasks/add/batch", json={"jobs": [{"args": {"a": each}} for each in range(jobs)]})
+
+    await come(15)
+    await run_waiting_jobs(queue)
+    await told(0, "-", "0.05 0.05", "-")
+    await come(30)
+    await conn.execute("UPDATE procrastinate_events SET at = at - interval '200 s' WHERE type = 'deferred'")
+    await told(30, "3 min ago", "0.15 0.05", "grows")
+    await conn.execute("UPDATE procrastinate_events SET at = at - interval '200 s' WHERE type = 'deferred'")
+    await come(9)
+    await told(39, "7 min ago", "0.03 0.05", "in 32 min")
+    await come(6)
+    await told(45, "7 min ago", "0.05 0.05", "stands still")
 
 
 async def test_unknown_queue(served: Served):

@@ -2,8 +2,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from psycopg import AsyncConnection
 
 from app.config import AlertSettings, RetentionSettings
+from app.dashboard.frame import size
 
 from ..application import Served, serving, settings_for
 from .parts import live_worker, text_of
@@ -47,9 +49,22 @@ async def test_retention(database_url: str):
     assert "Nothing was purged yet" in text
 
 
-async def test_tables(served: Served):
-    """Tables are told with their sizes."""
-    assert "procrastinate_jobs" in await text_of(served[1], "/dashboard/system")
+async def test_tables(served: Served, conn: AsyncConnection):
+    """Tables are told with their sizes as Postgres has them, in all, of the rows and of the rest; small ones folded."""
+    await conn.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name) SELECT 'q', 't' FROM generate_series(1, 6000)"
+    )
+    await conn.execute("ANALYZE procrastinate_jobs")
+    cursor = await conn.execute(
+        "SELECT pg_total_relation_size(oid), pg_relation_size(oid), pg_total_relation_size(reltoastrelid)"
+        " FROM pg_class WHERE relname = 'procrastinate_jobs'"
+    )
+    ((whole, rows, toast),) = await cursor.fetchall()
+    larger, smaller = (await text_of(served[1], "/dashboard/system")).split(" tables below 1.0 MB ")
+    assert whole > 1_000_000
+    assert f" procrastinate_jobs {size(whole)} {size(rows)} {size(whole - rows - toast)} 6,000 0 " in larger
+    assert " afresh.attempt " in smaller
 
 
 async def test_no_secret(database_url: str):
