@@ -27,10 +27,16 @@ class WantedRate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    jobs: Jobs = Field(description="Jobs that may start in each period, evenly spread.", examples=[100])
+    jobs: Jobs = Field(
+        description="Jobs that may start in each period, evenly spread; after a rest up to `burst` - 1 more.",
+        examples=[100],
+    )
     per: Duration = Field(description="The period.", examples=["1m"])
     burst: Jobs | None = Field(
-        default=None, description="Jobs that may start at once after a rest; default: a tenth.", examples=[10]
+        default=None,
+        description="Jobs that may start at once after a rest; default: a tenth, at least 1. No period sees more than "
+        "`jobs` + `burst` - 1 starts: with 1 never more than `jobs`, one by one.",
+        examples=[10],
     )
 
 

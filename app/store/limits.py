@@ -27,7 +27,7 @@ class Rate:
 
     Attributes:
         burst: How many may start at once after a rest; None: a tenth of `jobs`, at least one. In any period no more
-            than `jobs` and `burst` start.
+            than `jobs` + `burst` - 1 start: with 1 never more than `jobs`.
     """
 
     jobs: int

@@ -1,7 +1,9 @@
 """Limits at the claim: never exceeded, whoever claims, and never in the way of other jobs."""
 
 import asyncio
+from bisect import bisect_left
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import psycopg
@@ -94,6 +96,27 @@ async def test_starts_come_back_with_time(conn: Connection):
     assert len(await claim(conn, 50)) == 4
     await conn.execute("UPDATE afresh.job_limit SET tokens_at = now() - interval '1 day'")
     assert len(await claim(conn, 50)) == 10
+
+
+@pytest.mark.parametrize(("burst", "most"), [(None, 54), (1, 50)], ids=["by default", "strict"])
+async def test_in_any_period(conn: Connection, burst: int | None, most: int):
+    """However claims come, no period sees more than `jobs` + `burst` - 1 starts: a tenth more than `jobs` after a rest
+    by default, none with a burst of 1. What is allowed is kept up where claims come often enough.
+    """  # noqa: D205 - one sentence after the other
+    jobs, period, periods, rng = 50, 1e6, 3, Random(1)  # So long that the time of the test itself is none.
+    step = (burst or jobs / 10) * 0.5 * period / jobs
+    await add(conn, jobs * (periods + 1))
+    await limit(conn, "queue", "q", jobs=jobs, per=timedelta(seconds=period), burst=burst)
+    worker, now, starts = await register(conn), 0.0, list[float]()
+    while now < periods * period:
+        starts += [now] * len(await claim(conn, 50, worker=worker))
+        seconds = rng.uniform(0, step)
+        await conn.execute("UPDATE afresh.job_limit SET tokens_at = tokens_at - make_interval(secs => %s)", (seconds,))
+        now += seconds
+    within = [bisect_left(starts, at + period * 0.999_99) - number for number, at in enumerate(starts)]
+    assert max(within) <= most
+    assert len(starts) >= 0.8 * jobs * periods
+    assert burst or (max(within) > jobs and len(starts) >= jobs * periods)  # The burst is there, and nothing is lost.
 
 
 async def test_a_job_needs_room_in_each_of_its_limits(conn: Connection):
