@@ -17,7 +17,7 @@ import pytest
 from app.cli.joke_server import JokeServer
 from app.config import default_settings, read_settings
 from app.monitoring.alerts.rule import Level, Rule, Severity
-from app.monitoring.alerts.rules import BREAKER_OPEN, WORKER_LOST, rules
+from app.monitoring.alerts.rules import BREAKER_OPEN, WORKER_LOST, WORKER_OVERLOADED, rules
 from app.queue.decide import engine
 from app.queue.submit import Submission, submit
 from app.retry.backoff import Backoff
@@ -219,7 +219,11 @@ def test_the_table_of_alerts():
 def limit_of(rule: Rule, level: Level) -> str:
     """A threshold as a person reads it."""
     if not rule.unit:
-        only = {BREAKER_OPEN: "critical tasks rely on it", WORKER_LOST: "no worker is left"}
+        only = {
+            BREAKER_OPEN: "critical tasks rely on it",
+            WORKER_LOST: "no worker is left",
+            WORKER_OVERLOADED: "no worker takes jobs",
+        }
         return only[rule.name] if level.severity in rule.only else "if it is so"
     way = "below" if rule.below else "over" if level.opens == round(level.opens) else "at least"
     return f"{way} {level.opens:g} {rule.unit}"

@@ -43,6 +43,7 @@ LOOK_AT: Mapping[str, tuple[str, str]] = {
     names.FAILURE_GROUP: ("The failure group", "/dashboard/failures/groups/{subject}"),
     names.BREAKER_OPEN: ("The dependency", "/dashboard/dependencies/{subject}"),
     names.WORKER_LOST: ("The workers", "/dashboard/workers"),
+    names.WORKER_OVERLOADED: ("The workers", "/dashboard/workers"),
     names.MEMORY: ("The workers", "/dashboard/workers"),
     names.DISK: ("The workers", "/dashboard/workers"),
     names.QUEUE_SIZE: ("Its ready jobs", "/dashboard/jobs?queue={subject}&state=ready&own=yes"),

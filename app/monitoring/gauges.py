@@ -96,6 +96,7 @@ class ClusterGauges(Collector):
         return [
             *found,
             *(Gauge("failure_groups", "", status, count) for status, count in groups.items()),
+            Gauge("workers", "", "overloaded", sum(bool(worker.lives and worker.overloaded) for worker in workers)),
             Gauge("workers", "", "lost", told),
             Gauge("stopped", "", "", monitoring.is_stopped(now)),
             *(Gauge(name, "", "", count) for name, count in handed_in._asdict().items()),
@@ -125,9 +126,10 @@ class ClusterGauges(Collector):
         )
         yield _family(
             "afresh_workers",
-            "Workers that gave a sign of life, those that hold jobs and did not, and those lost lately or as the last.",
+            "Workers that gave a sign of life, the overloaded among them, those silent with jobs, and those "
+            "lost lately or as the last.",
             ["state"],
-            self._values("workers", [("", "alive"), ("", "silent"), ("", "lost")]),
+            self._values("workers", [("", "alive"), ("", "overloaded"), ("", "silent"), ("", "lost")]),
         )
         yield _family(
             "afresh_monitoring_stopped",

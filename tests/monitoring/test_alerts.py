@@ -185,6 +185,34 @@ async def test_a_lost_worker(watchman: Watchman, client: httpx.AsyncClient, conn
     assert "worker-lost" not in await alerts(client, state="open")
 
 
+async def test_an_overloaded_worker(watchman: Watchman, client: httpx.AsyncClient, conn: AsyncConnection):
+    """A worker that takes no jobs for five minutes is told, with how full its machine is; critical if no other takes
+    any. One that stopped, or is overloaded for a moment, is not.
+    """  # noqa: D205 - one sentence after the other
+    await conn.execute("INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE SELECT generate_series(1, 2)")
+    await conn.execute(
+        "INSERT INTO afresh.worker SELECT n, 'worker-' || n, 'host', 100 + n, '0', NULL, 10, 0, n > 1, 1, 12, 97, 1, "
+        "now(), now(), CASE WHEN n = 3 THEN now() END FROM generate_series(1, 3) n"
+    )
+    await watchman.look(minutes=0)
+    await watchman.look(minutes=4)
+    assert "worker-overloaded" not in await alerts(client)
+    await watchman.look()
+    found = (await alerts(client, state="open"))["worker-overloaded"]
+    assert (found["subject"], found["severity"]) == ("worker-2 on host (process 102)", "warning")
+    assert found["cause"] == "its machine is too full for more jobs: memory 12 %, CPU 97 %"
+    assert 'afresh_workers{state="overloaded"} 1.0' in (await client.get("/metrics")).text
+    await conn.execute("UPDATE afresh.worker SET overloaded = true")
+    for _ in range(6):
+        await watchman.look()
+    response = await client.get("/monitoring/alerts", params={"rule": "worker-overloaded", "state": "open"})
+    assert {each["severity"] for each in response.json()["items"]} == {"critical"}
+    assert all(each["cause"].endswith("; no worker takes jobs") for each in response.json()["items"])
+    await conn.execute("UPDATE afresh.worker SET overloaded = false")
+    await watchman.look()
+    assert "worker-overloaded" not in await alerts(client, state="open")
+
+
 async def test_a_full_host(watchman: Watchman, client: httpx.AsyncClient, conn: AsyncConnection):
     """Memory over its limit is a warning about the host, a full disk is critical."""
     await conn.execute("INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (7)")

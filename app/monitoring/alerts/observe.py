@@ -82,6 +82,7 @@ async def observe(
         *await _queues(app, conn),
         *breakers(await alerts.find_open_breakers(conn), critical_dependencies(app), now),
         *machines(workers, await list_hosts(conn)),
+        *overloads(workers),
         *losses(workers, now, looked=looked, resumed=resumed),
         *(restless(group, resumed) for group in groups),
         *await _growth(app, conn, span.until, resumed),
@@ -193,6 +194,17 @@ def machines(workers: Iterable[Worker], servers: Iterable[ApiHost] = ()) -> Iter
     for host, (memory, disk) in fullest.items():
         yield Reading(rules.MEMORY, host, memory, f"{memory:.0f} % of the memory of {host} is in use")
         yield Reading(rules.DISK, host, disk, f"{disk:.0f} % of a disk of {host} is in use")
+
+
+def overloads(workers: Iterable[Worker]) -> Iterator[Reading]:
+    """Workers that live and take no jobs, as their machine is too full: 1, or 2 where no other takes any."""
+    living = [each for each in workers if each.lives]
+    alone = all(each.overloaded for each in living)
+    for worker in living:
+        if worker.overloaded:
+            load = f"memory {worker.host_memory_percent or 0:.0f} %, CPU {worker.host_cpu_percent or 0:.0f} %"
+            detail = f"its machine is too full for more jobs: {load}{'; no worker takes jobs' if alone else ''}"
+            yield Reading(rules.WORKER_OVERLOADED, str(worker), 2 if alone else 1, detail)
 
 
 def restless(group: alerts.GroupRow, resumed: datetime | None = None) -> Reading:

@@ -20,6 +20,7 @@ QUEUE_READY = "afresh_queue_ready_jobs"
 MEMORY = "afresh_host_memory_percent"
 DISK = "afresh_host_disk_percent"
 ALIVE = 'afresh_workers{state="alive"}'
+OVERLOADED = 'afresh_workers{state="overloaded"}'
 LOST = 'afresh_workers{state="lost"}'
 STOPPED = "afresh_monitoring_stopped"
 GROUPS = 'afresh_failure_groups{status=~"new|regression"}'

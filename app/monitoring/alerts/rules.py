@@ -17,6 +17,7 @@ QUEUE_SIZE = "queue-size"
 MEMORY = "memory"
 DISK = "disk"
 WORKER_LOST = "worker-lost"
+WORKER_OVERLOADED = "worker-overloaded"
 FAILURE_GROUP = "failure-group"
 FAILURE_GROWTH = "failure-growth"
 MILESTONE = "milestone"
@@ -32,6 +33,9 @@ HOST_RELIEF = 5.0
 
 LOSS_SHOWN = timedelta(minutes=10)
 """How long a lost worker is an alert, where it does not come back and others live."""
+
+OVERLOADED_AFTER = timedelta(minutes=5)
+"""How long a worker takes no jobs for want of room before that is an alert: a busy minute is what the limit is for."""
 
 GROUP_NEW = timedelta(days=1)
 """How long a failure group is new, where it goes on failing and nobody has resolved or muted it."""
@@ -177,6 +181,18 @@ def _machines(settings: Settings) -> Sequence[Rule]:
             after=alert.after,
             quiet=alert.after,
             unit="%",
+        ),
+        Rule(
+            name=WORKER_OVERLOADED,
+            title="Worker {subject} is overloaded",
+            about="a worker",
+            what_to_do="Its machine is fuller than MAX_CPU_PERCENT or MAX_MEMORY_PERCENT allow, so it takes no jobs; "
+            "others do, if any have room. See what fills it, lower its concurrency, or start workers elsewhere.",
+            levels=(Level(WARNING, 0.0, 0.0), Level(CRITICAL, 1.0, 1.0)),
+            query=f"max({queries.OVERLOADED})",
+            only={CRITICAL: f"max({queries.OVERLOADED}) >= max({queries.ALIVE})"},
+            after=max(alert.after, OVERLOADED_AFTER),
+            quiet=alert.after,
         ),
     )
 
