@@ -154,10 +154,11 @@ class AfreshWorker(procrastinate_worker.Worker):
         return max(0, self.concurrency + ahead - in_hand)
 
     async def _claim(self, room: int) -> list[Claimed] | None:
+        registered = self.worker_id
         try:
             claimed = await self.claims.take(room, idle=not self._running_jobs)
         except psycopg.errors.ForeignKeyViolation:  # Pruned: somebody took this worker for lost.
-            await self.register_again()
+            await self.register_again(registered)
             return None
         except UnreadableJobs:
             self._missed_at = 0.0
@@ -294,16 +295,16 @@ class AfreshWorker(procrastinate_worker.Worker):
             psycopg.Error, procrastinate.exceptions.ConnectorException, TimeoutError: Nothing was said.
         """
         budgets = self.app.dependencies.budgets()
-        said = self.presence.report(self.worker_id or 0, len(self._running_jobs), self.overload, budgets)
+        registered = self.worker_id
+        said = self.presence.report(registered or 0, len(self._running_jobs), self.overload, budgets)
         if not await tell_presence(self.app, said, anew=anew):
-            await self.register_again()
+            await self.register_again(registered)
 
-    async def register_again(self) -> None:
-        """Go on under a new registration: the old one was pruned, and its jobs are others' by now."""
-        pruned = self.worker_id
+    async def register_again(self, pruned: int | None) -> None:
+        """Go on under a new registration: the one that was `pruned` is gone, and its jobs are others' by now."""
         with contextlib.suppress(*TROUBLE):  # The next claim or heartbeat tries again.
             async with self._registering:
-                if self.worker_id != pruned:  # A claim and a heartbeat noticed at the same time.
+                if self.worker_id != pruned:  # A claim and a heartbeat noticed it, the later one maybe long after.
                     return
                 worker_id = await self.app.job_manager.register_worker()
             self._ahead.clear()

@@ -228,6 +228,18 @@ async def test_a_pruned_worker_registers_again(queue_app: Afresh, conn: Connecti
     assert await value(conn, "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > 'epoch'") == 0
 
 
+async def test_it_registers_once_for_one_loss(queue_app: Afresh, conn: Connection):
+    """A heartbeat that hears late of a registration that is lost leaves the one that came after it alone."""
+    async with working(queue_app) as worker:
+        former = worker.worker_id
+        await conn.execute("DELETE FROM procrastinate_workers")
+        await worker.register_again(former)
+        later = worker.worker_id
+        await worker.register_again(former)
+        assert worker.worker_id == later
+        assert await value(conn, "SELECT array_agg(id) FROM procrastinate_workers") == [later]
+
+
 async def test_tasks_cannot_silence_the_heartbeat(open_app: OpenApp, conn: Connection):
     """Tasks that keep as many connections as there are do not make their worker look lost."""
     app = await open_app(worker=WorkerSettings(stalled_after="1"))
