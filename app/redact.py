@@ -3,6 +3,7 @@
 Every pattern takes linear time, whatever the text. Never changes what it is given; what is masked stays as it is.
 """
 
+import json
 import re
 from functools import lru_cache
 from itertools import pairwise
@@ -18,7 +19,7 @@ LONGEST_KNOWN_NAME = 64
 """Names up to this length are remembered; longer ones come from data, not from code."""
 
 SHORTEST_SECRET = 12
-"""``basic`` and a value. A shorter text can only hold a secret beside its name, behind a colon or an equals sign."""
+"""``basic`` and a value. A shorter text can only hold a secret beside its name: ``pin=1``, ``--pin 1``."""
 
 LONGEST_HARMLESS = 400
 """Texts up to this length are remembered where nothing was found in them."""
@@ -30,13 +31,14 @@ _harmless: set[str] = set()
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = frozenset({
-    "auth", "authorization", "cookie", "credential", "credentials", "cvc", "cvv", "dsn", "jwt", "passphrase",
-    "passwd", "password", "passwords", "passwort", "pin", "pwd", "secret", "secrets", "signature", "ssn", "token",
+    "auth", "authorization", "cookie", "credential", "credentials", "cvc", "cvv", "dsn", "jwt", "otp", "passcode",
+    "passphrase", "passwd", "password", "passwords", "passwort", "pin", "pwd", "secret", "secrets", "signature", "ssn",
+    "token",
 })  # fmt: skip
 _SECRET_PAIRS = frozenset({
-    ("access", "key"), ("account", "key"), ("api", "key"), ("card", "number"), ("encryption", "key"),
-    ("master", "key"), ("private", "key"), ("secret", "key"), ("session", "id"), ("session", "key"),
-    ("signing", "key"), ("ssh", "key"),
+    ("access", "key"), ("account", "key"), ("api", "key"), ("card", "number"), ("db", "pass"), ("encryption", "key"),
+    ("mail", "pass"), ("master", "key"), ("private", "key"), ("secret", "key"), ("session", "id"), ("session", "key"),
+    ("signing", "key"), ("smtp", "pass"), ("ssh", "key"), ("user", "pass"),
 })  # fmt: skip
 _SECRET_GLUED = tuple({"password", "passwd", "secret", *("".join(pair) for pair in _SECRET_PAIRS)})
 
@@ -100,7 +102,7 @@ def known_harmless(text: str) -> str:
 
 
 def _masked(text: str) -> str:
-    named = ":" in text or "=" in text  # Without either, no name stands beside its value.
+    named = ":" in text or "=" in text or "--" in text  # Without these, no name stands beside its value.
     if len(text) < SHORTEST_SECRET and not named:
         return text
     lowered = text.lower()
@@ -139,7 +141,7 @@ def restore(given: Any, original: Any) -> Any:
 
 
 def _restored(given: Any, original: Any, shown: Any, path: tuple[str, ...]) -> Any:
-    if given == shown and type(given) is type(shown):
+    if _is_same(given, shown):
         return original
     match given:
         case dict():
@@ -155,12 +157,17 @@ def _restored(given: Any, original: Any, shown: Any, path: tuple[str, ...]) -> A
             known_items = list(pairs)
             return [
                 known_items[index][0]
-                if index < len(known_items) and item == known_items[index][1]
+                if index < len(known_items) and _is_same(item, known_items[index][1])
                 else _unmasked(item, (*path, str(index)))
                 for index, item in enumerate(given)
             ]
         case _:
             return _unmasked(given, path)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether both are the same JSON; Python alone takes true, 1 and 1.0 for equal."""
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _unmasked(value: Any, path: tuple[str, ...]) -> Any:
@@ -179,7 +186,7 @@ def _unmasked(value: Any, path: tuple[str, ...]) -> Any:
 # Looked for before the patterns are: most texts have none, and finding a word is a hundred times as fast.
 _HEADER_HINTS = ("authorization", "cookie", "bearer", "basic")
 _PAIR_HINTS = ("pass", "pwd", "key", "token", "secret", "credential", "auth", "sign", "session", "pin", "cv", "dsn",
-               "jwt", "ssn", "number")  # fmt: skip
+               "jwt", "ssn", "number", "otp")  # fmt: skip
 _KNOWN_HINTS = ("AKIA", "ASIA", "eyJ", "sk-", "k_live_", "k_test_", "gh", "glpat-", "xox", "AIza", "hf_", "npm_", "SG.",
                 "afresh_")  # fmt: skip
 
@@ -190,14 +197,17 @@ _PEM = re.compile(
 )
 _ADDRESS = re.compile(r"(://[^\s/?#:@]*+:)[^\s/?#]*@")
 _HEADER = re.compile(
-    r"""(\b(?:(?:proxy-)?authorization|(?:set-)?cookie)\\?["']?\s{0,3}[:=]\s{0,3}(?:b(?=["']))?["']?)(?!\s)[^\r\n"']+""",
+    r"""(\b(?:(?:proxy-)?authorization|(?:set-)?cookie)\\?["']?\s{0,3}[:=]\s{0,3}(?:b(?=["']))?["']?)"""
+    r"""(?![\s\[{])[^\r\n"']+(?:(?<==)"[^"\r\n]*"[^\r\n"']*+)*+""",  # Parameters may be quoted: realm="x".
     re.IGNORECASE,
 )
-_SCHEME = re.compile(r"\b((?i:bearer|basic)\s{1,3})(?=[a-z._~+/-]{0,64}[0-9A-Z])[\w.~+/-]{6,}=*")
-_KEY = re.compile(r"""(?<![\w-])([A-Za-z_][\w-]{0,63}+)(\\?["']?\s{0,3}(?:=(?!=)|:(?![:/]))\s{0,3}(?:b(?=["']))?)""")
+_SCHEME = re.compile(r"\b((?i:bearer|basic)\s{1,3})(?!(?i:bearer|basic)\s)(?=[a-z._~+/-]{0,64}[0-9A-Z])[\w.~+/-]{6,}=*")
+_KEY = re.compile(r"""(?<![\w-])([\w-]{1,64}+)(\\?["']?\s{0,3}(?:=(?!=)|:(?![:/]))\s{0,3}(?:b(?=["']))?)""")
+_OPTION = re.compile(r"""(?<![\w-])(--[A-Za-z][\w-]{0,62}+)(["']?,?[ \t]{1,3})(?![-\s])""")
 _VALUE = re.compile(
     r"""(")((?:[^"\\\n]|\\.)*+)|(')((?:[^'\\\n]|\\.)*+)|(\\["'])((?:[^"'\\\n]|\\[^"'])*+)|[^\s,;&"']++"""
 )
+_BRACKETED = re.compile(r""""(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|([\[{])|([\]}])""", re.DOTALL)
 _KNOWN = re.compile(
     r"""(?<![\w-])(?:
       (?:AKIA|ASIA)[0-9A-Z]{16}                       # Amazon
@@ -219,16 +229,21 @@ _HARMLESS = frozenset({"str", "bytes", "none", "null", "true", "false"})
 
 
 def _redact_pairs(text: str) -> str:
-    """Mask what follows a secret's name: ``password=…``, ``"token": "…"``."""
+    """Mask what follows a secret's name: ``password=…``, ``"token": "…"``, ``--password …``."""
+    names = [*_KEY.finditer(text)]
+    if "--" in text:
+        names = sorted([*names, *_OPTION.finditer(text)], key=re.Match.start)
     parts, end = [], 0
-    for found in _KEY.finditer(text):
-        if found.start() < end or not _ends_secret(found[1]):
+    for found in names:
+        # A name that is masked, since it stood where a value could, may have a value of its own behind it.
+        if found.end() < end or not _ends_secret(found[1]):
             continue
         value = _VALUE.match(text, found.end())
         if value is None:
             continue
         quote, content = value.group(value.lastindex - 1, value.lastindex) if value.lastindex else ("", value[0])
-        content = content if quote or content.startswith(MASK) else content.rstrip(")]}>")
+        if not quote and not content.startswith(MASK):
+            content = _bracketed(text, value.start()) if content[0] in "[{" else content.rstrip(")]}>")
         if not content or content.startswith(MASK) or (not quote and _is_prose(found[1], found[2], content)):
             continue
         start = value.start() + len(quote)
@@ -237,19 +252,31 @@ def _redact_pairs(text: str) -> str:
     return "".join([*parts, text[end:]])
 
 
+def _bracketed(text: str, start: int) -> str:
+    """A list or an object as a whole: some of what is in it is the secret. Of one that was cut off, all there is."""
+    depth = 0
+    for part in _BRACKETED.finditer(text, start):
+        depth += (part[1] is not None) - (part[2] is not None)
+        if depth == 0:
+            return text[start : part.end()]
+    return text[start:]
+
+
 def _ends_secret(key: str) -> bool:
     """As `is_secret`, of the last words alone: InvalidTokenError and token_type are names of something else."""
-    words = _WORD.findall(key)
-    if not words:
-        return False
-    return is_secret(words[-1]) or (is_secret("_".join(words[-2:])) and not is_secret(words[-2]))
+    words = [word.lower() for word in _WORD.findall(key) if not word.isdigit()][-2:]
+    return bool(words) and (
+        words[-1] in _SECRET_WORDS or tuple(words) in _SECRET_PAIRS or "".join(words).endswith(_SECRET_GLUED)
+    )
 
 
 def _is_prose(key: str, separator: str, content: str) -> bool:
     """Whether ``token: comma`` is a sentence and no secret."""
     if content.lower() in _HARMLESS:
         return True
-    return ":" in separator and content.isalpha() and _WORD.findall(key)[-1].lower() in _PROSE
+    if not content.isalpha() or "=" in separator:
+        return False
+    return ":" not in separator or _WORD.findall(key)[-1].lower() in _PROSE
 
 
 def _redact_card(found: re.Match[str]) -> str:

@@ -12,19 +12,20 @@ MASKED = """
 password Password PASSWORD db_password dbPassword passwd pwd user_pwd secret client_secret clientSecret token
 access_token accessToken X-Auth-Token authorization Authorization Cookie Set-Cookie api_key apiKey API-KEY X-API-Key
 apikey APIKEY private_key privateKey aws_secret_access_key secretAccessKey AccountKey card_number cvv ssn session_id
-sessionid signing_key credentials passphrase jwt dsn topsecret pin
+sessionid signing_key credentials passphrase passcode jwt dsn topsecret pin otp DB_PASS smtpPass userpass
 """
 SHOWN = """
 name user author authors authority key primary_key keyboard max_tokens tokens tokenizer secretary passenger passed
 pinned spinning opinion session monkey cookies_accepted_at idempotency_key sort_key signed_at address description desk
-cardinality number account
+cardinality number account pass boarding_pass pass_rate bypass compass
 """
 
 
 @pytest.mark.parametrize("key", MASKED.split())
 def test_secret(key: str):
-    """A key that names a secret is known in every spelling."""
+    """A key that names a secret is known in every spelling, also in a text."""
     assert is_secret(key)
+    assert "s3cr3t" not in redact_text(f"{key}=s3cr3t")
 
 
 @pytest.mark.parametrize("key", SHOWN.split())
@@ -91,6 +92,24 @@ TEXTS = [
         "a\n[redacted]\nrest",
     ),
     ("-----BEGIN PRIVATE KEY-----\ncut off", "[redacted]"),
+    ("Bearer \nBearer s3cr3tt0ken", "Bearer \nBearer [redacted]"),
+    ("password=\n'token': 's3cr3t'", "password=\n'[redacted]': '[redacted]'"),
+    ("SECRET_KEY = 'a-1'", "SECRET_KEY = '[redacted]'"),
+    ("password2=hunter2", "password2=[redacted]"),
+    ("DB_PASS=hunter2", "DB_PASS=[redacted]"),
+    ("pg_dump --password=hunter2 shop", "pg_dump --password=[redacted] shop"),
+    ("curl --oauth2-bearer-token s3cr3t", "curl --oauth2-bearer-token [redacted]"),
+    (
+        "Command '['mysql', '--password', 'hunter']' returned 1",
+        "Command '['mysql', '--password', '[redacted]']' returned 1",
+    ),
+    ("{'passwords': ['one', {'a': 'two'}], 'user': 'x'}", "{'passwords': [redacted], 'user': 'x'}"),
+    ('{"credentials": {"user": "x", "value": "a]\\"}"}} y', '{"credentials": [redacted]} y'),
+    ("{'secrets': ['cut', 'o", "{'secrets': [redacted]"),
+    ('{"authorization": ["Bearer abc"]}', '{"authorization": [redacted]}'),
+    ('Cookie: lang="en"; sid=abc', "Cookie: [redacted]"),
+    ('Authorization: Digest username="ann", response="6629fae"', "Authorization: [redacted]"),
+    ('curl -H "Authorization: Basic YTpi" https://x.y', 'curl -H "Authorization: [redacted]" https://x.y'),
 ]
 READABLE = [
     "Unexpected token: comma",
@@ -104,6 +123,8 @@ READABLE = [
     "order 4111111111111112 of 2026-01-31T12:00:00.000000",
     "token_type=bearer tokens=3 primary_key=7 max_tokens: 5",
     "https://example.com:8080/path?x=1",
+    "use --password to sign in, or --token-file",
+    "boarding_pass=7 pass: 3 of 5 --- token",
 ]
 
 
@@ -123,7 +144,7 @@ def test_readable_texts(text: str):
 PIECES = st.sampled_from([
     "password", "token", "=", ":", " ", '"', "'", "\\", "\n", "://", "@", "Bearer ", "authorization", "eyJabcdef", ".",
     "sk-", "0123456789abcdef", "4111111111111111", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", MASK,
-    "[", "]", "b'", "user", "/", ",", "(", ")", "-", "_", "cookie", "x", "A1",
+    "[", "]", "{", "}", "--", "b'", "user", "/", ",", "(", ")", "-", "_", "cookie", "x", "A1",
 ])  # fmt: skip
 texts = st.lists(PIECES | st.text(max_size=5), max_size=30).map("".join)
 
@@ -135,7 +156,13 @@ def test_masking_a_text_twice_changes_nothing(text: str):
     assert redact_text(once) == once
 
 
-@given(texts, st.sampled_from(["password={}", '"secret": "{}"', "api_key='{}'", "x://u:{}@h", "Bearer {}"]), texts)
+@given(
+    texts,
+    st.sampled_from(
+        ["password={}", '"secret": "{}"', "api_key='{}'", "x://u:{}@h", "Bearer {}", "--token {}", "secrets=[1, {}"]
+    ),
+    texts,
+)
 def test_secrets_never_survive(before: str, form: str, after: str):
     """Whatever stands around a secret, it is masked."""
     secret = "s3cr3tV4lue"  # noqa: S105 - it is the one that must not be seen.
@@ -175,7 +202,8 @@ def test_little_is_remembered():
 @pytest.mark.parametrize(
     "piece",
     ["://", "://a:", "a=", 'password="', "password=", 'password=\\"', "bearer ", "eyJaaaaa.", "eyJaaaaa-", "41", "4 ",
-     "a", "-----BEGIN PRIVATE KEY-----", "authorization:", "cookie  : ", "sk-", "A1", "_", "token:", "\\", "'"],
+     "a", "-----BEGIN PRIVATE KEY-----", "authorization:", "cookie  : ", "sk-", "A1", "_", "token:", "\\", "'",
+     "--pin ", "pin=[", 'pin=["', 'cookie:="'],
 )  # fmt: skip
 def test_linear(piece: str):
     """No text makes masking slow: a million characters take at most a few seconds, on a busy machine too."""
@@ -203,6 +231,13 @@ def test_what_comes_back_as_shown_is_as_it_was():
     assert "password" not in restore(without, SECRETS)
     longer = shown | {"hosts": [*shown["hosts"], {"name": "c", "token": "t-three-3"}]}
     assert restore(longer, SECRETS)["hosts"] == [*SECRETS["hosts"], {"name": "c", "token": "t-three-3"}]
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, [1], {"deep": [{"er": 1.0}]}])
+def test_what_is_equal_in_python_alone_is_another_value(value: object):
+    """True, 1 and 1.0 are three values to whoever sends them, however deep."""
+    for former in (True, 1, 1.0, [True], {"deep": [{"er": True}]}):
+        assert repr(restore({"a": value, "token": MASK}, {"a": former, "token": "t"})["a"]) == repr(value)
 
 
 @pytest.mark.parametrize(
