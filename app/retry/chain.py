@@ -91,11 +91,19 @@ class Finding(NamedTuple):
     verdict: Verdict
 
 
-def findings(look: Look, rules: tuple[Rule, ...]) -> list[Finding]:
-    """All that speaks, the decisive finding first; never empty."""
+_Groups = dict[int, Finding | None]
+"""What was found in each group, by its id; None: nothing, or it is being taken apart.
+
+A group that was handled while its parts were raised is the context of each of them: taken apart anew for each, it would
+cost its parts to the power of its depth.
+"""
+
+
+def findings(look: Look, rules: tuple[Rule, ...], groups: _Groups | None = None) -> list[Finding]:
+    """All that speaks, the decisive finding first; never empty. `groups`: those that are known already."""
     links = _links(look)
     ruled = _ruled(links, rules)
-    found = [*([ruled] if ruled else []), *_judged(links, rules)]
+    found = [*([ruled] if ruled else []), *_judged(links, rules, {} if groups is None else groups)]
     if not found:
         return [Finding(look, _UNKNOWN)]
     decisive = ruled or _choose(found)
@@ -127,11 +135,15 @@ def _marked(link: Look) -> Verdict | None:
     return _OVER_LIMIT if isinstance(exc, OverLimit) and not link.implicit else None
 
 
-def _judged(links: list[Look], rules: tuple[Rule, ...]) -> list[Finding]:
+def _judged(links: list[Look], rules: tuple[Rule, ...], groups: _Groups) -> list[Finding]:
     found: list[Finding] = []
     for link in links:
         if issubclass(type(link.exc), BaseExceptionGroup):
-            finding = _of_group(link, rules)
+            key = id(link.exc)
+            if key not in groups:
+                groups[key] = None
+                groups[key] = _of_group(link, rules, groups)
+            finding = groups[key]
         else:
             verdict = judge(link)
             finding = None if verdict is None else Finding(link, verdict)
@@ -184,11 +196,11 @@ def _band(finding: Finding) -> Strength:
     return min(finding.verdict.strength, Strength.CLASS)
 
 
-def _of_group(look: Look, rules: tuple[Rule, ...]) -> Finding | None:
+def _of_group(look: Look, rules: tuple[Rule, ...], groups: _Groups) -> Finding | None:
     best: Finding | None = None
     wait = None
     for leaf in _leaves(look):
-        finding = findings(leaf, rules)[0]
+        finding = findings(leaf, rules, groups)[0]
         if finding.verdict.reason == "cancelled":
             continue
         hint = finding.verdict.hint

@@ -281,6 +281,27 @@ def test_other_replies_name_no_time(code: int):
     assert classify(smtplib.SMTPResponseException(code, "no")).hint is None
 
 
+class ChattyError(Exception):
+    """Counts how often it is asked for its words."""
+
+    asked = 0
+
+    def __str__(self) -> str:
+        type(self).asked += 1
+        return "the other side did not answer"
+
+
+def test_a_group_is_taken_apart_once():
+    """Whoever raises the parts of a group one by one while handling it makes it the context of each of its parts."""
+    parts = [ChattyError() for _ in range(20)]
+    group = ExceptionGroup("all failed", parts)
+    for part in parts:
+        part.__context__ = group
+    ChattyError.asked = 0
+    assert classify(group).type is FailureType.TRANSIENT_TIMEOUT
+    assert ChattyError.asked <= 2 * len(parts)
+
+
 def test_group_waits_for_the_longest_hint():
     """Of a group's hints the longest counts."""
     group = ExceptionGroup("both", [answered(429, Retry_After="5"), answered(429, Retry_After="50")])
