@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -24,21 +24,33 @@ from ..web.keyring import LOCAL, Caller
 from ..web.outbound import OutboundLimit
 from ..web.paging import BIGGEST_INTEGER
 
+Value = TypeVar("Value")
+
 TaskName = Annotated[str, Path(description="Its slug, or its full dotted name.", examples=["fetch-joke"])]
 
 
-def _masked(value: Any, path: str = "") -> str | None:
-    """Where a value is nothing but a mask: copied from a job as it is shown, it would be given to the task as it is."""
+def nothing_masked(value: Value) -> Value:
+    """Refuse what is nothing but a mask: copied from a job as it is shown, it would be given to the task as it is.
+
+    Raises:
+        ValueError: Says where.
+    """
+    if (path := _masked(value)) is not None:
+        raise ValueError(f"{'.'.join(path)} is masked, as it was shown; give its value".lstrip())
+    return value
+
+
+def _masked(value: Any, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
     match value:
         case str():
             return path if value == MASK else None
         case dict():
-            children = ((f"{path}.{key}" if path else key, child) for key, child in value.items())
+            children = (((*path, key), child) for key, child in value.items())
         case list():
-            children = ((f"{path}.{index}", child) for index, child in enumerate(value))
+            children = (((*path, str(index)), child) for index, child in enumerate(value))
         case _:
             return None
-    return next(filter(None, (_masked(child, where) for where, child in children)), None)
+    return next((found for where, child in children if (found := _masked(child, where)) is not None), None)
 
 
 def _beside_args(_: object) -> NoReturn:
@@ -82,12 +94,7 @@ class SubmitBody(BaseModel):
     )
     queueing_lock: Text | None = Field(None, description="Of the jobs with one queueing lock, one waits at a time.")
 
-    @field_validator("args", "metadata")
-    @classmethod
-    def _nothing_masked(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if masked := _masked(value):
-            raise ValueError(f"{masked} is masked, as it was shown; give its value")
-        return value
+    _nothing_masked = field_validator("args", "metadata")(nothing_masked)
 
     @model_validator(mode="after")
     def _one_time(self) -> "SubmitBody":

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Response
 from psycopg import AsyncConnection
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..queue.control import UnknownJob
 from ..store.batches import find_batch, list_job_ids
@@ -21,8 +21,8 @@ from ..web.reading import Queue, ReadingConnection
 from .batches import BatchBody, BatchId, BatchSubmitted, defer_batch
 from .idempotency import KEY_HELP, MADE, IdempotencyKey
 from .job_actions import REFUSALS, RETRIED, JobAction, Reason, cancel_job, retry_job
-from .jobs import LastFailure, shape
-from .submissions import SubmitBody
+from .jobs import LastFailure, Redacted, shape
+from .submissions import SubmitBody, nothing_masked
 from .tasks import defer_task
 
 router = APIRouter(prefix="/translations", tags=["translations"], route_class=StrictRoute)
@@ -31,6 +31,9 @@ SUBMITTED = responses(400, 403, 409, 410, 413, 415, 422, 429, 503) | {202: {"hea
 
 MOST_TEXTS = 1_000
 """In one batch."""
+
+Shown = Annotated[str, Redacted]
+"""Of the arguments and the result of a job: without the secrets in it, as everywhere that these are shown."""
 
 CorrelationId = Annotated[Text | None, Header(description="Goes with each job into every log line.")]
 
@@ -45,6 +48,8 @@ class TextBody(BaseModel):
     text: Source = Field(examples=["Good morning"])
     target: Language = Field(description="Such as French, or pt-BR.", examples=["French"])
     source: Language | None = Field(None, description="Of the text; else the model finds out.", examples=["English"])
+
+    _nothing_masked = field_validator("text")(nothing_masked)
 
     def job(self, mode: Mode) -> SubmitBody:
         """The job that translates it."""
@@ -98,9 +103,9 @@ class Translation(BaseModel):
 
     translation_id: int = Field(examples=[1])
     state: State = Field(examples=["running"])
-    mode: str | None = Field(examples=["hybrid"])
-    source: str | None = Field(examples=["English"])
-    target: str | None = Field(description="null: its job, which nobody checked, names none.", examples=["French"])
+    mode: Shown | None = Field(examples=["hybrid"])
+    source: Shown | None = Field(examples=["English"])
+    target: Shown | None = Field(description="null: its job, which nobody checked, names none.", examples=["French"])
     progress: float | None = Field(description="From 0 to 1.", examples=[0.67])
     progress_message: str | None = Field(examples=["Review done"])
     attempts: int = Field(description="Runs that ended and counted.", examples=[0])
@@ -114,9 +119,9 @@ class TranslationResult(BaseModel):
     """What a translation came to."""
 
     translation_id: int = Field(examples=[1])
-    text: str = Field(description="The revised translation.", examples=["Bonjour"])
-    draft: str = Field(examples=["Bon matin"])
-    review: str = Field(description="What was found wrong with the draft.", examples=["Nobody says bon matin."])
+    text: Shown = Field(description="The revised translation.", examples=["Bonjour"])
+    draft: Shown = Field(examples=["Bon matin"])
+    review: Shown = Field(description="What was found wrong with the draft.", examples=["Nobody says bon matin."])
     mode: Mode
     models: dict[Literal["draft", "review", "revision"], str] = Field(
         examples=[{"draft": "gpt-4.1-mini", "review": "o4-mini", "revision": "gpt-4.1-mini"}]
@@ -138,8 +143,8 @@ class SideBySide(BaseModel):
     """One text in all modes."""
 
     batch_id: int = Field(examples=[1])
-    text: str | None = Field(description="What was to be translated.", examples=["Good morning"])
-    target: str | None = Field(examples=["French"])
+    text: Shown | None = Field(description="What was to be translated.", examples=["Good morning"])
+    target: Shown | None = Field(examples=["French"])
     translations: dict[Mode, Compared] = Field(description="Those of jobs that are still kept.")
 
 
@@ -239,9 +244,10 @@ async def show_translation(job_id: JobId, conn: ReadingConnection, queue: Queue)
 async def show_translation_result(job_id: JobId, conn: ReadingConnection) -> TranslationResult:
     """Return the text, with its draft and its review; 409 until it has succeeded."""
     job = await _existing(conn, job_id)
-    if job["state"] != "succeeded":
+    result = _result(job)
+    if result is None:
         raise NoResult(job_id, job["state"], job["last_failure_type"], job["last_message"])
-    return TranslationResult.model_validate(job["result"] | {"translation_id": job_id})
+    return result
 
 
 @router.post(
@@ -286,15 +292,21 @@ async def _latest(conn: AsyncConnection[Any], job: Row) -> Row:
 
 
 def _compared(job: Row) -> Compared:
-    began, ended = job["started_at"], job["ended_at"]
-    is_done = job["state"] == "succeeded"
+    began, ended, is_done = job["started_at"], job["ended_at"], job["state"] == "succeeded"
     return Compared(
         translation_id=job["job_id"],
         state=job["state"],
         seconds=(ended - began).total_seconds() if is_done and began and ended else None,
-        result=TranslationResult.model_validate(job["result"] | {"translation_id": job["job_id"]}) if is_done else None,
+        result=_result(job),
         last_failure=job["last_failure"],
     )
+
+
+def _result(job: Row) -> TranslationResult | None:
+    """What it came to; None: it has not succeeded, or its result is too large to be stored."""
+    if job["state"] != "succeeded" or job["result"] is None:
+        return None
+    return TranslationResult.model_validate(job["result"] | {"translation_id": job["job_id"]})
 
 
 def _text(argument: Any) -> str | None:

@@ -161,7 +161,7 @@ class InvalidItems(RequestRefused):
 
 
 class NoResult(RequestRefused):
-    """The job has no result: it has not ended, or not with success.
+    """The job has no result: it has not ended, or not with success; or what it returned is not stored.
 
     Attributes:
         state: Of the job.
@@ -170,6 +170,7 @@ class NoResult(RequestRefused):
 
     def __init__(self, job_id: int, state: str, failure_type: str | None, message: str | None) -> None:
         about = f": {failure_type}: {message}" if state == "failed" and failure_type else ""
+        about = ", and what it returned is not stored" if state == "succeeded" else about
         super().__init__(f"job {job_id} is {state}{about}")
         self.state = state
         self.failure_type = failure_type

@@ -163,6 +163,8 @@ async def test_masked_values(client: httpx.AsyncClient, where: str):
     assert response.json()["errors"][0]["message"].startswith("logins.1.password is masked")
     batch = await client.post("/tasks/accept-anything/batch", json={"jobs": [{}, body]})
     assert (batch.status_code, batch.json()["errors"][0]["field"]) == (422, f"jobs.1.{where}")
+    nameless = await client.post("/tasks/accept-anything", json={where: {"": "[redacted]"}})
+    assert nameless.json()["errors"][0]["message"].startswith("is masked")
 
 
 async def test_two_times(client: httpx.AsyncClient):

@@ -222,7 +222,47 @@ async def test_unchecked(served: Served, conn: AsyncConnection):
     assert named == [(None, None, None), ("hybrid", None, None)]
 
 
+async def test_secrets(served: Served, llm: Receiver):
+    """Secrets in a text are masked where it is shown, as those of every argument and result."""
+    queue, client = served
+    secret = "sk-abcdefghijklmnop1234567"  # noqa: S105  It opens nothing.
+    made = await submit(client, "/compare", text=f"My key is {secret}", target="French")
+    llm.will(*[says(f"Ma clef est {secret}")] * 9)
+    await run_waiting_jobs(queue)
+    where = f"/translations/{made['translations']['hybrid']}"
+    for path in (f"/translations/compare/{made['batch_id']}", where, f"{where}/result"):
+        answer = await client.get(path)
+        assert answer.status_code == 200
+        assert secret not in answer.text
+    assert (await client.get(f"{where}/result")).json()["text"] == "Ma clef est [redacted]"
+
+
+async def test_result_that_is_not_stored(served: Served, conn: AsyncConnection):
+    """A translation whose result was too large to be stored has none to show, and says so."""
+    client = served[1]
+    made = await submit(client, "/compare", **BODY)
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'doing'")
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'succeeded', attempts = 1")
+    answer = await client.get(f"/translations/{made['translations']['hybrid']}/result")
+    assert (answer.status_code, answer.json()["state"]) == (409, "succeeded")
+    assert "not stored" in answer.json()["detail"]
+    shown = (await client.get(f"/translations/compare/{made['batch_id']}")).json()["translations"]["hybrid"]
+    assert (shown["state"], shown["result"]) == ("succeeded", None)
+
+
 @pytest.mark.parametrize("body", [{}, BODY | {"mode": "x"}, BODY | {"more": 1}, BODY | {"text": " "}])
 async def test_refused(served: Served, body: dict[str, Any]):
     """What cannot be translated is refused."""
     assert (await served[1].post("/translations", json=body)).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["", "/compare", "/batch"])
+async def test_masked(served: Served, path: str):
+    """A text that was masked when it was shown is none to translate: it is refused by name."""
+    masked = BODY | {"text": "[redacted]"}
+    body = {"translations": [masked]} if path == "/batch" else masked
+    answer = await served[1].post(f"/translations{path}", json=body)
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert fault["field"] == ("translations.0.text" if path == "/batch" else "text")
+    assert fault["message"].startswith("is masked")
