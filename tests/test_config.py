@@ -275,6 +275,25 @@ def test_one_line_for_each_wrong_setting(monkeypatch: pytest.MonkeyPatch):
     assert all(": expected " in line and "\n" not in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TASK_TYPES", f"invoice=4:{'q' * 41}"),  # No job could be put into it.
+        ("TASK_TYPES", f"invoice=4:{'ä' * 21}"),
+        ("DATA_DIR", "~nobody-of-this-name/afresh"),
+        ("ALERT_ERROR_PERCENT", "nan"),
+        ("RETRY_BUDGET", "nan"),
+        ("BREAKER_FAILURE_RATIO", "nan"),
+        ("LLM_BASE_URL", "http://models.example:port/v1"),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_what_could_not_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
+    """A value that would only fail where it is used is refused at the start."""
+    (line,) = lines_for(monkeypatch, **{name: value})
+    assert line.startswith(f"{name}=")
+
+
 @pytest.mark.usefixtures("project")
 def test_a_wrong_value_is_shown_as_typed(monkeypatch: pytest.MonkeyPatch):
     """What was typed is shown, not what was made of it."""

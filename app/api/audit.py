@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from ..store.audit import AuditFilter, list_audit
 from ..web.auth import ADMIN
-from ..web.fields import QueueName, Text, Time
+from ..web.fields import Text, Time
 from ..web.limits import StrictRoute
 from ..web.paging import PageOf, PageQuery
 from ..web.problem import responses
@@ -37,7 +37,7 @@ class AuditQuery(PageQuery):
 
     actor: Text | None = None
     action: Text | None = Field(None, description="noun.verb, such as queue.pause")
-    target: QueueName | None = None
+    target: Text | None = None
 
 
 @router.get("/audit", summary="List who changed what", responses=responses(401, 403, 422, 503))

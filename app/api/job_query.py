@@ -13,6 +13,7 @@ from ..store.jobs import JobFilter
 from ..store.paging import SEARCHED
 from ..web.errors import InvalidInput
 from ..web.fields import Moment, QueueName, SearchText, State, Status, Text
+from ..web.limits import MAX_DEPTH
 from ..web.paging import BIGGEST_ID, PageQuery
 from ..web.reading import queue_of
 
@@ -100,9 +101,11 @@ def _metadata(extra: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str
     as_json: dict[str, Any] = {}
     for count, (name, value) in enumerate(extra.items(), start=1):
         path = _path(name)
-        if count > MOST_METADATA or not isinstance(value, str) or "\0" in value:
+        if count > MOST_METADATA or not isinstance(value, str):
             raise InvalidInput(name, f"a text, given once, and at most {MOST_METADATA} of them")
         scalar = _scalar(value)
+        if "\0" in value or (isinstance(scalar, str) and "\0" in scalar):
+            raise InvalidInput(name, "contains a NUL character")
         _put(as_text, path, scalar if value.startswith('"') and isinstance(scalar, str) else value, name)
         _put(as_json, path, scalar, name)
     return as_text, as_json
@@ -112,7 +115,7 @@ def _path(name: str) -> list[str]:
     if not name.startswith(_METADATA):
         raise InvalidInput(name, "unknown field")
     path = name.removeprefix(_METADATA).split(".")
-    if not all(path) or "\0" in name:
+    if not all(path) or "\0" in name or len(path) > MAX_DEPTH:
         raise InvalidInput(name, "metadata.key, or metadata.key.key")
     if any(map(is_secret, path)):
         raise InvalidInput(name, "names a secret, which cannot be searched for")

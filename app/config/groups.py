@@ -15,7 +15,10 @@ from .environment import Group, project_root, setting
 
 
 def _from_root(path: str | Path) -> Path:
-    return (project_root() / Path(path).expanduser()).resolve()
+    try:
+        return (project_root() / Path(path).expanduser()).resolve()
+    except RuntimeError as error:  # It begins with ~ and a user whom nobody knows here, or goes round in links.
+        raise ValueError("not a path") from error
 
 
 class DatabaseSettings(Group):

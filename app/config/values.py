@@ -18,6 +18,13 @@ LONGEST = timedelta(days=36_500)  # A later moment may not fit into a datetime.
 
 SHORTEST_KEY = 8
 
+LONGEST_QUEUE = 40
+"""Bytes of the name of a queue that a job is put into.
+
+Procrastinate announces the job on a channel that is called by it behind a prefix of 23; Postgres refuses a longer name
+than 63, and the job with it.
+"""
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
 
@@ -100,7 +107,6 @@ TASK_TYPES: Mapping[str, TaskType] = {
 """The kinds of work that everybody has."""
 
 _LOWEST_PRIORITY, _HIGHEST_PRIORITY = 1, 10
-_LONGEST_NAME = 128
 
 
 def _task_types(value: object) -> object:
@@ -112,7 +118,7 @@ def _task_types(value: object) -> object:
 
 def _task_type(text: str) -> TaskType:
     priority, colon, queue = (part.strip() for part in text.partition(":"))
-    if not (colon and 0 < len(queue) <= _LONGEST_NAME and priority.isascii() and priority.isdecimal()):
+    if not (colon and 0 < len(queue.encode()) <= LONGEST_QUEUE and priority.isascii() and priority.isdecimal()):
         raise ValueError("not a priority and a queue")
     if not _LOWEST_PRIORITY <= int(priority) <= _HIGHEST_PRIORITY:
         raise ValueError("not a priority")
@@ -180,7 +186,7 @@ def _api_key(value: str) -> str:
 
 def _http_address(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme in {"http", "https"} and parts.hostname:
+    if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:  # Looked at, a wrong port is raised.
         return value.rstrip("/")
     raise ValueError("not an HTTP address")
 
@@ -243,7 +249,10 @@ FailureRules = Annotated[
 TaskTypes = Annotated[
     Mapping[str, TaskType],
     BeforeValidator(_task_types),
-    Expects("name=priority:queue separated by commas, such as invoice=4:invoices; priorities are 1 to 10"),
+    Expects(
+        "name=priority:queue separated by commas, such as invoice=4:invoices; priorities are 1 to 10, and a queue's "
+        f"name has {LONGEST_QUEUE} bytes at most"
+    ),
 ]
 PostgresAddress = Annotated[
     str, AfterValidator(_postgres_address), Expects("a PostgreSQL address such as postgresql://user@host/name")

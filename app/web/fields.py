@@ -6,20 +6,13 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 
-from ..config.values import LONGEST, parse_duration
+from ..config.values import LONGEST, LONGEST_QUEUE, parse_duration
 from .paging import BIGGEST_ID
 
 PRIORITIES = {"low": 3, "normal": 5, "high": 8, "critical": 10}
 MAX_METADATA_BYTES = 16_384
 LONGEST_TEXT = 200
 """Characters of what is searched for."""
-
-LONGEST_QUEUE = 40
-"""Bytes of the name of a queue that a job is put into.
-
-Procrastinate announces the job on a channel that is called by it behind a prefix of 23; Postgres refuses a longer name
-than 63, and the job with it.
-"""
 
 
 def _named_priority(value: object) -> object:

@@ -183,6 +183,14 @@ async def test_filters(client: httpx.AsyncClient, conn: AsyncConnection, query: 
     assert (page["total"], len(page["items"])) == (count, count)
 
 
+async def test_longest_target(client: httpx.AsyncClient):
+    """What was done to a dependency can be looked up, however long its name is."""
+    name = "x" * 255
+    assert (await client.post(f"/dependencies/{name}/isolate", json={"reason": "it is moved"})).status_code == 200
+    (told,) = (await client.get("/audit", params={"target": name})).json()["items"]
+    assert told["reason"] == "it is moved"
+
+
 async def test_keys(conn: AsyncConnection):
     """Making and revoking a key is told, with its public part; a refusal is not."""
     prefix = (await create_key(conn, "deploy", Role.OPERATOR, actor="cli")).rpartition("_")[0]

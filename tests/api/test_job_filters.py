@@ -151,6 +151,8 @@ async def test_sql_in_every_text(client: httpx.AsyncClient, text: str):
         ("metadata.", "x"),
         ("metadata.a..b", "x"),
         ("metadata.k", "\0"),
+        ("metadata.k", '"\\u0000"'),
+        ("metadata" + ".k" * 33, "x"),
         ("metadata.password", "hunter2"),
         ("metadata.db.apiKey", "x"),
         ("Metadata.k", "x"),
