@@ -87,6 +87,11 @@ class Database:
         return self.url is None
 
     @property
+    def prepare_threshold(self) -> int | None:
+        """After how many executions psycopg prepares a statement on the server; None: never."""
+        return 5 if self.prepares else None  # Five is psycopg's own default.
+
+    @property
     def server(self) -> EmbeddedServer:
         """The embedded server.
 
@@ -163,7 +168,7 @@ class Database:
             psycopg.OperationalError: The server cannot be reached.
         """
         conninfo = self.conninfo(application_name=application_name, direct=True)
-        conn = psycopg.connect(conninfo, autocommit=True, prepare_threshold=self._prepare_threshold)
+        conn = psycopg.connect(conninfo, autocommit=True, prepare_threshold=self.prepare_threshold)
         if self._is_remote(conn, direct=True):
             conn.execute(_LIVELINESS_OF_CLIENTS)
         return conn
@@ -176,7 +181,7 @@ class Database:
         """
         conninfo = await self._conninfo_async(application_name, direct=True)
         conn = await psycopg.AsyncConnection.connect(
-            conninfo, autocommit=True, prepare_threshold=self._prepare_threshold
+            conninfo, autocommit=True, prepare_threshold=self.prepare_threshold
         )
         if self._is_remote(conn, direct=True):
             await conn.execute(_LIVELINESS_OF_CLIENTS)
@@ -217,7 +222,7 @@ class Database:
         passes them on to a connection that it then sets to autocommit itself.
         """
         await conn.set_autocommit(True)
-        conn.prepare_threshold = self._prepare_threshold
+        conn.prepare_threshold = self.prepare_threshold
         if self._is_remote(conn, direct=False):
             await conn.execute(_LIVELINESS_OF_CLIENTS)
 
@@ -259,10 +264,6 @@ class Database:
         unpooled = self.prepares or (direct and self.listen_url is not None)
         return unpooled and not conn.info.host.startswith(("/", "@"))
 
-    @property
-    def _prepare_threshold(self) -> int | None:
-        return 5 if self.prepares else None  # Five executions is psycopg's own default.
-
     async def _conninfo_async(self, application_name: str, *, direct: bool) -> str:
         """Reviving an embedded server waits, so it is done in a thread."""
         return await asyncio.to_thread(self.conninfo, application_name=application_name, direct=direct)
@@ -275,12 +276,13 @@ def _read_url(url: str) -> tuple[str, bool]:
         ConnectionSettingError: libpq does not take it.
     """
     libpq = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", url)  # SQLAlchemy's spelling names a driver too.
-    plain = re.sub(r"(?<=[?&])pgbouncer=true(&|$)", "", libpq).rstrip("?&")
+    plain, pooled = re.subn(r"(?<=[?&])pgbouncer=true(&|$)", "", libpq)
+    plain = plain.rstrip("?&") if pooled else plain
     try:
         conninfo_to_dict(plain)
     except psycopg.ProgrammingError:  # Its text can hold the whole address.
         raise ConnectionSettingError("DATABASE_URL is not an address that PostgreSQL's clients understand") from None
-    return plain, plain != libpq
+    return plain, bool(pooled)
 
 
 def _unless_given(url: str, application_name: str) -> dict[str, Any]:

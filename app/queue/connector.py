@@ -81,6 +81,10 @@ class AfreshConnector(PsycopgConnector):
         """
         if self._async_pool is not None:
             return
+        self._loop = asyncio.get_running_loop()
+        if self._sync_connector is not None:  # Nobody could close it any more: from now on this one is the app's.
+            await asyncio.to_thread(self._sync_connector.close)
+            self._sync_connector = None
         if pool is not None:
             await super().open_async(pool)
             return
@@ -98,7 +102,6 @@ class AfreshConnector(PsycopgConnector):
         self._async_pool = own
         self._lent = self._pool(min_size=0, timeout=LENT_SECONDS, prepare=clamp_times)
         await self._lent.open()
-        self._loop = asyncio.get_running_loop()
 
     def _pool(self, *, min_size: int, timeout: float, **options: Any) -> AsyncConnectionPool:
         return self.database.pool(
@@ -253,14 +256,17 @@ async def _pass_on(conn: psycopg.AsyncConnection[Any], on_notification: Notify) 
 
 
 class AfreshSyncConnector(SyncPsycopgConnector):
-    """The same database for code that is not asynchronous; opened with the first use."""
+    """The same database for code that is not asynchronous; opened by ``App.open``."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(conninfo=database.conninfo, kwargs={"autocommit": True})
+        threshold = database.prepare_threshold
+        super().__init__(conninfo=database.conninfo, kwargs={"autocommit": True, "prepare_threshold": threshold})
         self.database = database
 
     def open(self, pool: Any = None) -> None:
-        """Start or join the database and see to its schema."""
+        """Start or join the database and see to its schema; open already, it stays as it is."""
+        if self._pool is not None:
+            return
         self.database.open()
         try:
             self.database.ensure_schema()
@@ -271,5 +277,7 @@ class AfreshSyncConnector(SyncPsycopgConnector):
 
     def close(self) -> None:
         """Empty the pool; the last user of an embedded server stops it."""
-        super().close()
-        self.database.close()
+        if self._pool is not None:
+            super().close()
+            self._pool = None  # Also one of the caller's, who closes it.
+            self.database.close()

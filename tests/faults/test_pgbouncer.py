@@ -18,6 +18,7 @@ from app.postgres.account import SYSTEM_ACCOUNT
 from app.postgres.connect import Database
 from app.postgres.migrate import Step, migrate, read_steps
 from app.postgres.undo import undo
+from app.queue.connector import AfreshSyncConnector
 
 from ..eventually import eventually_sync
 from ..servers import temporary_folder
@@ -99,6 +100,18 @@ def test_everything_works_through_a_pooler(  # noqa: PLR0913, PLR0917 - a worker
     assert queue.query("SELECT count(*) AS charges FROM charged") == [{"charges": 1}]
     assert queue.outcomes(turn) == ["snoozed", "succeeded"]
     assert worker.stop() == 0
+
+
+def test_a_program_without_a_loop_works_through_a_pooler(pooled: str):
+    """What Procrastinate's sync functions send again and again finds no session that has to know it already."""
+    connector = AfreshSyncConnector(Database(url=pooled, data_dir=Path()))
+    connector.open()
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            answers = threads.map(lambda n: connector.execute_query_one("SELECT %(n)s AS n", n=n)["n"], range(200))
+            assert list(answers) == list(range(200))
+    finally:
+        connector.close()
 
 
 def test_many_migrate_at_once_through_a_pooler(pooled: str):

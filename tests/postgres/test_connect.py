@@ -126,7 +126,7 @@ async def _answers(pool: AsyncConnectionPool) -> bool:
 
 @pytest.mark.parametrize(
     ("suffix", "listen_url", "threshold"),
-    [("", None, 5), ("?pgbouncer=true", None, None), ("", "postgresql://direct/app", None)],
+    [("", None, 5), ("?", None, 5), ("?pgbouncer=true", None, None), ("", "postgresql://direct/app", None)],
 )
 async def test_nothing_is_prepared_behind_a_pooler(
     tmp_path: Path, conn: psycopg.AsyncConnection, suffix: str, listen_url: str | None, threshold: int | None
