@@ -4,10 +4,10 @@ What may run, in which order, and what is held back is decided in SQL (migration
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import psycopg
 from procrastinate import jobs
@@ -29,6 +29,8 @@ UNREADABLE = (psycopg.DataError, ValueError, RecursionError)
 """What comes of values that Postgres holds and Python does not: a time before our era, JSON of a thousand levels."""
 
 _NOBODY: Mapping[str, Iterator[Pass]] = {}
+
+T = TypeVar("T")
 
 
 class UnreadableJobs(Exception):  # noqa: N818  Reads as what happened.
@@ -78,7 +80,8 @@ class Claims:
 
     def hear(self, notification: jobs.Notification) -> None:
         """Note which jobs were just inserted; 0 stands for whatever else is worth a claim."""
-        if notification["type"] == "job_inserted":
+        # Two are as good as any number, and a worker that has no room for long hears of all that is deferred meanwhile.
+        if notification["type"] == "job_inserted" and len(self._announced) <= 1:
             self._announced.add(notification["job_id"])
 
     async def take(self, limit: int, *, idle: bool = False) -> list[Claimed]:
@@ -105,18 +108,17 @@ class Claims:
         number = next(self._numbers)
         async with connector.connection() as conn:
             shares = await self.gate.shares(conn, limit)
-            cursor = await conn.execute(
-                SQL["claim_jobs"],
-                (self.worker_id, limit, self._queues, tasks, dependencies, self._due_first, number, shares.text),
-            )
             passes = self.gate.passes(shares)
             try:
-                rows = await cursor.fetchall()
-            except UNREADABLE as error:
-                await self.gate.settle_up(conn, shares, [])  # Nobody knows which of them came with a permit.
-                raise UnreadableJobs(str(error)) from error
-            claimed = [self._claimed(row, number, passes) for row in rows]
-            await self.gate.settle_up(conn, shares, claimed)
+                cursor = await conn.execute(
+                    SQL["claim_jobs"],
+                    (self.worker_id, limit, self._queues, tasks, dependencies, self._due_first, number, shares.text),
+                )
+                claimed = [self._claimed(row, number, passes) for row in await _read(cursor.fetchall())]
+                await self.gate.settle_up(conn, shares, claimed)
+            except BaseException:
+                await self.gate.settle_up(conn, shares, [])  # Nobody knows which jobs came with a permit, if any came.
+                raise
         if claimed:
             emit(JobsClaimed(len(claimed)))
         return claimed
@@ -125,12 +127,10 @@ class Claims:
         number = next(self._numbers)
         async with connector.connection() as conn:
             cursor = await conn.execute(
-                SQL["claim_announced"], {"job_id": job_id, "worker": self.worker_id, "claim": number}
+                SQL["claim_announced"],
+                {"job_id": job_id, "worker": self.worker_id, "claim": number, "queues": self._queues},
             )
-            try:
-                row = await cursor.fetchone()
-            except UNREADABLE as error:
-                raise UnreadableJobs(str(error)) from error
+            row = await _read(cursor.fetchone())
         if row is None:
             return []
         emit(JobsClaimed(1))
@@ -245,6 +245,13 @@ class Claims:
             return None
         given = passes.get(name)
         return self._app.dependencies.call(name, row[0]) if given is None else Call(name, row[0], *next(given))
+
+
+async def _read(rows: Awaitable[T]) -> T:
+    try:
+        return await rows
+    except UNREADABLE as error:
+        raise UnreadableJobs(str(error)) from error
 
 
 def own_dependencies(tasks: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -6,13 +6,15 @@ SELECT * FROM afresh.claim(%s, %s, %s, %s, %s, %s, %s, %s::jsonb);
 
 -- name: claim_announced
 -- Take one job by its number, as a claim returns it. Only where nothing at all is held back or limited, and without a
--- lock: whatever else may stand in its way is the claim's to judge.
+-- lock: whatever else may stand in its way is the claim's to judge. It may be in another queue by now than where it was
+-- heard of.
 UPDATE procrastinate_jobs j
 SET status = 'doing', worker_id = %(worker)s, afresh_claim = %(claim)s
 FROM (
     SELECT t.id
     FROM procrastinate_jobs t
     WHERE t.id = %(job_id)s AND t.status = 'todo' AND t.scheduled_at IS NULL AND t.lock IS NULL AND t.attempts = 0
+      AND (%(queues)s::text[] IS NULL OR t.queue_name = ANY (%(queues)s::text[]))
       AND NOT EXISTS (SELECT FROM afresh.hold) AND NOT EXISTS (SELECT FROM afresh.job_limit)
     FOR UPDATE SKIP LOCKED
 ) free

@@ -1,5 +1,6 @@
 """A single job that an idle worker hears of is taken by its number, wherever that is the same as claiming it."""
 
+import tracemalloc
 from datetime import timedelta
 from typing import Any
 
@@ -76,8 +77,29 @@ async def test_otherwise_the_claim_chooses(claims: Claims, conn: Connection, hea
 async def test_not_every_job_is_taken_so(claims: Claims, conn: Connection, other: dict[str, Any]):
     """A job with a lock or a time of its own is the claim's to judge."""
     (job_id,) = await add(conn, **other)
-    taken = await conn.execute(SQL["claim_announced"], {"job_id": job_id, "worker": claims.worker_id, "claim": 1})
+    given = {"job_id": job_id, "worker": claims.worker_id, "claim": 1, "queues": None}
+    taken = await conn.execute(SQL["claim_announced"], given)
     assert await taken.fetchall() == []
+
+
+async def test_a_job_that_was_moved_is_left_to_its_queue(queue_app: Afresh, conn: Connection):
+    """A worker that hears of a job takes it only as long as that is in one of its own queues."""
+    mine, moved = await add(conn, 2)
+    await conn.execute("UPDATE procrastinate_jobs SET queue_name = 'elsewhere' WHERE id = %s", [moved])
+    claims = Claims(queue_app, await register(conn), ["q"])
+    assert ids(await take(claims, moved)) == [mine]
+    assert ids(await take(Claims(queue_app, claims.worker_id, ["elsewhere"]), moved)) == [moved]
+
+
+async def test_a_worker_that_has_no_room_forgets_what_it_hears(claims: Claims):
+    """However many jobs are announced while a worker claims nothing, it keeps no list of them."""
+    tracemalloc.start()
+    try:
+        for job_id in range(10_000):
+            claims.hear({"type": "job_inserted", "job_id": job_id})
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_pause_is_kept(claims: Claims, conn: Connection):

@@ -15,13 +15,15 @@ from procrastinate.exceptions import JobAborted
 from app.config import WorkerSettings
 from app.queue import control
 from app.queue.app import Afresh
+from app.queue.claim import Claims
 from app.queue.rescue import rescue_stalled
 from app.queue.task import preset, task
 from app.telemetry import Event, JobReleased
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .jobs import add, attempts, job, status, value
+from .dependencies import Service, calling, open_to_probes
+from .jobs import add, attempts, job, register, status, value
 from .workers import Gate, all_succeeded, as_task, is_, nothing, work_off, working
 
 pytestmark = pytest.mark.anyio
@@ -238,6 +240,31 @@ async def test_it_registers_once_for_one_loss(queue_app: Afresh, conn: Connectio
         await worker.register_again(former)
         assert worker.worker_id == later
         assert await value(conn, "SELECT array_agg(id) FROM procrastinate_workers") == [later]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend"),
+    [
+        ("DELETE FROM procrastinate_workers", "SELECT"),
+        ("ALTER TABLE afresh.breaker_probe RENAME TO away", "ALTER TABLE afresh.away RENAME TO breaker_probe"),
+    ],
+    ids=["claim", "note"],
+)
+async def test_a_claim_that_fails_gives_its_permit_back(open_app: OpenApp, conn: Connection, spoil: str, mend: str):
+    """Where a claim, or the note of who runs as a probe, is refused, the breaker does not wait for a lease."""
+    call = calling(Service())
+    app = await open_app()
+    await open_to_probes(conn)
+    await call.defer_async()
+    claims = Claims(app, await register(conn), None)
+    await app.dependencies.refresh()
+    await conn.execute(spoil)
+    with pytest.raises(psycopg.Error):
+        await claims.take(10)
+    assert len(await value(conn, "SELECT permits FROM afresh.breaker")) == 1
+    await conn.execute(mend)
+    await app.dependencies.flush()
+    assert await value(conn, "SELECT permits FROM afresh.breaker") == []
 
 
 async def test_tasks_cannot_silence_the_heartbeat(open_app: OpenApp, conn: Connection):
