@@ -74,8 +74,11 @@ def facts_of(cls: type) -> Facts:
     keys = tuple(_key(module, name) for module, name in named)
     module, name = named[0]
     full = name if module == "builtins" else f"{module}.{name}"
-    roots = frozenset(key.rpartition(".")[0] for key in keys if "." in key)
-    return Facts(full[:300], keys, roots, _is_telling(cls))
+    return Facts(full[:300], keys, _roots(keys), _is_telling(cls))
+
+
+def _roots(keys: Iterable[str]) -> frozenset[str]:
+    return frozenset(key.rpartition(".")[0] for key in keys if "." in key)
 
 
 def _is_telling(cls: type) -> bool:
@@ -93,7 +96,7 @@ def facts_of_name(name: str) -> Facts:
         return facts_of(known)  # type: ignore[arg-type]  # A class is hashable.
     module, _, short = name.rpartition(".")
     key = _key(module, short) if module else short
-    return Facts(name[:300], (key, "Exception"), frozenset({module.partition(".")[0]} - {""}), telling=True)
+    return Facts(name[:300], (key, "Exception"), _roots((key,)), telling=True)
 
 
 class Surroundings(NamedTuple):

@@ -7,11 +7,15 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
+import httpx
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.retry.classify import Context, classify, from_description
+from app.retry.evidence.known import NOT_SENT, SENT_PERHAPS
 from app.retry.failure import Effect, Failure, FailureType, Hint, Remediation
 from app.retry.look import TELLING
 
@@ -339,6 +343,28 @@ def test_effect_of_a_refused_connection():
     assert classify(ConnectionRefusedError(errno.ECONNREFUSED, "refused")).effect is Effect.NOT_SENT
 
 
+@pytest.mark.parametrize("name", sorted(NOT_SENT | SENT_PERHAPS))
+def test_effect_of_a_class(name: str):
+    """Whether a call was sent is known of a class also where its kind is known of its base alone."""
+    assert from_description(exception_type=name).effect is (Effect.NOT_SENT if name in NOT_SENT else Effect.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("error", "effect"),
+    [
+        (httpx.ConnectTimeout("x"), Effect.NOT_SENT),
+        (httpx.ReadError("x"), Effect.UNKNOWN),
+        (requests.ReadTimeout("x"), Effect.UNKNOWN),
+        (aiohttp.ConnectionTimeoutError("x"), Effect.NOT_SENT),
+        (aiohttp.ClientConnectionResetError("x"), Effect.UNKNOWN),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_effect_of_a_client(error: Exception, effect: Effect):
+    """A task that must not run twice is run again after a connection that was never made, and after no other one."""
+    assert classify(error).effect is effect
+
+
 def test_effect_of_a_timeout():
     """Nobody knows what a call that timed out has done."""
     assert classify(TimeoutError()).effect is Effect.UNKNOWN
@@ -395,3 +421,4 @@ def test_description_and_object_agree():
     assert described.type is classify(ConnectionRefusedError("refused")).type
     assert from_description(sqlstate="40P01").type is FailureType.TRANSIENT_DATABASE
     assert from_description(status=404).type is FailureType.PERMANENT_NOT_FOUND
+    assert from_description(exception_type="_duckdb.OperationalError").type is FailureType.TRANSIENT_DATABASE

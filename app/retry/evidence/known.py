@@ -1,5 +1,7 @@
 """Classes that mean one thing, by ``package.Class``. A table, so that no library is imported to be recognised."""
 
+from collections.abc import Iterable
+
 from ..failure import Effect, FailureType
 from ..verdict import Strength, Verdict
 
@@ -228,7 +230,8 @@ _CARRIERS: tuple[tuple[FailureType, str], ...] = (
     (
         _T.TRANSIENT_NETWORK,
         """
-        ConnectionError httpx.NetworkError httpx.TransportError httpx.RequestError httpx.ProxyError
+        ConnectionError httpx.NetworkError httpx.ReadError httpx.WriteError httpx.TransportError httpx.RequestError
+        httpx.ProxyError
         httpcore.NetworkError httpcore.ProxyError requests.ConnectionError
         urllib3.NewConnectionError urllib3.ProxyError
         aiohttp.ClientOSError aiohttp.ClientConnectionError aiohttp.ClientConnectorError
@@ -302,7 +305,8 @@ _BILLING = frozenset({
 
 _CONTENTION = frozenset({"sqlalchemy.StaleDataError", "redis.WatchError", "redis.LockError", "redis.LockNotOwnedError"})
 
-_NOT_SENT = frozenset({
+# What holds of a class and of those below it, whichever of its bases tells the type.
+NOT_SENT = frozenset({
     "azure.ServiceRequestError", "httpx.ConnectError", "httpx.ConnectTimeout", "httpx.PoolTimeout",
     "ConnectionRefusedError",
     "requests.ConnectTimeout", "urllib3.NewConnectionError", "urllib3.NameResolutionError",
@@ -311,7 +315,7 @@ _NOT_SENT = frozenset({
     "aiosmtplib.SMTPConnectError", "socket.gaierror", "psycopg_pool.PoolTimeout", "sqlalchemy.TimeoutError",
     "pymongo.ServerSelectionTimeoutError", "pymongo.WaitQueueTimeoutError",
 })  # fmt: skip
-_SENT_PERHAPS = frozenset({
+SENT_PERHAPS = frozenset({
     "httpx.ReadTimeout", "httpx.WriteTimeout", "httpx.ReadError", "httpx.WriteError", "httpx.RemoteProtocolError",
     "requests.ReadTimeout", "urllib3.ReadTimeoutError", "urllib3.ProtocolError", "botocore.ReadTimeoutError",
     "aiohttp.ServerDisconnectedError", "aiohttp.SocketTimeoutError", "ConnectionResetError", "BrokenPipeError",
@@ -320,10 +324,14 @@ _SENT_PERHAPS = frozenset({
 })  # fmt: skip
 
 
-def _effect(key: str) -> Effect | None:
-    if key in _NOT_SENT:
-        return Effect.NOT_SENT
-    return Effect.UNKNOWN if key in _SENT_PERHAPS else None
+def effect_of(keys: Iterable[str]) -> Effect | None:
+    """What the most derived of these classes that says so tells about the call."""
+    for key in keys:
+        if key in NOT_SENT:
+            return Effect.NOT_SENT
+        if key in SENT_PERHAPS:
+            return Effect.UNKNOWN
+    return None
 
 
 def _reason(key: str, kind: FailureType) -> str | None:
@@ -341,7 +349,7 @@ def _verdict(kind: FailureType, key: str, strength: Strength, confidence: float)
         detail=key.rpartition(".")[2],
         strength=strength,
         confidence=confidence,
-        effect=_effect(key),
+        effect=effect_of((key,)),
         reason=_reason(key, kind),
         secondary=key in _SECONDARY,
     )

@@ -7,7 +7,7 @@ from ..failure import FailureType
 from ..look import Facts
 from ..phrases import Phrase, words_of_name
 from ..verdict import Strength, Verdict
-from .known import KNOWN
+from .known import KNOWN, effect_of
 from .name_words import NAMES
 
 _T = FailureType
@@ -21,6 +21,11 @@ _SILENT = frozenset({"Exception", "BaseException", "RuntimeError", "OSError", "B
 @lru_cache(maxsize=1024)
 def verdict_of_class(facts: Facts) -> Verdict | None:
     """The most derived class of the MRO that is known, or whose name says what happened."""
+    verdict = _of_class(facts)
+    return None if verdict is None else verdict._replace(effect=effect_of(facts.keys))
+
+
+def _of_class(facts: Facts) -> Verdict | None:
     for position, key in enumerate(facts.keys):
         known = KNOWN.get(key)
         if known is not None:
