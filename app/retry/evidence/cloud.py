@@ -27,8 +27,7 @@ _AWS = _codes(
     (_T.TRANSIENT_TIMEOUT, "RequestTimeout RequestTimeoutException"),
     (_T.TRANSIENT_NETWORK, "IncompleteBody"),
     (_T.EXTERNAL_API_DOWN, """
-        ServiceUnavailable ServiceUnavailableException Unavailable ModelNotReadyException
-        InsufficientInstanceCapacity"""),
+        ServiceUnavailable ServiceUnavailableException Unavailable ModelNotReadyException"""),
     (_T.TRANSIENT_DATABASE, "TransactionConflictException TransactionCanceledException"),
     (_T.TRANSIENT_RESOURCE, "InsufficientInstanceCapacity InsufficientHostCapacity"),
     (_T.PERMANENT_AUTH, """

@@ -46,7 +46,7 @@ NAMES = Phrasebook(
             "time exhausted, auth timeout, authentication timeout, login timeout, renew timeout, credential timeout",
         ),
         (_T.CONFIG_MISSING_SETTING, None, "too many redirects, redirect limit"),
-        (_T.TRANSIENT_RATE_LIMIT, None, "resource exhausted"),
+        (_T.TRANSIENT_RATE_LIMIT, None, "resource exhausted, quota exhausted"),
         (_T.PERMANENT_CODE_BUG, None, "method not allowed, local protocol"),
         (
             _T.TRANSIENT_RESOURCE,
@@ -81,7 +81,7 @@ NAMES = Phrasebook(
             None,
             """
         rate limit, rate limited, rate limiting, ratelimit, ratelimited, too many requests, throttled, throttling,
-        throttle, slow down, slowdown, flood wait, flood, retry after, quota exceeded, quota exhausted, over quota,
+        throttle, slow down, slowdown, flood wait, flood, retry after, quota exceeded, over quota,
         requests exceeded, request limit, api limit, daily limit, quota, cooldown, cool down, limit exceeded,
         limit reached, too many""",
         ),
@@ -103,7 +103,7 @@ NAMES = Phrasebook(
             _T.PERMANENT_CODE_BUG,
             None,
             """
-        already consumed, already finalized, already started, already initialized, already initialised,
+        already closed, already consumed, already finalized, already started, already initialized, already initialised,
         stream consumed, not read, not running, not started, not open, not opened, not finished, not done""",
         ),
         (
@@ -130,6 +130,7 @@ NAMES = Phrasebook(
             None,
             """
         name resolution, server not found, domain not found, host not found, unknown host, dns error, dns lookup,
+        host down, node not available,
         dns resolution, dns failure, dns failed""",
         ),
         (
@@ -191,9 +192,9 @@ NAMES = Phrasebook(
             None,
             """
         invalid url, invalid uri, upgrade required,
-        client closed, pool closed, producer closed, consumer closed, session closed, already closed,
+        client closed, pool closed, producer closed, consumer closed, session closed,
         not implemented, version error, not initialized, not initialised, not fitted,
-        unsupported operation, not supported, unsupported, unimplemented, reentrant, method not allowed,
+        unsupported operation, not supported, unsupported, unimplemented, reentrant,
         programming error,
         programming, misuse, usage, not registered, invalid operation, undefined, not callable, unknown method,
         unknown operation, unexpected keyword, deprecated, syntax, unknown action, invalid action, closed resource,
@@ -224,7 +225,7 @@ NAMES = Phrasebook(
         socket,
         proxy, stream lost, stream closed, peer, reset, ssl, tls, handshake, remote, no route, hung up,
         channel closed,
-        host down, node not available, unexpected close, close, refused, lost, hang up, aborted, interrupted,
+        unexpected close, close, refused, lost, hang up, aborted, interrupted,
         closed, broken resource,
         end of stream, eof, end of file, not connected, sys call, zero return, incomplete read,
         incomplete response, incomplete stream,

@@ -34,7 +34,7 @@ def read(look: Look) -> Verdict | None:
     if keys[0].rpartition(".")[2] in _CHILD_ERRORS:
         return _child(look)
     if "OSError" not in keys:
-        return _exit(look) if "SystemExit" in keys else _borrowed(look)
+        return _borrowed(look)
     if "ssl.SSLError" in keys or "ssl.CertificateError" in keys:
         return _tls(look)
     if "socket.gaierror" in keys or "socket.herror" in keys:
@@ -47,11 +47,6 @@ def _borrowed(look: Look) -> Verdict | None:
     """An errno on an error of another family, such as ZeroMQ's, with the kernel's words beside it."""
     number = look.integer("errno")
     return None if number is None or look.string("strerror") is None else errnos.verdict_of_errno(number)
-
-
-def _exit(look: Look) -> Verdict | None:
-    code = look.integer("code")
-    return _of_exit_code(code) if code is not None and code in _LOST else None
 
 
 def _resolver(look: Look) -> Verdict | None:
@@ -98,7 +93,6 @@ _CHILD_ERRORS = frozenset({
 _CHILD_CODES = ("returncode", "exit_status", "exit_code", "retcode")
 
 # 128 + signal as a shell tells it, sysexits.h, timeout(1) and the shell's own 126 and 127.
-_LOST = (137, -9)
 _EXIT_CODES: dict[int, tuple[FailureType, str | None]] = {
     137: (_T.SYSTEM_WORKER_LOST, "suspect_oom"), -9: (_T.SYSTEM_OUT_OF_MEMORY, "suspect_oom"),
     124: (_T.TRANSIENT_TIMEOUT, None), 126: (_T.PERMANENT_AUTH, None), 127: (_T.CONFIG_MISSING_SETTING, None),
