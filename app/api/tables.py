@@ -1,6 +1,5 @@
 """What the tables take and what was forgotten last, as a part of a page of the API."""
 
-from datetime import datetime
 from typing import Any, Self
 
 from psycopg import AsyncConnection
@@ -8,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from ..store.retention import LastPurge, read_purge
 from ..store.tables import TableSize, read_tables
+from ..web.fields import Time
 
 
 class TableReport(BaseModel):
@@ -23,8 +23,8 @@ class TableReport(BaseModel):
         description="Of the rows' file, what is dead or free, reckoned; null: never analysed.", examples=[0.12]
     )
     vacuumed_at: int = Field(description="Dead rows at which autovacuum comes.")
-    vacuumed: datetime | None
-    analysed: datetime | None
+    vacuumed: Time | None
+    analysed: Time | None
 
     @classmethod
     def of(cls, table: TableSize) -> Self:
@@ -37,8 +37,8 @@ class TableReport(BaseModel):
 class PurgeReport(BaseModel):
     """What the last purge did."""
 
-    began_at: datetime | None
-    ended_at: datetime | None = Field(description="Null: it is at work, or its process died.")
+    began_at: Time | None
+    ended_at: Time | None = Field(description="Null: it is at work, or its process died.")
     at_work: bool
     removed: dict[str, int] = Field(description="Rows by kind.", examples=[{"jobs": 1200}])
 

@@ -1,4 +1,7 @@
-"""Times that Postgres can hold and Python cannot: infinity, years before 1 and after 9999."""
+"""Times as they are read: in UTC, whatever zone the server is in, and within Python's calendar.
+
+Postgres holds what Python cannot: infinity, years before 1 and after 9999.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,9 +21,10 @@ class _Clamped(TimestamptzLoader):
 
     def load(self, data: Buffer) -> datetime:
         try:
-            return datetime.fromisoformat(str(data, "ascii"))
+            found = datetime.fromisoformat(str(data, "ascii"))
         except ValueError:  # Another DateStyle, or not in the calendar.
-            return self._load_slowly(data)
+            found = self._load_slowly(data)
+        return found if found.tzinfo is UTC else _in_utc(found)
 
     def _load_slowly(self, data: Buffer) -> datetime:
         try:
@@ -30,6 +34,25 @@ class _Clamped(TimestamptzLoader):
             return FIRST if text.startswith(b"-") or text.endswith(b"BC") else LAST
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        return FIRST if time.year == FIRST.year else LAST
+
+
 async def clamp_times(conn: psycopg.AsyncConnection[Any]) -> None:
-    """Let a connection read every time: one row must not keep all others from being shown."""
+    """Let a connection read every time: one row must not keep all others from being shown.
+
+    The session's zone stays the server's: a task may have been lent it, with SQL that counts on that.
+    """
     conn.adapters.register_loader("timestamptz", _Clamped)
+
+
+async def set_utc(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Let a connection that is lent to nobody tell times in UTC: psycopg's own loader gives them the session's zone.
+
+    A pooler in between knows the zone of each client, and sets it with each transaction.
+    """
+    if conn.info.parameter_status("TimeZone") != "UTC":
+        await conn.execute("SET TimeZone TO 'UTC'")

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from ..postgres.calendar import clamp_times
+from ..postgres.calendar import clamp_times, set_utc
 from ..postgres.connect import Database
 
 RECONNECT_SECONDS = 5.0
@@ -94,7 +94,7 @@ class AfreshConnector(PsycopgConnector):
             await patiently(lambda: asyncio.to_thread(self.database.ensure_schema), name)
             # One to begin with: the pool hands out the connection that has rested longest, and each that it has more
             # than are needed is a server process with cold caches.
-            own = self._pool(min_size=1, timeout=RECONNECT_SECONDS_IN_A_ROW)
+            own = self._pool(min_size=1, timeout=RECONNECT_SECONDS_IN_A_ROW, prepare=set_utc)
             await own.open()
         except BaseException:
             await asyncio.to_thread(self.database.close)
