@@ -120,6 +120,10 @@ def test_secrets():
     secret, other = base64.b64decode(LONG), b"x" * 30
     second = base64.b64encode(other).decode()
     assert http(secrets=f"whsec_{LONG}").secrets == {"*": (secret,)}
+    assert http(secrets=f"[::1]=whsec_{LONG},API.example.com.=whsec_{LONG}").secrets.keys() == {
+        "::1",
+        "api.example.com",
+    }
     typed = f"api.example.com=whsec_{LONG} whsec_{second}, *.partner.test=whsec_{second}"
     assert http(secrets=typed).secrets == {"api.example.com": (secret, other), "*.partner.test": (other,)}
 

@@ -90,10 +90,15 @@ def _mailboxes(value: object) -> object:
 def _hosts(value: object) -> object:
     if not isinstance(value, str):
         return value
-    hosts = tuple(item.strip().lower().rstrip(".") for item in value.split(",") if item.strip())
-    if not all(map(_HOST.fullmatch, hosts)):
-        raise ValueError("not host names")
-    return tuple(host.strip("[]") for host in hosts)
+    return tuple(_host(item) for item in value.split(",") if item.strip())
+
+
+def _host(text: str) -> str:
+    """A host, or a pattern of hosts, as requests name it."""
+    host = text.strip().lower().rstrip(".")
+    if not _HOST.fullmatch(host):
+        raise ValueError("not a host name")
+    return host.strip("[]")
 
 
 def _networks(value: object) -> object:
@@ -109,8 +114,8 @@ def _secrets(value: object) -> object:
     found: dict[str, tuple[bytes, ...]] = {}
     for item in filter(None, map(str.strip, value.split(","))):
         host, _, secrets = ("*", "", item) if item.startswith(SECRET_PREFIX) else item.partition("=")
-        host = host.strip().lower()
-        if not _HOST.fullmatch(host) or host in found or not secrets.strip():
+        host = _host(host)
+        if host in found or not secrets.strip():
             raise ValueError("not secrets by host")
         found[host] = tuple(map(_secret, secrets.split()))
     return found

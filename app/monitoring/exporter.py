@@ -7,6 +7,7 @@ set. A port that is taken costs the worker its metrics, and never its work.
 import hmac
 import ipaddress
 import logging
+import socket
 import socketserver
 import threading
 from collections.abc import Collection, Iterable, Iterator
@@ -81,7 +82,7 @@ def _serving(host: str, port: int, answer: "WSGIApplication") -> Iterator[None]:
         return
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
-    _logger.info("Metrics are served on http://%s:%s%s", host, server.server_port, PATH)
+    _logger.info("Metrics are served on http://%s:%s%s", f"[{host}]" if ":" in host else host, server.server_port, PATH)
     try:
         yield
     finally:
@@ -134,6 +135,10 @@ def carries(authorization: str | None, token: str) -> bool:
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
+
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
 
     def server_bind(self) -> None:
         """As the base class, without asking for a name: where no name server answers, that takes seconds."""

@@ -45,6 +45,13 @@ def test_what_is_served(caplog: pytest.LogCaptureFixture):
     assert (elsewhere.status_code, changed.status_code) == (404, 405)
 
 
+def test_ipv6(caplog: pytest.LogCaptureFixture):
+    """METRICS_HOST may be an IPv6 address; a cluster may have no others."""
+    with exporter(caplog, host="::1") as address:
+        assert ask(f"{address}/metrics").status_code == 200
+    assert address.startswith("http://[::1]:")
+
+
 def test_token(caplog: pytest.LogCaptureFixture):
     """With METRICS_TOKEN whoever asks has to show it."""
     with exporter(caplog, token=TOKEN) as address:
