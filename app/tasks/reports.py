@@ -92,10 +92,12 @@ async def generate_report(
 def _days(period: str, first: date | None, last: date | None, *, today: date) -> tuple[date, date]:
     """The first and the last day."""
     last = last or max(today - timedelta(days=1), first or date.min)
-    return first or last - timedelta(days=PERIODS[period] - 1), last
+    return first or date.fromordinal(max(1, last.toordinal() - PERIODS[period] + 1)), last
 
 
 def _fault(first: date, last: date) -> str | None:
+    if ends := {first, last} & {date.min, date.max}:
+        return f"{min(ends)} is where the calendar ends"
     if first > last:
         return f"{first} is after {last}"
     days = (last - first).days + 1
