@@ -9,7 +9,7 @@ from .phrases import without_quoted
 _LIMIT = 500
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 # A word with a digit in it is an id, a number, a date, a host or an address; anchored at its start, so linear.
-_NUMBERED = re.compile(r"(?<![\w-])[^\W\d]*+\d[\w.:-]*")
+_NUMBERED = re.compile(r"(?<!\w)[^\W\d]*+\d[\w.:-]*")
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w.-]++")
 _DASHES_OF_UUID = 4
 

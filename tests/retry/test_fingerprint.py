@@ -58,6 +58,8 @@ def test_differs_by_words():
         ("can't open it", "can't open it"),
         ("took 1.5s at 2026-05-04T12:00:00Z", "took # at #"),
         ("10.0.0.1:5432 refused", "# refused"),
+        ("order-17 is not there", "order-# is not there"),
+        ("worker-7f9c-x2 got -5", "worker-# got -#"),
     ],
 )
 def test_normalise(message: str, normal: str):
