@@ -1,22 +1,26 @@
 """The dead letters of an outage come back by themselves when it is over, where their tasks want that."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from app.config import BreakerSettings
 from app.queue import recovery
 from app.queue.app import Afresh
 from app.queue.submit import Submission, submit
+from app.retry.failure import FailureType
 from app.store import breakers
 from app.tasks.dead_letters import replay_recovered, run_bulk
 
+from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import NAME, Service, calling, open_breaker
+from .dependencies import NAME, Service, calling, hold_breaker, open_breaker, ramp, state
 from .jobs import rows, value
-from .workers import work_off
+from .workers import work_off, working
 
 pytestmark = pytest.mark.anyio
 
@@ -26,9 +30,11 @@ HOST = "api.example.com"
 
 
 async def relying(open_app: OpenApp, service: Service, **options: Any) -> tuple[Afresh, Any]:
-    """An app that brings letters back, and a task of it that calls a service once, told to the database."""
+    """An app that brings letters back, and a task of it that calls a service once, told to the database. No breaker
+    opens by itself: as many jobs can die as a test wants.
+    """  # noqa: D205 - one sentence after the other
     call = calling(service, retry=False, **options)
-    app = await open_app()
+    app = await open_app(breaker=BreakerSettings(failures=1_000))
     for each in (run_bulk, replay_recovered):
         app.register(each, None)
     await app.dependencies.introduce()
@@ -55,6 +61,21 @@ async def recover(conn: Connection, name: str = NAME) -> None:
     await conn.execute("UPDATE afresh.breaker SET rate = 1000, tokens = 100, tokens_at = now()")
 
 
+async def held_breaker(conn: Connection) -> None:
+    """Hold the dependency for its credentials."""
+    await hold_breaker(conn, FailureType.PERMANENT_AUTH)
+
+
+async def ramps(conn: Connection) -> bool:
+    """Whether jobs are let out."""
+    return await state(conn) == "ramping"
+
+
+async def resolved(conn: Connection, count: int) -> bool:
+    """Whether so many letters, and no others, are there and resolved."""
+    return await statuses(conn) == ["resolved"] * count
+
+
 async def statuses(conn: Connection) -> list[str]:
     """What became of each letter."""
     return [row["status"] for row in await rows(conn, "SELECT status::text FROM afresh.dead_letter ORDER BY id")]
@@ -72,6 +93,87 @@ async def test_letters_of_an_outage_come_back(open_app: OpenApp, conn: Connectio
     assert bulk == {"actor": f"recovery of {NAME}", "reason": f"{NAME} has recovered", "acted": 3}
     audited = await rows(conn, "SELECT DISTINCT actor FROM afresh.audit WHERE action LIKE 'dead_letter.%%'")
     assert audited == [{"actor": f"recovery of {NAME}"}]
+
+
+@pytest.mark.parametrize("began", [open_breaker, held_breaker], ids=["open", "held"])
+async def test_after_probes(open_app: OpenApp, conn: Connection, began: Callable[[Connection], Awaitable[None]]):
+    """Where probes find the dependency to be back, letters come back as after an operator's reset: out of a break by
+    way of half-open, and out of a hold with the probe that goes after a quarter of an hour.
+    """  # noqa: D205 - one sentence
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call, jobs=2)
+    await conn.execute("DELETE FROM afresh.breaker")
+    await conn.execute("DELETE FROM afresh.hold")
+    await began(conn)
+    await call.batch_defer_async(*[{} for _ in range(3)])
+    async with working(app):
+        await conn.execute(
+            "UPDATE afresh.breaker SET until = until - interval '1 h', probe_at = probe_at - interval '1 h'"
+        )
+        await conn.execute("SELECT pg_notify('afresh_wake', '{\"type\": \"breaker\"}')")
+        await eventually(lambda: ramps(conn), 20)
+        await conn.execute("UPDATE afresh.breaker SET rate = 1000")
+        await eventually(lambda: resolved(conn, 2), 20)
+    came_to = await rows(conn, "SELECT after FROM afresh.breaker_event ORDER BY id DESC LIMIT 3")
+    by_way_of = "half_open" if began is open_breaker else "held"
+    assert [row["after"] for row in came_to][:2] == ["ramping", by_way_of]
+
+
+async def test_they_wait_behind_the_ramp(open_app: OpenApp, conn: Connection, monkeypatch: pytest.MonkeyPatch):
+    """However fast letters become jobs, the dependency is called no faster than its ramp lets jobs out."""
+    monkeypatch.setattr(recovery, "RATE_PER_SECOND", 1000.0)
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call, jobs=60)
+    service.calls = 0
+    await ramp(conn, rate=10)
+    began = await value(conn, "SELECT clock_timestamp()")
+    async with working(app):
+        await eventually(lambda: service.calls >= 20, 20)
+        calls = service.calls
+        (row,) = await rows(conn, "SELECT handed, rate, clock_timestamp() AS now FROM afresh.breaker")
+        waiting = await value(conn, "SELECT count(*) FROM afresh.jobs WHERE waiting_for = 'dependency'")
+    assert calls <= row["handed"] <= row["rate"] * (row["now"] - began).total_seconds() + 2
+    assert waiting + calls >= 50  # All are jobs already; what holds them back is the ramp alone.
+
+
+async def test_types_of_an_outage(open_app: OpenApp, conn: Connection):
+    """What died of EXTERNAL_API_DOWN or of a TRANSIENT type comes back, and nothing else does."""
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call, jobs=len(FailureType))
+    given = (
+        "UPDATE afresh.dead_letter SET failure_type = ($1::text[])[id - (SELECT min(id) FROM afresh.dead_letter) + 1]"
+    )
+    await conn.execute(given.replace("$1", "%s"), ([kind.value for kind in FailureType],))
+    await recover(conn)
+    await work_off(app)
+    found = await rows(conn, "SELECT failure_type FROM afresh.dead_letter WHERE status = 'resolved'")
+    assert {row["failure_type"] for row in found} == {
+        "EXTERNAL_API_DOWN",
+        "TRANSIENT_DATABASE",
+        "TRANSIENT_NETWORK",
+        "TRANSIENT_RATE_LIMIT",
+        "TRANSIENT_RESOURCE",
+        "TRANSIENT_TIMEOUT",
+    }
+
+
+async def test_an_idle_breaker_is_no_recovery(open_app: OpenApp, conn: Connection):
+    """A breaker that is let go because nobody called for an hour brings nothing back: nobody knows whether it is up."""
+    service = Service()
+    app, call = await relying(open_app, service, replay_on_recovery=True)
+    await die(app, conn, service, call)
+    an_hour = "now() - interval '61 min'"
+    await conn.execute(
+        f"UPDATE afresh.breaker SET changed_at = {an_hour}, until = {an_hour}, probe_at = {an_hour}"  # noqa: S608 - ours.
+    )
+    (moved,) = await breakers.let_idle_go(conn, own=app.own_dependencies())
+    assert moved.after == "ramping"
+    await work_off(app)
+    assert await statuses(conn) == ["pending"]
+    assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %s", replay_recovered.name) == 0
 
 
 async def test_only_where_the_task_wants_it(open_app: OpenApp, conn: Connection):
