@@ -1,5 +1,6 @@
 """What retries have taught and what was saved, over HTTP, from jobs that really ran."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from psycopg import AsyncConnection
 
 from app.config import OffPeakSettings
 from app.queue.app import Afresh
+from app.retry.failure import FailureType
 
 from ..application import run_waiting_jobs, serving, settings_for
 from ..store.history import fail
@@ -26,6 +28,19 @@ async def test_nothing_is_known_yet(client: httpx.AsyncClient):
     """Without a history there is nothing to heed."""
     statistics = (await client.get("/retry/statistics")).json()
     assert statistics == {"enabled": True, "least_samples": 10, "since": None, "refreshed_at": None, "items": []}
+
+
+async def test_learning_is_off(database_url: str, conn: AsyncConnection):
+    """With ADAPTIVE_RETRY=false it says so, and goes on telling how retries went."""
+    for attempt, decision in ((1, "retry"), (2, "dead_letter")):
+        await fail(conn, job_id=10**6, attempt=attempt, decision=decision, failure_type="EXTERNAL_API_DOWN")
+    settings = settings_for(database_url)
+    off = replace(settings, retry=settings.retry.model_copy(update={"adaptive": False}))
+    async with serving(off) as (queue, client):
+        await refresh(queue)
+        statistics = (await client.get("/retry/statistics")).json()
+        assert (statistics["enabled"], [each["retries"] for each in statistics["items"]]) == (False, [1])
+        assert queue.adaptation.samples("t", FailureType.EXTERNAL_API_DOWN) is None
 
 
 async def test_what_is_learned(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
@@ -67,6 +82,7 @@ async def test_savings(database_url: str, conn: AsyncConnection):
         assert (savings["put_off"], savings["runs"], savings["saved"]) == (1, 0, 0)
         await conn.execute("UPDATE afresh.attempt SET next_run_at = now()")  # As if the peak were over.
         await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = now()")
+        await conn.execute("UPDATE afresh.job_option SET waited = '{\"off_peak\": 86400}'")  # It is put off no more.
         await run_waiting_jobs(queue)
         assert (await client.get(job)).json()["state"] == "succeeded"
         savings = (await client.get("/retry/savings")).json()["off_peak"]

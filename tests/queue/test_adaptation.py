@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from procrastinate import RetryStrategy
+from procrastinate import BaseRetryStrategy, RetryDecision, RetryStrategy
 from procrastinate.jobs import Job
 
 from app.config import OffPeakSettings, RetrySettings
@@ -57,6 +57,14 @@ def refused(**options: Any) -> Any:
         raise ConnectionRefusedError(111, "Connection refused")
 
     return task(name="tests.call", slug="call", **options)(call)
+
+
+class AMinute(BaseRetryStrategy):
+    """A strategy of the user's own."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:  # noqa: ARG002 - as its base.
+        """A minute."""
+        return RetryDecision(retry_in={"seconds": 60})
 
 
 async def teach(conn: Connection, *, well: int, badly: int) -> None:
@@ -127,13 +135,24 @@ async def test_adaptation_can_be_switched_off(open_app: OpenApp, conn: Connectio
     assert (await first_attempt(app, conn))["delay"] == timedelta(seconds=60)
 
 
-async def test_a_policy_of_its_own_is_never_adapted(open_app: OpenApp, conn: Connection):
-    """Where the task brings its schedule, that is kept to."""
+@pytest.mark.parametrize(
+    "own",
+    [
+        ExponentialBackoff(initial_delay=timedelta(seconds=60), jitter="none"),
+        RetryStrategy(max_attempts=5, wait=60),
+        AMinute(),
+    ],
+    ids=["ours", "Procrastinate's", "the user's"],
+)
+async def test_a_policy_of_its_own_is_never_adapted(open_app: OpenApp, conn: Connection, own: BaseRetryStrategy):
+    """Where the task brings its schedule, that is kept to, and neither samples nor the depth are so much as told."""
     app = await open_app(retry=RetrySettings(jitter="none"))
     await teach(conn, well=39, badly=6)
     await crowd(app, conn, 240)
-    own = ExponentialBackoff(initial_delay=timedelta(seconds=60), jitter="none")
-    assert (await first_attempt(app, conn, retry=own))["delay"] == timedelta(seconds=60)
+    row = await first_attempt(app, conn, retry=own)
+    assert row["next_run_at"] - row["ended_at"] == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=1))
+    assert not {"learned", "load"} & {step["name"] for step in row["explanation"]}
+    assert "such retries" not in row["reason"]
 
 
 @pytest.mark.parametrize("held", ["queue", "dependency", "later"])

@@ -71,8 +71,40 @@ async def test_it_goes_on_when_the_load_falls(open_app: OpenApp, conn: Connectio
     assert await value(conn, "SELECT count(*) FROM afresh.attempt") == 0
 
 
+async def test_a_busy_cpu(open_app: OpenApp, conn: Connection, events: list[Event]):
+    """A worker whose CPUs are busy takes no job, whatever it is told of, until they are less so by five points."""
+    load, readings = Load(memory=10, cpu=95), 0
+
+    def read() -> Load:
+        nonlocal readings
+        readings += 1
+        return load
+
+    app = await open_app(worker=WorkerSettings(max_cpu_percent=80))
+    app.read_load = read
+    quick = task(name="quick")(nothing)
+
+    async def takes_none() -> None:
+        nonlocal readings
+        readings = 0
+        await quick.batch_defer_async({}, {})
+        await eventually(lambda: readings > 25)
+        assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status <> 'todo'") == 0
+
+    async with working(app, fetch_job_polling_interval=0.02) as worker:
+        await eventually(lambda: worker.overload.active)
+        await takes_none()
+        load = Load(memory=10, cpu=78)
+        await takes_none()
+        load = Load(memory=10, cpu=74)
+        await eventually(lambda: all_succeeded(conn))
+    assert changes(events) == [WorkerOverloaded, WorkerRelieved]
+
+
 async def test_what_was_claimed_ahead_goes_back(open_app: OpenApp, conn: Connection):
-    """Once there is too much, only the jobs that run stay; those claimed ahead are there for other workers."""
+    """Once there is too much, only the jobs that run stay; those claimed ahead are there for other workers, as if
+    nobody had had them: no attempt tells of it.
+    """  # noqa: D205 - one sentence
     load = ROOM
     app = await open_app()
     app.read_load = lambda: load
@@ -88,6 +120,7 @@ async def test_what_was_claimed_ahead_goes_back(open_app: OpenApp, conn: Connect
         gate.open.set()
         await eventually(lambda: not worker._running_jobs)
         await eventually(lambda: waiting(conn, 28))  # A claim that was under way brought some back for an instant.
+        assert await value(conn, "SELECT count(*) FROM afresh.attempt") == 0
         load = ROOM
         await eventually(lambda: all_succeeded(conn))
 
@@ -105,12 +138,27 @@ def test_hysteresis():
 
 
 def test_a_moment_of_work_is_no_overload():
-    """One reading of a busy CPU is not enough; several are."""
-    judge = Overload("w", WorkerSettings(max_memory_percent=0, max_cpu_percent=80), lambda: Load(99, 100))
+    """One reading of a busy CPU is not enough; several are. And one of an idle CPU is no relief, nor are many of one
+    that is a little below the limit; five points below it is.
+    """  # noqa: D205 - one sentence after the other
+    load = Load(99, 100)
+    judge = Overload("w", WorkerSettings(max_memory_percent=0, max_cpu_percent=80), lambda: load)
+
+    def after(cpu: float, looks: int) -> bool:
+        nonlocal load
+        load = Load(99, cpu)
+        for _ in range(looks):
+            judge.look()
+        return judge.active
+
     assert not judge.active
-    for _ in range(5):
-        judge.look()
-    assert judge.active
+    assert after(100, 5)
+    assert after(99, 20)  # Now the mean is 99.
+    assert after(50, 1)
+    assert after(76, 30)
+    assert not after(74, 30)
+    assert not after(79, 30)
+    assert after(81, 30)
 
 
 def test_no_limit():
