@@ -84,6 +84,7 @@ async def show_overview(request: Request, conn: ReadingConnection, queue: Queue)
         sparks={name: _spark(points, day, name, tone) for name, tone in SPARKS.items()},
         retries_ended_well=trends.whole.retries_succeeded,
         failing=trends.failing_tasks(MOST_TASKS),
+        price=queue.settings.off_peak.cost_per_hour,
         saved=saved(put_off.spent, queue.settings.off_peak.cost_per_hour),
         put_off=put_off,
         busy=busy,

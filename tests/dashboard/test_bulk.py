@@ -6,6 +6,8 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from app.queue import bulk
+from app.queue.pace import FIRST_SHARE, RAMP_SECONDS
 from app.store.audit import AuditFilter, list_audit
 
 from ..api.test_dead_letters import insert
@@ -116,12 +118,41 @@ async def test_abandon_all(served: Served, conn: AsyncConnection):
 
 
 async def test_terms(served: Served, conn: AsyncConnection):
-    """The rate, and when it stops by itself, are what was asked for; left empty, they are the usual ones."""
+    """A preview asks for the reason and the rate, and says how it begins and ends; the page of the action has the same.
+
+    Left empty, they are the usual ones.
+    """
     await insert(conn, 2)
-    await confirm(served[1], await preview(served[1], task="add"), rate_per_second="2.5", stop_percent="10")
-    await confirm(served[1], await preview(served[1], task="add"), rate_per_second="", stop_percent="")
+    seen = await preview(served[1], task="add")
+    assert re.search('name="reason" [^>]*required>', seen)
+    assert f"It begins with a tenth of that rate and rises for {RAMP_SECONDS:g} s, waits while its jobs wait" in seen
+    assert f"stops by itself if too many of the last {bulk.JUDGED} failed again." in seen
+    assert FIRST_SHARE == 0.1  # As it says.
+    page = await confirm(served[1], seen, rate_per_second="2.5", stop_percent="10")
+    assert f"<dt>Rate</dt><dd>2.5 per second, after {RAMP_SECONDS:g} s</dd>" in page
+    assert f"when more than 10% of the last {bulk.JUDGED} jobs failed again</dd>" in page
+    page = await confirm(served[1], await preview(served[1], task="add"), rate_per_second="", stop_percent="")
+    assert "<dd>50 per second, after" in page
+    assert "when more than 50% of the last" in page
     bulks = (await served[1].get("/dead-letters/bulk")).json()["items"]
-    assert [(bulk["rate_per_second"], bulk["stop_share"]) for bulk in bulks] == [(50, 0.5), (2.5, 0.1)]
+    assert [(each["rate_per_second"], each["stop_share"]) for each in bulks] == [(50, 0.5), (2.5, 0.1)]
+
+
+async def test_half_way(served: Served, conn: AsyncConnection):
+    """Its page tells why it is done, how far it is and how long the rest takes, and offers to stop it."""
+    _, client = served
+    await insert(conn, 12, task_name="sample.accept_anything")
+    await confirm(client, await preview(client, task="accept-anything"), rate_per_second="0.05")
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = (SELECT job_id FROM afresh.bulk)")
+    await bulk.step(conn, 1, limit=3, tasks=["sample.accept_anything"], judge=False)
+    page = await page_of(client, f"{BULK}/1")
+    assert '<p class="reason">they are back</p>' in page
+    assert '<progress max="100" value="25.0" aria-label="Progress"></progress> <strong>25 %</strong>' in page
+    assert "3 replayed, the rest takes about 3 min at the full rate" in page
+    assert f'action="{BULK}/1/stop"' in page
+    await do(client, f"{BULK}/1", f"{BULK}/1/stop", reason="the wrong ones")
+    assert (await bulk.step(conn, 1, limit=3, tasks=["sample.accept_anything"], judge=False)).outcome == "cancelled"
+    assert "3 replayed</span>" in await page_of(client, f"{BULK}/1")
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 import pytest
 from psycopg import AsyncConnection
 
+from app.config import OffPeakSettings
 from app.dashboard.simulation import POINTS
 from app.retry.failure import FailureType
 from app.store.failures import fold_failures
 
-from ..application import Served, run_waiting_jobs
+from ..application import Served, run_waiting_jobs, serving, settings_for
+from ..store.history import fail, put_off
+from .parts import text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +83,25 @@ async def test_what_was_learned(served: Served, conn: AsyncConnection):
     assert "delays ×0.7" in row_of(learned, "sample.add")
     assert "delays ×1.5, one retry fewer" in row_of(learned, "sample.greet")
     assert "too few yet" in row_of(learned, "sample.fail")
+
+
+@pytest.mark.parametrize(
+    ("price", "here", "in_front"),
+    [
+        ("5400", "Put off 2 Saved thereby 6.00 ", "Saved off-peak 6.00 2 runs put off "),
+        ("0", "Put off 2 Time is that of workers.", "Put off 2 to the quiet hours "),
+    ],
+)
+async def test_what_was_put_off(database_url: str, conn: AsyncConnection, price: str, here: str, in_front: str):
+    """Runs that were put off are counted here and on the front page; what that saved is told where a price is set."""
+    for job_id in (1, 2, 3):
+        await put_off(conn, job_id)
+    for job_id in (1, 2):
+        await fail(conn, job_id=job_id)  # It took two seconds.
+    settings = settings_for(database_url, off_peak=OffPeakSettings(hours="9-18", cost_per_hour=price))
+    async with serving(settings) as (_, client):
+        assert here in await text_of(client, "/dashboard/policies")
+        assert in_front in await text_of(client, "/dashboard")
 
 
 async def test_nothing_learned_yet(served: Served):

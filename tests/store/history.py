@@ -34,6 +34,17 @@ async def fail(conn: AsyncConnection[Any], **differing: Any) -> None:
     await conn.execute(RECORD, PLAIN | differing)
 
 
+async def put_off(conn: AsyncConnection[Any], job_id: int) -> None:
+    """A job that came three hours ago, in the peak, and was put off for an hour."""
+    await conn.execute(
+        "INSERT INTO afresh.attempt (job_id, attempt, outcome, counted, task_name, queue_name, started_at, ended_at,"
+        " decision, delay, next_run_at, explanation)"
+        " SELECT %s, 1, 'snoozed', false, 't', 'q', came, came, 'snooze', interval '1 h', came + interval '1 h',"
+        " '[{\"name\": \"off_peak\"}]' FROM (SELECT now() - interval '3 hours') AS t (came)",
+        [job_id],
+    )
+
+
 async def recover(conn: AsyncConnection[Any], *, failures: int = 1, **differing: Any) -> None:
     """A job that fails so often, and then succeeds."""
     cursor = await conn.execute(

@@ -10,7 +10,7 @@ from app.store.adaptation import LEARNED_FROM, count_ready, read_samples, refres
 from app.store.failures import fold_failures
 
 from ..queue.jobs import add, hold, rows, value
-from .history import fail, recover
+from .history import fail, put_off, recover
 
 pytestmark = pytest.mark.anyio
 
@@ -119,13 +119,7 @@ async def test_only_runs_after_the_peak_save(conn: Connection):
     later, sooner, waits, failed, again = await add(conn, 5)
     now = datetime.now(UTC)
     for job_id in (later, sooner, waits, failed, again, again):
-        await conn.execute(
-            "INSERT INTO afresh.attempt (job_id, attempt, outcome, counted, task_name, queue_name, started_at,"
-            " ended_at, decision, delay, next_run_at, explanation)"
-            " VALUES (%s, 1, 'snoozed', false, 't', 'q', %s, %s, 'snooze',"
-            " interval '1 h', %s, '[{\"name\": \"off_peak\"}]')",
-            [job_id, now - timedelta(hours=3), now - timedelta(hours=3), now - timedelta(hours=2)],
-        )
+        await put_off(conn, job_id)
     await conn.execute(
         "UPDATE afresh.attempt SET started_at = %s, ended_at = %s, next_run_at = %s "
         "WHERE id = (SELECT max(id) FROM afresh.attempt)",
