@@ -1,10 +1,13 @@
 """The application on a test's own database: its queue, its HTTP server, and a worker that ends when nothing is left."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
+import uvicorn
+from fastapi import FastAPI
 
 from app.api.main import create_app
 from app.config import (
@@ -29,6 +32,7 @@ from app.config import (
 from app.queue.app import Afresh, create
 
 from . import sample_tasks
+from .eventually import eventually
 
 Served = tuple[Afresh, httpx.AsyncClient]
 """The queue, and a client of its HTTP server."""
@@ -77,12 +81,33 @@ def settings_for(  # noqa: PLR0913 - each is something that a test may want to b
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Served]:
     """The application, open."""
+    async with opened(settings) as (queue, app), client_of(app) as client:
+        yield queue, client
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[tuple[Afresh, FastAPI]]:
+    """Its queue, and its server as ASGI has it."""
     queue = create(settings)
     app = create_app(queue)
     assert sample_tasks.add.name in queue.tasks  # Importing them declared them, to every app made from then on.
     queue.periodic_registry.periodic_tasks.clear()  # Else the clock, too, would make jobs.
-    async with app.router.lifespan_context(app), client_of(app) as client:
-        yield queue, client
+    async with app.router.lifespan_context(app):
+        yield queue, app
+
+
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[str]:
+    """The address of an open application on a socket of this process, for a browser where a test changes a constant."""
+    config = uvicorn.Config(app, port=0, lifespan="off", log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    run = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started or run.done())
+    try:
+        yield "http://{}:{}".format(*server.servers[0].sockets[0].getsockname())
+    finally:
+        server.should_exit = True
+        await run
 
 
 def client_of(app: object, *, address: str = "127.0.0.1") -> httpx.AsyncClient:

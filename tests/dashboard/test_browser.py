@@ -114,13 +114,6 @@ async def test_keyboard(served: Served, browser_page: Page):
     await browser_page.wait_for_url("**/dashboard/jobs/2")
 
 
-async def test_live(served: Served, browser_page: Page):
-    """A job that is made while a person looks at the page comes into it by itself."""
-    await browser_page.goto("/dashboard/jobs")
-    await served[1].post("/tasks/add", json={"args": {"a": 1}})
-    await expect(browser_page.locator(".row")).to_have_count(1, timeout=20_000)
-
-
 async def test_pause(served: Served, browser_page: Page):
     """A page that is paused asks for nothing, and once it goes on it shows what there is."""
     await browser_page.clock.install()
