@@ -16,7 +16,7 @@ from ..retry.policy import Fixed
 from .claim import Claimed
 from .connector import AfreshConnector
 from .settle import SQL, UNREACHABLE
-from .task import TaskOptions, options_of
+from .task import TaskOptions, options_of, runs_in_loop
 from .threads import DaemonThreads
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Calls:
         return known
 
     def _prepare(self, task: Task[Any, Any, Any]) -> Prepared:
-        is_async = inspect.iscoroutinefunction(task.func)
+        is_async = runs_in_loop(task)
         wide = [each for each in self._worker.task_middleware if middleware.is_async_middleware(each) is is_async]
         tier = self._app.engine.tier_of(task)
         return Prepared(
@@ -126,12 +126,18 @@ class Calls:
 
     async def _within_limit(self, prepared: Prepared, claimed: Claimed, context: JobContext, worker: "Worker") -> Any:
         limit = claimed.timeout or prepared.timeout
-        if not prepared.is_async:
-            return await self._in_thread(prepared, claimed, context, worker, limit)
-        timer = asyncio.timeout(limit.total_seconds())
+        until = asyncio.get_running_loop().time() + limit.total_seconds()
+        if prepared.is_async:
+            work: Any = self._awaited(prepared, claimed, context, worker)
+        else:
+            work = await self._in_thread(prepared, claimed, context, worker, limit)
+            if not inspect.isawaitable(work):
+                return work
+        # A plain function may have made a coroutine: running that is running the task, and its time runs on.
+        timer = asyncio.timeout_at(until)
         try:
             async with timer:
-                value = await self._awaited(prepared, claimed, context, worker)
+                value = await work
         except Exception as error:  # Whatever the task makes of being cancelled at its limit.
             if timer.expired():
                 raise AttemptTimedOut(limit) from error
@@ -165,11 +171,7 @@ class Calls:
             if claimed.job.lock is not None:  # The lock promises one at a time: nothing follows before the thread ends.
                 await asyncio.wait({thread})
             raise AttemptTimedOut(limit, thread)
-        result = thread.result()
-        if inspect.isawaitable(result):  # A plain function may make a coroutine; running it is running the task.
-            async with asyncio.timeout(limit.total_seconds()):
-                return await result
-        return result
+        return thread.result()
 
     async def wait_for_thread(self, timed_out: AttemptTimedOut, claimed: Claimed) -> None:
         """Keep the slot until the thread ends, discard what it returns, and bring the delayed retry forward."""

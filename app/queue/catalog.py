@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from ..config import Settings
 from ..retry.policy import ByType, Fixed, Tier
-from .task import DEFAULT_PRIORITY, Outbound, options_of
+from .task import DEFAULT_PRIORITY, Outbound, options_of, runs_in_loop
 
 AnyTask = Task[Any, Any, Any]
 
@@ -198,7 +198,7 @@ class Catalog:
             task_type=options.task_type,
             http=not _is_builtin(task) if options.http is None else options.http,
             outbound=options.outbound,
-            is_async=inspect.iscoroutinefunction(inspect.unwrap(task.func)),
+            is_async=runs_in_loop(task),
             max_retries=_max_retries(self._tier_of(task), task.retry_strategy),
             arguments=self._arguments_of(task).schema,
         )

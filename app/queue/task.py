@@ -3,6 +3,7 @@
 A declaration belongs to no app yet. Each `Afresh` app adopts all of them, those made before it and those made after.
 """
 
+import inspect
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -134,6 +135,11 @@ def options_of(task: Task[Any, Any, Any]) -> TaskOptions:
     # `retry=False` apart from none at all, so a plain task without a strategy has said nothing.
     name = getattr(task.func, "__name__", task.name)  # What is callable need not have a name.
     return TaskOptions(slug=kebab(name), decides_by_type=task.retry_strategy is None)
+
+
+def runs_in_loop(task: Task[Any, Any, Any]) -> bool:
+    """Whether a task runs in its worker's loop, where it can be stopped from outside, and not in a thread."""
+    return inspect.iscoroutinefunction(task.func)
 
 
 @dataclass(slots=True)

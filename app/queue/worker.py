@@ -6,7 +6,6 @@ Procrastinate fetches one job per round trip, stops its heartbeat before it drai
 
 import asyncio
 import contextlib
-import inspect
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from .overload import Overload
 from .presence import Presence, tell_drain, tell_presence
 from .settle import Settler, UnsettledJobs
 from .signals import obeying
+from .task import runs_in_loop
 
 if TYPE_CHECKING:
     from .app import Afresh
@@ -343,7 +343,7 @@ class AfreshWorker(procrastinate_worker.Worker):
 
     def _is_async(self, context: JobContext) -> bool:
         task = self.app.tasks.get(context.job.task_name)
-        return task is not None and inspect.iscoroutinefunction(task.func)
+        return task is not None and runs_in_loop(task)
 
     @staticmethod
     def _cancel(run: asyncio.Task[Any]) -> None:

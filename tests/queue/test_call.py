@@ -1,7 +1,11 @@
 """How a task is called: with what, where, wrapped in what, and what it may raise."""
 
+import asyncio
+import contextlib
 import functools
 import threading
+import time
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -11,12 +15,14 @@ from procrastinate import Blueprint, JobContext
 from app.queue.app import Afresh
 from app.queue.task import connection, current_job, task
 
-from .jobs import attempts, status, value
+from .jobs import attempts, rows, status, value
 from .workers import work_off
 
 pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
+
+TIMED_OUT = "app.queue.call.AttemptTimedOut"
 
 
 class Refused(ConnectionRefusedError):  # noqa: N818 - reads as what happened
@@ -61,6 +67,30 @@ async def test_a_sync_task_may_return_an_awaitable(queue_app: Afresh, conn: Conn
     job_id = await makes.defer_async(n=1)
     await work_off(queue_app)
     assert await value(conn, "SELECT result FROM afresh.result WHERE job_id = %s", job_id) == 2
+
+
+async def test_such_an_awaitable_has_the_time_of_its_attempt(queue_app: Afresh, conn: Connection):
+    """A coroutine that a plain function made is cut off at the limit of both, and what it returns late is discarded."""
+    began: list[float] = []
+
+    async def deaf() -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        began.append(time.monotonic() - began[0])
+        return "late"
+
+    @task(name="tests.deaf", slug="deaf", retry=False, timeout=timedelta(seconds=1))
+    def makes() -> Any:
+        began.append(time.monotonic())
+        time.sleep(0.8)
+        return deaf()
+
+    job_id = await makes.defer_async()
+    await work_off(queue_app)
+    (run,) = await attempts(conn, job_id)
+    assert (run["exception_type"], run["message"]) == (TIMED_OUT, "the attempt was still running after 1 s")
+    assert began[1] < 1.6
+    assert await rows(conn, "SELECT FROM afresh.result") == []
 
 
 @pytest.mark.parametrize("is_async", [True, False])

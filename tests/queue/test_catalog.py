@@ -1,5 +1,6 @@
 """Finding tasks by name, and judging arguments before a job exists."""
 
+import functools
 from datetime import datetime
 from typing import Any, Literal
 
@@ -87,6 +88,17 @@ def test_shared_slug():
     assert catalog.find("ship-order") is None
     assert catalog.resolve("one.ship").slug is None
     assert catalog.resolve("add").name == add.name
+
+
+def test_a_plain_function_around_a_coroutine():
+    """What runs in a thread cannot be stopped from outside, whatever it wraps."""
+
+    @functools.wraps(ship_order)
+    def ship(order_id: int) -> Any:
+        return ship_order(order_id)
+
+    assert [info.is_async for info in catalog_of(ship_order) if info.slug == "ship-order"] == [True]
+    assert [info.is_async for info in catalog_of(ship) if info.slug == "ship-order"] == [False]
 
 
 def test_unknown_name():
