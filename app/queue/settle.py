@@ -235,7 +235,7 @@ class Settler:
         later = _storable(settlement, error) if unstorable(error) else settlement
         later = later._replace(tries=settlement.tries + 1)
         self._put_off[later.job_id] = later
-        delay = min(60.0, 0.05 * 2.0**settlement.tries)
+        delay = min(60.0, 0.05 * 2.0 ** min(settlement.tries, 20))  # Of a power beyond 1023 there is no float.
         asyncio.get_running_loop().call_later(delay, self._add_again, later)
 
     def _add_again(self, settlement: Settlement) -> None:

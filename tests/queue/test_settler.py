@@ -249,6 +249,20 @@ async def test_a_function_that_is_missing_for_a_while_costs_no_result(queue_app:
     assert await value(conn, "SELECT result FROM afresh.result WHERE job_id = %s", job_id) == 7
 
 
+async def test_an_end_that_is_refused_for_days_stops_nobody(queue_app: Afresh, conn: Connection):
+    """However often the database refused how a run ended, that is kept to be tried again, and others are written."""
+    (job_id, other), worker = await claimed(conn, 2)
+    await conn.execute("ALTER FUNCTION afresh.settle_successes RENAME TO away")
+    async with writing(queue_app, worker) as settler:
+        settler.add(settlement(job_id)._replace(tries=5_000))
+        await eventually(lambda: settler._put_off)
+        await conn.execute("ALTER FUNCTION afresh.away RENAME TO settle_successes")
+        settler.add(settlement(other))
+        await eventually(lambda: list(settler.unconfirmed) == [job_id])
+        settler.forget([job_id])
+    assert await status(conn, other) == "succeeded"
+
+
 async def test_the_end_of_an_earlier_run_does_not_take_the_place_of_a_later_one(queue_app: Afresh, conn: Connection):
     """While the end of a run is on its way the end of the run before may arrive, if its answer was lost; when the way
     is cut off, the later run's is what is written.
