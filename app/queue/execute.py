@@ -201,7 +201,7 @@ class Executor:
         """Bury a job that was claimed and cannot be read."""
         self.expect(claimed)
         self._tell_dependency(claimed.call, Released())
-        self._settle_once(_followed(self._unstarted(claimed), *decide.after_unreadable_row(error)))
+        self._settle_once(_followed(self._unstarted(claimed), *decide.after_unreadable_row(error), counted=False))
 
     def _unstarted(self, claimed: Claimed) -> record.Run:
         """A run that has not begun. Nothing here may fail: without a settlement the job would run for ever."""
@@ -280,7 +280,7 @@ class Executor:
             case Expired(deadline):
                 return _followed(run, *decide.after_deadline(deadline), counted=False)
             case Missing():
-                return _followed(run, *decide.after_missing_task(self._app.engine, run))
+                return _followed(run, *decide.after_missing_task(self._app.engine, run), counted=False)
             case _:
                 assert_never(outcome)
 

@@ -281,11 +281,14 @@ async def test_an_unknown_task_waits_for_a_deploy(queue_app: Afresh, conn: Conne
 
 
 async def test_an_unknown_task_is_buried_after_its_grace(open_app: OpenApp, conn: Connection):
-    """When UNKNOWN_TASK_GRACE is over the job is dead."""
+    """When UNKNOWN_TASK_GRACE is over the job is dead, and has spent no attempt: it never ran."""
     app = await open_app(worker=WorkerSettings(unknown_task_grace="45s"))
     (job_id,) = await add(conn, task="not.deployed")
     assert await runs(conn, app, job_id) == [30, 15, None]
-    assert [letter["cause"] for letter in await dead_letters(conn, job_id)] == ["unknown_task"]
+    assert [(letter["cause"], letter["attempts"]) for letter in await dead_letters(conn, job_id)] == [
+        ("unknown_task", 0)
+    ]
+    assert (await job(conn, job_id))["attempts"] == 0
 
 
 async def test_a_task_that_is_deployed_in_time_runs(queue_app: Afresh, conn: Connection):

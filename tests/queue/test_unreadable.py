@@ -36,7 +36,7 @@ async def insert(conn: Connection, **columns: Any) -> int:
     ids=["-infinity", "44 BC", "deep"],
 )
 async def test_a_row_that_cannot_be_read(queue_app: Afresh, conn: Connection, columns: dict[str, str]):
-    """A job that cannot be read is buried, and says why; those that were claimed with it run."""
+    """A job that cannot be read is buried without an attempt, and says why; those that were claimed with it run."""
 
     @queue_app.task(name="takes.anything")
     async def anything(value: Any = None) -> Any:
@@ -47,8 +47,9 @@ async def test_a_row_that_cannot_be_read(queue_app: Afresh, conn: Connection, co
         await eventually(lambda: is_(conn, before, "succeeded"))
         await eventually(lambda: is_(conn, after, "succeeded"))
         await eventually(lambda: is_(conn, bad, "failed"))
-    (letter,) = await rows(conn, "SELECT job_id, cause::text, failure_type, reason FROM afresh.dead_letter")
+    (letter,) = await rows(conn, "SELECT job_id, cause::text, failure_type, attempts, reason FROM afresh.dead_letter")
     assert (letter["job_id"], letter["cause"], letter["failure_type"]) == (bad, "permanent", "PERMANENT_VALIDATION")
+    assert letter["attempts"] == 0
     assert "its row cannot be read" in letter["reason"]
 
 
