@@ -17,11 +17,11 @@ from ..retry import explain
 from ..retry.failure import Evidence, Failure, FailureType, Remediation
 from ..retry.policy import DeadLetter, DeathCause, Snooze, SnoozeReason, Step
 from ..store import breakers
-from ..telemetry import Attempt, JobBuried, JobRescued, emit
+from ..telemetry import Attempt, Event, JobBuried, JobRescued, emit
 from .connector import AfreshConnector
 from .dependencies import Call
 from .record import Unattended
-from .settle import SQL, refused
+from .settle import SQL, refused, told
 
 if TYPE_CHECKING:
     from .app import Afresh
@@ -118,20 +118,23 @@ async def _rescue_stalled(app: "Afresh") -> RescueReport:
         cursor = await conn.execute(SQL["find_stalled"], {"silent": silent})
         for row in await cursor.fetchall():
             lost = _Lost(Unattended(*row[:-2]), *row[-2:])
-            ending, events = _ending(lost, lost.job.attempt(app), most, datetime.now(UTC))
+            attempt = lost.job.attempt(app)
+            ending, events = _ending(lost, attempt, most, datetime.now(UTC))
             try:
-                applied = await _settle(conn, ending, stalled_after)
+                verdict, outcome = await _settle(conn, ending, stalled_after)
             except psycopg.Error as error:
                 if not refused(error):
                     raise
                 failed.append((lost.job.job_id, str(error)))
                 continue
-            if applied:
-                for name, permit in await breakers.find_probes(conn, lost.job.job_id):
-                    app.dependencies.unused(Call(name, lost.job.job_id, permit=permit))
+            if verdict == "lost":  # Its worker was heard of after all, or somebody was faster.
+                continue
+            for name, permit in await breakers.find_probes(conn, lost.job.job_id):
+                app.dependencies.unused(Call(name, lost.job.job_id, permit=permit))
+            if outcome == "lost":  # Else it has ended: asked to, or because its twin waits.
                 (buried if "cause" in ending else rescued).append(lost.job.job_id)
-                for event in events:
-                    emit(event)
+            for event in told(attempt, ending, events, verdict, outcome):
+                emit(event)
     return RescueReport(tuple(rescued), tuple(buried), tuple(failed))
 
 
@@ -157,14 +160,17 @@ class _Lost:
     rescues: int
 
 
-async def _settle(conn: psycopg.AsyncConnection[Any], ending: dict[str, Any], stalled_after: timedelta) -> bool:
+async def _settle(
+    conn: psycopg.AsyncConnection[Any], ending: dict[str, Any], stalled_after: timedelta
+) -> tuple[str, str | None]:
+    """What the database made of it: the verdict, and how the run ended."""
     runs = orjson.dumps([ending]).decode()
     cursor = await conn.execute(SQL["settle_endings"], (None, runs, False, stalled_after, None))
-    row = await cursor.fetchone()
-    return row is not None and row[1] != "lost"
+    ((_, verdict, outcome),) = await cursor.fetchall()
+    return verdict, outcome
 
 
-def _ending(lost: _Lost, attempt: Attempt, most: int, now: datetime) -> tuple[dict[str, Any], tuple[Any, ...]]:
+def _ending(lost: _Lost, attempt: Attempt, most: int, now: datetime) -> tuple[dict[str, Any], tuple[Event, ...]]:
     nth = lost.rescues + 1
     by = f"worker {lost.worker_id}" if lost.worker_id else "a worker that is no longer registered"
     failure = _failure(lost, by)
@@ -188,14 +194,14 @@ def _ending(lost: _Lost, attempt: Attempt, most: int, now: datetime) -> tuple[di
     }
     decision = _decision(seen, nth, most, now)
     reason = explain.line(decision.explanation)
-    told: tuple[Any, ...] = (JobRescued(attempt, nth, lost.worker_id),)
+    events: tuple[Event, ...] = (JobRescued(attempt, nth, lost.worker_id),)
     match decision:
         case DeadLetter(cause):
             row |= {"status": "failed", "decision": "dead_letter", "cause": cause}
-            told = (*told, JobBuried(attempt, cause, reason))
+            events = (*events, JobBuried(attempt, cause, reason))
         case Snooze(at, delay):
             row |= {"status": "todo", "decision": "snooze", "delay": delay.total_seconds(), "next_run_at": at}
-    return row | {"explanation": explain.as_json(decision.explanation), "reason": reason}, told
+    return row | {"explanation": explain.as_json(decision.explanation), "reason": reason}, events
 
 
 def _decision(seen: Step, nth: int, most: int, now: datetime) -> DeadLetter | Snooze:

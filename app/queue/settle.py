@@ -270,7 +270,8 @@ class Settler:
     def _announce(self, part: list[Settlement], verdicts: list[tuple[Any, ...]]) -> None:
         by_id = {each.job_id: each for each in part}
         for job_id, verdict, *outcome in verdicts:
-            for event in told(by_id[job_id], verdict, outcome[0] if outcome else None):
+            each = by_id[job_id]
+            for event in told(each.attempt, each.ending, each.events, verdict, outcome[0] if outcome else None):
                 emit(event)
 
     async def _write_through_procrastinate(self, settlement: Settlement) -> None:
@@ -353,12 +354,14 @@ def _plain(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode().replace("\0", r"\x00")
 
 
-def told(settlement: Settlement, verdict: str, outcome: str | None) -> tuple[Event, ...]:
-    """What is announced about a settlement, by what the database made of it."""
+def told(
+    attempt: "Attempt", ending: dict[str, Any] | None, events: tuple[Event, ...], verdict: str, outcome: str | None
+) -> tuple[Event, ...]:
+    """What is announced of a settlement, `events` being what was wanted, by what the database made of it."""
     if verdict == "lost":
-        return (OwnershipLost(settlement.attempt),)
+        return (OwnershipLost(attempt),)
     if verdict == "coalesced":
-        return (JobCoalesced(settlement.attempt),)
-    if settlement.ending is not None and outcome == "aborted" != settlement.ending["outcome"]:
-        return (AttemptAborted(settlement.attempt, 0.0),)
-    return settlement.events
+        return (JobCoalesced(attempt),)
+    if ending is not None and outcome == "aborted" != ending["outcome"]:
+        return (AttemptAborted(attempt, 0.0),)
+    return events

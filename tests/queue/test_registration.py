@@ -9,9 +9,9 @@ import pytest
 from app.queue.app import Afresh
 from app.queue.claim import Claims
 from app.queue.loops import pauses
-from app.queue.rescue import delay_before, purge_workers, rescue_stalled
+from app.queue.rescue import RescueReport, delay_before, purge_workers, rescue_stalled
 from app.queue.submit import Submission, submit
-from app.telemetry import Event, JobRescued
+from app.telemetry import AttemptAborted, Event, JobCoalesced, JobRescued
 
 from .jobs import add, job, register, rows, value
 from .workers import nothing, work_off
@@ -59,6 +59,29 @@ async def test_what_a_stopped_worker_left_is_rescued_at_once(queue_app: Afresh, 
     assert (await rescue_stalled(queue_app)).rescued == (job_id,)
     (told,) = [event.attempt for event in events if isinstance(event, JobRescued)]
     assert (told.correlation_id, told.operation_type, told.attempt, told.max_attempts) == ("order-5", "email", 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "ended"),
+    [
+        ("UPDATE procrastinate_jobs SET abort_requested = true", AttemptAborted),
+        (
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock) VALUES ('q', 't', 'only')",
+            JobCoalesced,
+        ),
+    ],
+    ids=["asked to end", "its twin waits"],
+)
+async def test_a_lost_job_that_ends_is_not_told_as_rescued(
+    queue_app: Afresh, conn: Connection, events: list[Event], meanwhile: str, ended: type[Event]
+):
+    """Where the job of a lost worker does not run again, what is reported and told of it is how it ended."""
+    job_id = await submit(conn, Submission(task_name="t", queueing_lock="only"))
+    await conn.execute("UPDATE procrastinate_jobs SET status = 'doing'")
+    await conn.execute(meanwhile)
+    assert await rescue_stalled(queue_app) == RescueReport()
+    assert [type(event) for event in events] == [ended]
+    assert await value(conn, "SELECT rescues FROM afresh.rescue WHERE job_id = %s", job_id) == 1
 
 
 async def test_workers_that_no_job_names_are_forgotten(conn: Connection):
