@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from ..postgres.sqlfiles import load
 from .paging import Listing, Page, Part, Row, fetch, fetch_page
+from .steps import delete_in_steps
 
 SQL = load("alerts")
 
@@ -311,12 +312,9 @@ async def list_alerts(
 
 async def forget_alerts(conn: AsyncConnection[Any], *, kept: timedelta) -> int:
     """Delete alerts that have been over for so long, and old messages, in small steps; return how many rows."""
-    return await _forget(conn, SQL["forget_alerts"], kept) + await _forget(conn, SQL["forget_messages"], MESSAGES_KEPT)
-
-
-async def _forget(conn: AsyncConnection[Any], query: LiteralString, kept: timedelta) -> int:
-    forgotten, deleted = 0, FORGOTTEN_AT_ONCE
-    while deleted >= FORGOTTEN_AT_ONCE:
-        deleted = (await conn.execute(query, {"kept": kept, "most": FORGOTTEN_AT_ONCE})).rowcount
-        forgotten += deleted
-    return forgotten
+    return sum(
+        [
+            await delete_in_steps(conn, SQL[name], {"kept": long}, most=FORGOTTEN_AT_ONCE)
+            for name, long in (("forget_alerts", kept), ("forget_messages", MESSAGES_KEPT))
+        ]
+    )

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from ..postgres.sqlfiles import load
+from .steps import delete_in_steps
 
 SQL = load("failures")
 
@@ -58,11 +59,12 @@ async def fold_failures(conn: AsyncConnection[Any], *, at_once: int = FOLDED_AT_
 
 async def forget_hours(conn: AsyncConnection[Any], *, kept: timedelta = HOURS_KEPT) -> int:
     """Delete what is known by the hour and older than `kept`, in small steps; return how many rows that were."""
-    forgotten = 0
-    for query in (SQL["forget_hours"], SQL["forget_group_hours"]):
-        while deleted := (await conn.execute(query, {"kept": kept, "most": FOLDED_AT_ONCE})).rowcount:
-            forgotten += deleted
-    return forgotten
+    return sum(
+        [
+            await delete_in_steps(conn, SQL[name], {"kept": kept}, most=FOLDED_AT_ONCE)
+            for name in ("forget_hours", "forget_group_hours")
+        ]
+    )
 
 
 async def _fold_some(conn: AsyncConnection[Any], most: int) -> int:

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from ..postgres.sqlfiles import load
+from .steps import delete_in_steps
 
 SQL = load("idempotency")
 
@@ -51,9 +52,4 @@ async def find_claim(conn: AsyncConnection[Any], claim: Claim) -> Claimed | None
 
 async def expire_claims(conn: AsyncConnection[Any]) -> int:
     """Forget keys whose time has passed, in small steps; return how many there were."""
-    expired = 0
-    while True:
-        cursor = await conn.execute(SQL["expire_claims"], {"limit": EXPIRED_AT_ONCE})
-        expired += cursor.rowcount
-        if cursor.rowcount < EXPIRED_AT_ONCE:
-            return expired
+    return await delete_in_steps(conn, SQL["expire_claims"], {}, most=EXPIRED_AT_ONCE)

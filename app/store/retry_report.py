@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from ..postgres.sqlfiles import load
 from ..retry.offpeak import saved
 from .adaptation import sum_put_off
-from .paging import Row, fetch
+from .paging import fetch
 from .trends import Tally
 
 SQL = load("retry_report")
@@ -173,7 +173,7 @@ async def report_days(
     since = datetime.combine(day, time(), UTC)
     until = datetime.combine(last_day, time(), UTC) + timedelta(days=1)
     stretch = {"since": since, "until": until}
-    tallies = {row.pop("failure_type"): _tally(row) for row in await fetch(conn, SQL["sum_failures"], stretch)}
+    tallies = {row["failure_type"]: Tally.of(row) for row in await fetch(conn, SQL["sum_failures"], stretch)}
     groups = await fetch(conn, SQL["list_day_groups"], stretch | {"most": WORST})
     (letters,) = await fetch(conn, SQL["count_day_letters"], {"day": day, "last_day": last_day})
     outages = await fetch(conn, SQL["measure_outages"], stretch | {"most": WORST})
@@ -219,7 +219,3 @@ async def _count_jobs(conn: AsyncConnection[Any], since: datetime, until: dateti
     given = {"since": since, "until": until, "queues": list(QUEUES_OF_CLOCK)}
     (clocked,) = await fetch(conn, SQL["count_clocked"], given)
     return Jobs(**{name: getattr(counted, name) - count for name, count in clocked.items()})
-
-
-def _tally(row: Row) -> Tally:
-    return Tally(**{name: value or 0 for name, value in row.items()})

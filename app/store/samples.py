@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from ..postgres.sqlfiles import load
+from .steps import delete_in_steps
 
 SQL = load("samples")
 
@@ -267,18 +268,11 @@ async def forget_samples(conn: AsyncConnection[Any], *, hours: timedelta, minute
 
     In small steps. Returns how many rows.
     """
-    forgotten = 0
+    forgotten = await delete_in_steps(conn, SQL["forget_repeats"], {}, most=FORGOTTEN_AT_ONCE)
     for seconds, kept in ((MINUTE, minutes), (HOUR, hours), (DAY, hours)):
+        which = {"seconds": seconds, "kept": kept}
         for name in ("forget_task_samples", "forget_queue_samples", "forget_service_samples"):
-            forgotten += await _forget(conn, name, {"seconds": seconds, "kept": kept})
-    return forgotten + await _forget(conn, "forget_repeats", {})
-
-
-async def _forget(conn: AsyncConnection[Any], name: str, which: dict[str, Any]) -> int:
-    forgotten, deleted = 0, FORGOTTEN_AT_ONCE
-    while deleted >= FORGOTTEN_AT_ONCE:
-        deleted = (await conn.execute(SQL[name], which | {"most": FORGOTTEN_AT_ONCE})).rowcount
-        forgotten += deleted
+            forgotten += await delete_in_steps(conn, SQL[name], which, most=FORGOTTEN_AT_ONCE)
     return forgotten
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from psycopg import AsyncConnection
 
@@ -34,6 +34,11 @@ class Tally:
     deaths: int = 0
     calls_of_dead: int = 0
     spent_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The numbers of a row, which has nulls where nothing was added up."""
+        return cls(**{name: row[name] or 0 for name in cls.__dataclass_fields__})
 
     @property
     def retries_ended(self) -> int:
@@ -72,20 +77,16 @@ class Trends:
 async def find_trends(conn: AsyncConnection[Any], since: datetime) -> Trends:
     """Tally the failures since the hour that began at `since`."""
     rows = await fetch(conn, SQL["tally_failures"], {"since": since})
-    trends = Trends(whole=_tally(next(row for row in rows if _is_whole(row))))
+    trends = Trends(whole=Tally.of(next(row for row in rows if _is_whole(row))))
     for row in rows:
         if row["hour"] is not None:
-            trends.by_hour.setdefault(row["failure_type"], {})[row["hour"]] = _tally(row)
+            trends.by_hour.setdefault(row["failure_type"], {})[row["hour"]] = Tally.of(row)
         elif row["failure_type"] is not None:
-            trends.by_type[row["failure_type"]] = _tally(row)
+            trends.by_type[row["failure_type"]] = Tally.of(row)
         elif row["task_name"] is not None:
-            trends.by_task[row["task_name"]] = _tally(row)
+            trends.by_task[row["task_name"]] = Tally.of(row)
     return trends
 
 
 def _is_whole(row: Row) -> bool:
     return row["failure_type"] is None and row["task_name"] is None
-
-
-def _tally(row: Row) -> Tally:
-    return Tally(**{name: row[name] or 0 for name in Tally.__dataclass_fields__})

@@ -1,9 +1,7 @@
 """One question to a language model, by the chat-completions protocol that OpenAI's servers and many others speak."""
 
 import asyncio
-import ssl
 from dataclasses import dataclass
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +13,7 @@ from ..retry.failure import FailureType
 from ..retry.markers import Permanent, RetryLater
 from .missing import SettingMissing
 from .no_answer import naming
+from .trust import trusted
 
 SECONDS = 180.0
 """Longest wait for one answer; a model that thinks may take minutes."""
@@ -66,7 +65,7 @@ async def ask(settings: LlmSettings, model: str, instruction: str, text: str) ->
         async with (
             asyncio.timeout(SECONDS),  # httpx's times are for each step of an exchange.
             httpx.AsyncClient(
-                verify=_trusted(), timeout=httpx.Timeout(SECONDS, connect=CONNECT_SECONDS), trust_env=False
+                verify=trusted(), timeout=httpx.Timeout(SECONDS, connect=CONNECT_SECONDS), trust_env=False
             ) as client,
         ):
             response = await client.post(
@@ -132,9 +131,3 @@ def _words_of(response: httpx.Response) -> str:
             return message
         case _:
             return response.text
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Return the certificates to trust, loaded once."""
-    return httpx.create_ssl_context()

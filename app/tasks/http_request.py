@@ -1,14 +1,11 @@
 """Delivering requests to other people's hosts: signed, retried as the answer says, each host with its own breaker."""
 
 import base64
-import ssl
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
-from functools import cache
 from typing import Annotated, Any
 
-import httpx
 import orjson
 from pydantic import ConfigDict, Field, validate_call
 
@@ -32,6 +29,7 @@ from .http.shape import (
 )
 from .missing import SettingMissing
 from .origin import origin
+from .trust import trusted
 
 SUCCESS = range(200, 300)
 
@@ -129,7 +127,7 @@ def _terms(settings: HttpSettings, host: str) -> Terms:
         allowed=settings.allowed_hosts,
         private=settings.private_networks,
         secrets=settings.secrets,
-        trusted=_trusted(),
+        trusted=trusted(),
         reach=guarded if current_job().dependency in {None, host} else lambda _: nullcontext(),
     )
 
@@ -164,9 +162,3 @@ def _text(answer: Answer) -> str | None:
             continue
         return None if "\0" in text else text
     return None
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Return the certificates to trust, loaded once."""
-    return httpx.create_ssl_context()

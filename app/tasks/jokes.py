@@ -1,8 +1,6 @@
 """The example task: fetch a joke over HTTP and keep it. Running it twice is harmless."""
 
-import ssl
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 import httpx
@@ -10,6 +8,7 @@ import httpx
 from ..queue.task import ExponentialBackoff, Periodic, connection, current_job, task
 from ..store.jokes import Joke, keep_joke
 from .no_answer import naming
+from .trust import trusted
 
 HTTP_SECONDS = 10.0
 """Longest wait for the joke API at any one step; an attempt as a whole may take three times as long."""
@@ -67,7 +66,7 @@ async def fetch_joke(base_url: str, joke_id: int | None) -> Joke:
     """
     path = "/random_joke" if joke_id is None else f"/jokes/{joke_id}"
     with naming(f"GET {base_url}{path}", seconds=HTTP_SECONDS):
-        async with httpx.AsyncClient(verify=_trusted(), timeout=HTTP_SECONDS, follow_redirects=True) as client:
+        async with httpx.AsyncClient(verify=trusted(), timeout=HTTP_SECONDS, follow_redirects=True) as client:
             response = await client.get(base_url + path)
             response.raise_for_status()
             return read_joke(response)
@@ -88,9 +87,3 @@ def read_joke(response: httpx.Response) -> Joke:
             return Joke(number, kind, setup, punchline)
         case _:
             raise TaskError(f"{response.url} answered with no joke")
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Return the certificates to trust, loaded once: that takes longer than a request."""
-    return httpx.create_ssl_context()

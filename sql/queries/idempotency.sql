@@ -20,5 +20,5 @@ SELECT body_hash, job_id, batch_id FROM found;
 DELETE FROM afresh.idempotency
 WHERE (actor, route, key) IN (
     SELECT actor, route, key FROM afresh.idempotency WHERE expires_at <= now()
-    ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
 );
