@@ -7,16 +7,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-import httpx
 import pytest
-import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.retry.classify import Context, classify, from_description
-from app.retry.evidence.known import NOT_SENT, SENT_PERHAPS
-from app.retry.failure import Effect, Failure, FailureType, Hint, Remediation
+from app.retry.failure import Failure, FailureType, Hint, Remediation
 from app.retry.look import TELLING
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -333,41 +329,6 @@ def test_io_errors_alert():
     failure = classify(OSError(errno.EIO, "Input/output error"))
     assert (failure.type, failure.remediation) == (FailureType.UNKNOWN, Remediation.ALERT_TEAM)
     assert failure.retryable
-
-
-# --- what may have happened ---
-
-
-def test_effect_of_a_refused_connection():
-    """Nobody was there to see the request."""
-    assert classify(ConnectionRefusedError(errno.ECONNREFUSED, "refused")).effect is Effect.NOT_SENT
-
-
-@pytest.mark.parametrize("name", sorted(NOT_SENT | SENT_PERHAPS))
-def test_effect_of_a_class(name: str):
-    """Whether a call was sent is known of a class also where its kind is known of its base alone."""
-    assert from_description(exception_type=name).effect is (Effect.NOT_SENT if name in NOT_SENT else Effect.UNKNOWN)
-
-
-@pytest.mark.parametrize(
-    ("error", "effect"),
-    [
-        (httpx.ConnectTimeout("x"), Effect.NOT_SENT),
-        (httpx.ReadError("x"), Effect.UNKNOWN),
-        (requests.ReadTimeout("x"), Effect.UNKNOWN),
-        (aiohttp.ConnectionTimeoutError("x"), Effect.NOT_SENT),
-        (aiohttp.ClientConnectionResetError("x"), Effect.UNKNOWN),
-    ],
-    ids=lambda each: type(each).__name__,
-)
-def test_effect_of_a_client(error: Exception, effect: Effect):
-    """A task that must not run twice is run again after a connection that was never made, and after no other one."""
-    assert classify(error).effect is effect
-
-
-def test_effect_of_a_timeout():
-    """Nobody knows what a call that timed out has done."""
-    assert classify(TimeoutError()).effect is Effect.UNKNOWN
 
 
 # --- context ---
