@@ -104,7 +104,9 @@ class LetterFilter:
 
     def as_json(self) -> str:
         """What is asked for, as it is kept."""
-        asked = {name: value for name, value in asdict(self).items() if value not in {None, ()}}
+        asked = {name: value for name, value in asdict(self).items() if value is not None}
+        if not self.tasks_of_dependency:
+            del asked["tasks_of_dependency"]
         return orjson.dumps(asked).decode()
 
     @classmethod
