@@ -122,7 +122,7 @@ def retrying(  # noqa: PLR0913  The fields of a policy and the names of an opera
         limits=JobLimits(idempotent=idempotent),
         max_wait=_timedelta(max_wait) or timedelta(0),
         give_up_after=_timedelta(give_up_after),
-        context=Context(task_name=operation_name or "unnamed", rules=rules, retry_http_500=retry_http_500),
+        context=Context(rules=rules, retry_http_500=retry_http_500),
         rng=rng or Random(),  # noqa: S311  Spreads load; guards no secret.
     )
 

@@ -67,6 +67,17 @@ def failed(events: list[Event]) -> list[AttemptFailed]:
     return [event for event in events if isinstance(event, AttemptFailed)]
 
 
+def test_wrong_arguments_are_a_bug():
+    """There is no job whose arguments could be corrected: whoever calls it wrongly has to change the call."""
+
+    def charge(order: int) -> int:
+        return order
+
+    with pytest.raises(TypeError) as caught:
+        retrying(operation_name="charge")(charge)()  # type: ignore[call-arg]  # The bug.
+    assert "only a change of the code mends it" in caught.value.__notes__[0]
+
+
 # --- the forms
 
 
