@@ -198,17 +198,19 @@ def _band(finding: Finding) -> Strength:
 
 def _of_group(look: Look, rules: tuple[Rule, ...], groups: _Groups) -> Finding | None:
     best: Finding | None = None
+    cancelled: Finding | None = None
     wait = None
     for leaf in _leaves(look):
         finding = findings(leaf, rules, groups)[0]
-        if finding.verdict.reason == "cancelled":
+        if finding.verdict.reason == "cancelled":  # In the wake of what failed, if anything did.
+            cancelled = finding
             continue
         hint = finding.verdict.hint
         wait = hint if hint is not None and (wait is None or hint.seconds > wait.seconds) else wait
         if best is None or _rank(finding) < _rank(best):
             best = finding
     if best is None or wait is None:
-        return best
+        return best or cancelled
     return Finding(best.look, best.verdict._replace(hint=wait))
 
 

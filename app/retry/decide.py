@@ -116,7 +116,7 @@ def snooze(  # noqa: PLR0913  As `decide`.
     seconds = max(0.0, min(delay, left).total_seconds())
     ended = past_deadline(seconds, limits, now)
     if left <= timedelta(0):
-        ended = waited_too_long(reason, delay.total_seconds(), limits, max_wait)
+        ended = waited_too_long(reason, delay.total_seconds(), limits, max_wait) or ended
     if ended is not None:
         return DeadLetter(DeathCause.WAITED_TOO_LONG, (because, ended))
     at, delay = _later(now, seconds)

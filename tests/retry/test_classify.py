@@ -1,5 +1,6 @@
 """What `classify` promises beyond being right: totality, context, hints."""
 
+import asyncio
 import errno
 import json
 import smtplib
@@ -279,6 +280,12 @@ def test_mail_servers_are_given_time(code: int):
 def test_other_replies_name_no_time(code: int):
     """A full mailbox or a failed login is left to the policy."""
     assert classify(smtplib.SMTPResponseException(code, "no")).hint is None
+
+
+def test_a_group_of_cancellations():
+    """Several that were stopped are no failure of theirs either."""
+    group = BaseExceptionGroup("stopped", [asyncio.CancelledError(), asyncio.CancelledError()])
+    assert classify(group).reason == "cancelled"
 
 
 class ChattyError(Exception):

@@ -39,6 +39,13 @@ def test_a_snooze_ends(limits: JobLimits):
     assert cause(waiting) is DeathCause.WAITED_TOO_LONG
 
 
+def test_a_deadline_ends_what_has_waited_for_all_of_max_wait():
+    """Whoever has waited for exactly as long as is allowed has a deadline, too."""
+    limits = JobLimits(waited={SnoozeReason.SHUTDOWN: timedelta(hours=1)}, deadline=NOW - timedelta(seconds=1))
+    ended = snooze(SnoozeReason.SHUTDOWN, timedelta(0), SHUTDOWN, limits=limits, now=NOW, max_wait=timedelta(hours=1))
+    assert cause(ended) is DeathCause.WAITED_TOO_LONG
+
+
 def test_a_snooze_is_cut_short_at_max_wait():
     """A wait that would lead past MAX_WAIT leads to it."""
     limits = JobLimits(waited={SnoozeReason.BUDGET: timedelta(hours=23, minutes=59)})
