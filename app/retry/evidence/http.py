@@ -112,7 +112,7 @@ def status_of(look: Look) -> tuple[int | None, Any]:
         if status is not None:
             return status, response
     meta = look.read("meta")
-    return (None if meta is None else _as_status(look.read("status", of=meta))), response or meta
+    return (None if meta is None else _as_status(look.read("status", of=meta))), meta if response is None else response
 
 
 def _as_status(value: Any) -> int | None:
