@@ -17,6 +17,10 @@ _STATUS = (
     r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code|too many|responded with|answered with|returned"
     r"|error|errno|received)"
     r"[ :=(\[]{0,3}(?:error|code|status|with|is|of|http)?[ :=(\[]{0,3}([345]\d\d)\b(?!\.\d)"
+    # What is counted is no status: "returned 300 rows", "received 512 of 1024".
+    r"(?! ?%| of \d| (?:rows?|records?|items?|results?|lines|files|entries|documents|messages|objects|elements|values"
+    r"|columns|pages|points|samples|users|customers|orders|events|matches|hits|keys|jobs|tasks|tokens|characters|chars"
+    r"|bytes|[km]i?b|minutes|seconds|milliseconds|ms|s)\b)"
 )
 _T = FailureType
 _SYMBOL = re.compile(r"\b[A-Za-z]{2,20}_[A-Za-z_]{2,40}\b")
