@@ -104,7 +104,7 @@ async def defer_batch(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a 
     await _validate(queue, info, body)
     terms = Terms(datetime.now(UTC), caller, x_correlation_id, queue.settings.submission, outbound)
     wanted = [submission_of(info, each, terms) for each in body.jobs]
-    claim = claim_of(terms, idempotency_key, f"POST /tasks/{info.name}/batch", body)
+    claim = claim_of(caller.name, idempotency_key, f"POST /tasks/{info.name}/batch", body, terms.settings)
     made = await _hand_in(queue, wanted, claim, terms, on_conflict=body.on_conflict)
     if isinstance(made, Claimed):
         response.headers[REPLAYED] = "true"

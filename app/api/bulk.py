@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..queue import bulk
@@ -13,7 +13,7 @@ from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_ID, PageOf, PageQuery
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .job_actions import Reason
+from .reasons import MayReason
 
 REFUSALS = (400, 403, 413, 415, 422, 503)
 
@@ -154,7 +154,7 @@ async def cancel_bulk(
     bulk_id: BulkId,
     caller: Operator,
     queue: Queue,
-    body: Annotated[Reason, Body()] = Reason(),  # noqa: B008 - frozen in effect: nothing assigns to it.
+    body: MayReason,
 ) -> BulkReport:
     """Stop it before its next letters. What it has replayed goes on running."""
     async with queue.connection() as conn:

@@ -7,14 +7,12 @@ from fastapi import APIRouter, Body, Path, Query, Response
 from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..queue.app import Afresh
 from ..queue.letters import Replayed, UnknownLetter, abandon_letter
 from ..redact import Masked
 from ..retry.failure import FailureType
 from ..retry.taxonomy import TAXONOMY
 from ..store.dead_letters import PROPERTIES, find_chain, find_letter, sum_letters
 from ..store.dead_letters import list_letters as page_of_letters
-from ..store.idempotency import Claim
 from ..store.jobs import find_job, list_attempts
 from ..store.paging import Row
 from ..web.again import replay_letter
@@ -37,9 +35,9 @@ from ..web.outbound import Outbound
 from ..web.paging import BIGGEST_ID, PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .idempotency import REPLAYED, IdempotencyKey, body_hash
+from .idempotency import REPLAYED, IdempotencyKey, claim_of
 from .jobs import Attempt, Redacted
-from .queues import Because
+from .reasons import MustReason
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"], route_class=StrictRoute)
 
@@ -180,7 +178,7 @@ async def replay(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a reque
     queue: Queue,
     outbound: Outbound,
     response: Response,
-    body: Annotated[ReplayBody, Body()] = ReplayBody(),  # noqa: B008 - frozen in effect: nothing assigns to it.
+    body: Annotated[ReplayBody, Body(default_factory=ReplayBody)],
     idempotency_key: IdempotencyKey = None,
 ) -> ReplayedLetter:
     """Put a fresh job into the place of the one that died, its attempts at zero.
@@ -201,7 +199,7 @@ async def replay(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a reque
                 body.changes(datetime.now(UTC)),
                 actor=caller.name,
                 reason=body.reason,
-                claim=_claim(queue, caller.name, idempotency_key, route, body),
+                claim=claim_of(caller.name, idempotency_key, route, body, queue.settings.submission),
             )
         except Masked as error:
             raise InvalidInput(f"args.{error.path}", "is masked, and not as it was shown; give its value") from None
@@ -213,20 +211,11 @@ async def replay(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a reque
 
 
 @router.post("/{letter_id}/abandon", summary="Give a dead letter up", responses=REFUSALS)
-async def abandon(
-    letter_id: LetterId, body: Annotated[Because, Body()], caller: Operator, queue: Queue
-) -> LetterSummary:
+async def abandon(letter_id: LetterId, body: MustReason, caller: Operator, queue: Queue) -> LetterSummary:
     """Mark a letter as not to be brought back, with a note that says why. It is kept, and a replay stays possible."""
     async with queue.connection() as conn:
         await abandon_letter(conn, letter_id, actor=caller.name, note=body.reason)
         return LetterSummary.model_validate(await find_letter(conn, letter_id))
-
-
-def _claim(queue: Afresh, actor: str, key: str | None, route: str, body: BaseModel) -> Claim | None:
-    if key is None:
-        return None
-    ttl = queue.settings.submission.idempotency_ttl
-    return Claim(actor=actor, route=route, key=key, body_hash=body_hash(body), ttl=ttl)
 
 
 async def _existing_job(conn: AsyncConnection[Any], made: Replayed) -> Row:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Path
 from psycopg import AsyncConnection
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from ..queue.app import Afresh
 from ..retry.breaker.states import State
@@ -18,6 +18,7 @@ from ..web.fields import Text, Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
+from .reasons import MustReason
 
 router = APIRouter(prefix="/dependencies", tags=["dependencies"], route_class=StrictRoute)
 
@@ -79,23 +80,11 @@ class DependencyStory(DependencyReport):
     """A dependency, what happened to it, and what waits for it."""
 
     budget: BudgetReport | None = Field(description="Null: no worker that lives says anything.")
-
     history: list[TransitionReport] = Field(description=f"The latest {TOLD} transitions, newest first.")
     waiting: dict[str, int] = Field(
         description=f"Jobs by task that rely on it and could run; each kind counted up to {COUNTED_EXACTLY:,}.",
         examples=[{"app.tasks.jokes.fetch_and_cache_joke": 12}],
     )
-
-
-class Because(BaseModel):
-    """Why something is done; it goes into the audit."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "provider maintenance"}]})
-
-    reason: Text
-
-
-Reason = Annotated[Because, Body()]
 
 
 @router.get("", dependencies=[VIEWER], summary="List the dependencies", responses=responses(503))
@@ -114,7 +103,7 @@ async def show_dependency(name: Name, conn: ReadingConnection, queue: Queue) -> 
 @router.post(
     "/{name:path}/isolate", summary="Stop calling a dependency", responses=responses(400, 403, 409, 413, 415, 422, 503)
 )
-async def isolate(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
+async def isolate(name: Name, body: MustReason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let no job that relies on it start, nor any probe, until it is reset. What runs goes on."""
     async with queue.connection() as conn:
         await dependencies.isolate(conn, name, actor=caller.name, reason=body.reason)
@@ -124,7 +113,7 @@ async def isolate(name: Name, body: Reason, caller: Operator, queue: Queue) -> D
 @router.post(
     "/{name:path}/reset", summary="Call a dependency again", responses=responses(400, 403, 404, 409, 413, 415, 422, 503)
 )
-async def reset(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
+async def reset(name: Name, body: MustReason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let its waiting jobs out, slowly at first."""
     async with queue.connection() as conn:
         await dependencies.reset(conn, queue, name, actor=caller.name, reason=body.reason)
@@ -134,7 +123,7 @@ async def reset(name: Name, body: Reason, caller: Operator, queue: Queue) -> Dep
 @router.post(
     "/{name:path}/probe", summary="Probe a dependency now", responses=responses(400, 403, 404, 409, 413, 415, 422, 503)
 )
-async def probe(name: Name, body: Reason, caller: Operator, queue: Queue) -> DependencyStory:
+async def probe(name: Name, body: MustReason, caller: Operator, queue: Queue) -> DependencyStory:
     """Let the next probe go at once instead of at its time."""
     async with queue.connection() as conn:
         await dependencies.probe(conn, queue, name, actor=caller.name, reason=body.reason)

@@ -20,7 +20,7 @@ from ..web.limits import StrictRoute
 from ..web.paging import PageOf
 from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
-from .queues import Because
+from .reasons import Because, MustReason
 
 router = APIRouter(prefix="/failures/groups", tags=["failures"], route_class=StrictRoute)
 
@@ -142,9 +142,7 @@ async def show_group(fingerprint: Fingerprint, conn: ReadingConnection, queue: Q
 
 
 @router.post("/{fingerprint:path}/resolve", summary="Take a group for resolved", responses=CHANGES)
-async def resolve_group(
-    fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
-) -> GroupDetail:
+async def resolve_group(fingerprint: Fingerprint, body: MustReason, caller: Operator, queue: Queue) -> GroupDetail:
     """Say that the cause is mended. A failure that comes in afterwards is a regression."""
     async with queue.connection() as conn:
         if not await groups.resolve_group(conn, fingerprint, actor=caller.name, reason=body.reason):
@@ -153,9 +151,7 @@ async def resolve_group(
 
 
 @router.post("/{fingerprint:path}/reopen", summary="Take a group for open again", responses=CHANGES)
-async def reopen_group(
-    fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
-) -> GroupDetail:
+async def reopen_group(fingerprint: Fingerprint, body: MustReason, caller: Operator, queue: Queue) -> GroupDetail:
     """Take back that it was resolved."""
     async with queue.connection() as conn:
         if not await groups.reopen_group(conn, fingerprint, actor=caller.name, reason=body.reason):
@@ -176,9 +172,7 @@ async def mute_group(
 
 
 @router.post("/{fingerprint:path}/unmute", summary="Let a group be heard again", responses=CHANGES)
-async def unmute_group(
-    fingerprint: Fingerprint, body: Annotated[Because, Body()], caller: Operator, queue: Queue
-) -> GroupDetail:
+async def unmute_group(fingerprint: Fingerprint, body: MustReason, caller: Operator, queue: Queue) -> GroupDetail:
     """Take a mute back before its time."""
     async with queue.connection() as conn:
         if not await groups.unmute_group(conn, fingerprint, actor=caller.name, reason=body.reason):

@@ -7,9 +7,9 @@ import orjson
 from fastapi import Header
 from pydantic import BaseModel
 
+from ..config import SubmissionSettings
 from ..store.idempotency import Claim
 from ..web.fields import LOCATION
-from .submissions import Terms
 
 REPLAYED = "Idempotent-Replayed"
 """The header of an answer to a repeat."""
@@ -38,20 +38,14 @@ IdempotencyKey = Annotated[
 ]
 
 
-def claim_of(terms: Terms, key: str | None, route: str, body: BaseModel) -> Claim | None:
+def claim_of(actor: str, key: str | None, route: str, body: BaseModel, settings: SubmissionSettings) -> Claim | None:
     """What a request claims with its key; None without one. `route` has the task's full name, whatever was typed."""
     if key is None:
         return None
-    return Claim(
-        actor=terms.caller.name,
-        route=route,
-        key=key,
-        body_hash=body_hash(body),
-        ttl=terms.settings.idempotency_ttl,
-    )
+    return Claim(actor=actor, route=route, key=key, body_hash=_hash_of(body), ttl=settings.idempotency_ttl)
 
 
-def body_hash(body: BaseModel) -> bytes:
+def _hash_of(body: BaseModel) -> bytes:
     """SHA-256 of a validated body in canonical JSON: keys in order, and nothing of what was left at its default."""
     said = body.model_dump(mode="json", exclude_defaults=True)
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()

@@ -10,24 +10,17 @@ from ..queue import control
 from ..queue.app import Afresh
 from ..web import again
 from ..web.auth import Operator
-from ..web.fields import LOCATION, Duration, JobId, JobQueue, Moment, Priority, Text
+from ..web.fields import LOCATION, Duration, JobId, JobQueue, Moment, Priority
 from ..web.limits import StrictRoute
 from ..web.outbound import Outbound
 from ..web.problem import responses
 from ..web.reading import Queue
+from .reasons import MayReason, Reason
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], route_class=StrictRoute)
 
 REFUSALS = responses(400, 403, 404, 409, 413, 415, 422, 503)
 RETRIED = REFUSALS | responses(429) | {202: {"headers": LOCATION}}
-
-
-class Reason(BaseModel):
-    """Why something is done; it goes into the audit."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "wrong customer"}]})
-
-    reason: Text | None = Field(None, examples=["wrong customer"])
 
 
 class MoveBody(Reason):
@@ -74,7 +67,7 @@ async def cancel_job(
     caller: Operator,
     response: Response,
     queue: Queue,
-    body: Annotated[Reason, Body()] = Reason(),  # noqa: B008 - frozen in effect: nothing assigns to it.
+    body: MayReason,
 ) -> JobAction:
     """End a waiting job at once; ask a running one to stop (202): an async task is stopped, a sync one has to look."""
     async with queue.connection() as conn:
@@ -92,7 +85,7 @@ async def retry_job(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a re
     response: Response,
     queue: Queue,
     outbound: Outbound,
-    body: Annotated[Reason, Body()] = Reason(),  # noqa: B008 - as above.
+    body: MayReason,
 ) -> JobAction:
     """Run a scheduled or retrying job now, its attempts kept; or a fresh job in the place of one that ended badly.
 

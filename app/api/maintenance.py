@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..store.monitoring import Monitoring, read_monitoring
 from ..web import maintenance
 from ..web.auth import Operator
-from ..web.fields import Duration, Text, Time
+from ..web.fields import Duration, Time
 from ..web.limits import StrictRoute
 from ..web.problem import responses
 from ..web.reading import Queue
+from .reasons import Because, MayReason
 
 router = APIRouter(prefix="/monitoring", tags=["monitoring"], route_class=StrictRoute)
 
@@ -39,7 +40,7 @@ class MonitoringReport(BaseModel):
         )
 
 
-class MonitoringStop(BaseModel):
+class MonitoringStop(Because):
     """How long to be quiet, and why; it goes into the audit."""
 
     model_config = ConfigDict(
@@ -47,15 +48,6 @@ class MonitoringStop(BaseModel):
     )
 
     duration: Duration = Field(timedelta(hours=1), description="After which it goes on by itself; 7 days at most.")
-    reason: Text
-
-
-class MonitoringStart(BaseModel):
-    """Why it goes on; it goes into the audit."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "it is moved"}]})
-
-    reason: Text | None = None
 
 
 @router.post("/stop", summary="Stop monitoring for a while", responses=responses(400, 403, 413, 415, 422, 503))
@@ -67,9 +59,7 @@ async def stop(body: Annotated[MonitoringStop, Body()], caller: Operator, queue:
 
 
 @router.post("/start", summary="Let monitoring go on", responses=responses(400, 403, 409, 413, 415, 422, 503))
-async def start(
-    caller: Operator, queue: Queue, body: Annotated[MonitoringStart, Body(default_factory=MonitoringStart)]
-) -> MonitoringReport:
+async def start(caller: Operator, queue: Queue, body: MayReason) -> MonitoringReport:
     """End the maintenance window before its time."""
     async with queue.connection() as conn:
         await maintenance.start(conn, actor=caller.name, reason=body.reason)

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
 
 from ..queue import control
 from ..queue.app import Afresh
@@ -19,6 +19,7 @@ from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .job_query import ChosenJobs
 from .jobs import JobPage, show_page
+from .reasons import MustReason
 
 router = APIRouter(prefix="/queues", tags=["queues"], route_class=StrictRoute)
 
@@ -59,14 +60,6 @@ class QueueReport(BaseModel):
     paused: Pause | None = Field(examples=[None])
 
 
-class Because(BaseModel):
-    """Why something is done; it goes into the audit."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "deploy at noon"}]})
-
-    reason: Text
-
-
 class Cleared(BaseModel):
     """What was cleared."""
 
@@ -104,7 +97,7 @@ async def list_running_jobs(name: Name, chosen: ChosenJobs, conn: ReadingConnect
 
 
 @router.post("/{name}/pause", summary="Hold a queue back", responses=responses(400, 403, 409, 413, 415, 422, 503))
-async def pause_queue(name: Name, body: Annotated[Because, Body()], caller: Operator, queue: Queue) -> QueueReport:
+async def pause_queue(name: Name, body: MustReason, caller: Operator, queue: Queue) -> QueueReport:
     """Let no worker take jobs of this queue until it is resumed. What runs goes on; what comes in waits."""
     async with queue.connection() as conn:
         await control.pause(conn, name, actor=caller.name, reason=body.reason)
@@ -112,7 +105,7 @@ async def pause_queue(name: Name, body: Annotated[Because, Body()], caller: Oper
 
 
 @router.post("/{name}/resume", summary="Let a queue go on", responses=responses(400, 403, 404, 409, 413, 415, 422, 503))
-async def resume_queue(name: Name, body: Annotated[Because, Body()], caller: Operator, queue: Queue) -> QueueReport:
+async def resume_queue(name: Name, body: MustReason, caller: Operator, queue: Queue) -> QueueReport:
     """Let workers take jobs of this queue again."""
     async with queue.connection() as conn:
         await control.resume(conn, name, actor=caller.name, reason=body.reason)

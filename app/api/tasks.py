@@ -70,7 +70,7 @@ async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a r
     queue: Queue,
     outbound: Outbound,
     response: Response,
-    body: Annotated[SubmitBody, Body()] = SubmitBody(),  # noqa: B008 - frozen in effect: nothing assigns to it.
+    body: Annotated[SubmitBody, Body(default_factory=SubmitBody)],
     x_correlation_id: Annotated[Text | None, Header(description="As `correlation_id`, which wins.")] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Submitted:
@@ -78,7 +78,7 @@ async def defer_task(  # noqa: PLR0913, PLR0917 - FastAPI's way to name what a r
     info = deferrable(queue, task, caller)
     queue.catalog.validate(info, body.args)
     terms = Terms(datetime.now(UTC), caller, x_correlation_id, queue.settings.submission, outbound)
-    claim = claim_of(terms, idempotency_key, f"POST /tasks/{info.name}", body)
+    claim = claim_of(caller.name, idempotency_key, f"POST /tasks/{info.name}", body, terms.settings)
     answer = await hand_in(queue, submission_of(info, body, terms), claim, terms)
     if answer.repeated:
         response.headers[REPLAYED] = "true"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import APIRouter, Header, Response
 from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -20,8 +20,9 @@ from ..web.problem import responses
 from ..web.reading import Queue, ReadingConnection
 from .batches import BatchBody, BatchId, BatchSubmitted, defer_batch
 from .idempotency import KEY_HELP, MADE, IdempotencyKey
-from .job_actions import REFUSALS, RETRIED, JobAction, Reason, cancel_job, retry_job
+from .job_actions import REFUSALS, RETRIED, JobAction, cancel_job, retry_job
 from .jobs import LastFailure, Redacted, shape
+from .reasons import MayReason, Reason
 from .submissions import SubmitBody, nothing_masked
 from .tasks import defer_task
 
@@ -262,7 +263,7 @@ async def retry_translation(  # noqa: PLR0913, PLR0917 - as above.
     response: Response,
     queue: Queue,
     outbound: Outbound,
-    body: Annotated[Reason, Body()] = Reason(),  # noqa: B008 - frozen in effect: nothing assigns to it.
+    body: MayReason,
 ) -> JobAction:
     """Run it now, or another in its place; steps that are done are not done again."""
     async with queue.connection() as conn:
@@ -281,7 +282,7 @@ async def cancel_translation(job_id: JobId, caller: Operator, response: Response
     """End a waiting one at once; stop a running one (202)."""
     async with queue.connection() as conn:
         await _existing(conn, job_id)
-    return await cancel_job(job_id, caller, response, queue)
+    return await cancel_job(job_id, caller, response, queue, Reason())
 
 
 async def _latest(conn: AsyncConnection[Any], job: Row) -> Row:
