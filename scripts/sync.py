@@ -39,6 +39,15 @@ def make_venv() -> None:
     subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
 
 
+def clear_away() -> None:
+    """Remove a .venv whose Python is gone, as after an upgrade of the system: its packages were that Python's.
+
+    Left there, its links would stay as they are, and its stamps would say that all is installed.
+    """
+    if VENV.exists() and not PYTHON.exists():
+        shutil.rmtree(VENV)
+
+
 def stamp_of(group: str) -> Path:
     """Return the file that says which form of `group` is installed."""
     return VENV / f".installed-{group}"
@@ -106,6 +115,7 @@ def main(groups: list[str]) -> None:
     unknown = [group for group in groups if group not in known]
     if unknown or not groups:
         sys.exit(f"usage: sync.py GROUP… ({', '.join(known)}){': not ' + ', '.join(unknown) if unknown else ''}")
+    clear_away()
     if not PYTHON.exists():
         make_venv()
     link()

@@ -84,6 +84,23 @@ def test_section_changes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not sync.is_installed("run", SECTIONS["run"] + "more==1.0\n")
 
 
+def test_nothing_is_left_of_a_python_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A .venv whose Python is gone, as after an upgrade of the system, goes with its stamps; any other stays."""
+    monkeypatch.setattr(sync, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(sync, "PYTHON", tmp_path / ".venv" / "bin" / "python")
+    sync.clear_away()
+    sync.PYTHON.parent.mkdir(parents=True)
+    sync.PYTHON.symlink_to(sys.executable)
+    sync.stamp_of("run").write_text(sync.digest(SECTIONS["run"]))
+    sync.clear_away()
+    assert sync.is_installed("run", SECTIONS["run"])
+    sync.PYTHON.unlink()
+    sync.PYTHON.symlink_to(tmp_path / "gone")
+    sync.clear_away()
+    assert not sync.is_installed("run", SECTIONS["run"])
+    assert not sync.PYTHON.is_symlink()
+
+
 def test_code_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """In a .venv that was synchronised, `afresh` is a command, whatever folder it is called from."""
     venv.create(tmp_path / "a venv", symlinks=True)
