@@ -3,13 +3,15 @@
 import logging
 import re
 from collections.abc import Callable
+from datetime import date
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import orjson
 from structlog.typing import EventDict, WrappedLogger
 
-from ..redact import MASK, is_secret, redact
+from ..redact import DEEPEST, MASK, is_secret, redact
 
 _CALL = re.compile(r"(\[(?:\d+|None)\])\(.*", re.DOTALL)
 
@@ -24,14 +26,31 @@ def without_arguments(record: logging.LogRecord) -> bool:
 
 
 def without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Mask what `redact` knows. An exception given as a field is masked as its text."""
+    """Mask what `redact` knows. An object given as a field is masked as its text."""
     return {name: value if name[:1] == "_" else _safe(name, value) for name, value in event.items()}
 
 
 def _safe(name: str, value: object) -> object:
     if is_secret(name):
         return MASK
-    return redact(repr(value) if isinstance(value, BaseException) else value)
+    return redact(_in_words(value, DEEPEST))
+
+
+_WRITTEN_AS_THEY_ARE = (str, int, float, type(None), date, UUID)
+"""What JSON has, and what has one form that everybody knows; a datetime is a date, too."""
+
+
+def _in_words(value: object, depth: int) -> object:
+    """Objects as their text: whoever writes the line would look into them only then."""
+    if isinstance(value, _WRITTEN_AS_THEY_ARE):
+        return value
+    if not isinstance(value, (dict, list, tuple)):
+        return repr(value)
+    if depth == 0:
+        return MASK
+    if isinstance(value, dict):
+        return {name: _in_words(item, depth - 1) for name, item in value.items()}
+    return [_in_words(item, depth - 1) for item in value]
 
 
 def drop_unknown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

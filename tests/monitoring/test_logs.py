@@ -5,9 +5,9 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 import structlog
@@ -346,6 +346,36 @@ def test_secrets(configure: Configure):
     assert len(lines()) == 4
     assert "hunter2" not in str(lines())
     assert lines()[0]["user"] == "ada"
+
+
+@dataclass
+class Account:
+    """An object of somebody's, as their tasks log it."""
+
+    user: str
+    password: str
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_secrets_in_objects(form: Literal["json", "console"]):
+    """Nor does a line that is given objects to tell, however deep; times and numbers stay as they are."""
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+    stream, account = io.StringIO(), Account("ada", "hunter2")
+    itself: list[Any] = [{"token=hunter2"}]
+    itself.append(itself)
+    logs.configure_logs(LogSettings(format=form, level="INFO"), stream)
+    try:
+        structlog.stdlib.get_logger("mycompany").info(
+            "paid", account=account, accounts=({"of": account},), raw=b"password=hunter2", itself=itself, at=NOW, n=1.5
+        )
+    finally:
+        logs.stop_logs()
+        root.handlers[:], level = before
+        root.setLevel(level)
+    assert "hunter2" not in stream.getvalue()
+    assert "user='ada', password='[redacted]'" in stream.getvalue()
+    assert (f'"at":"{NOW.isoformat()}","n":1.5' if form == "json" else "n=1.5") in stream.getvalue()
 
 
 def test_secrets_on_the_console():
