@@ -21,7 +21,7 @@ PROBES = frozenset({"/monitoring/live", "/monitoring/ready"})
 """They tell nothing, so anybody may ask: an orchestrator calls a machine by its number, no host name of ours."""
 
 METRICS_PATH = "/metrics"
-"""What METRICS_TOKEN opens."""
+"""What METRICS_TOKEN opens. Prometheus finds the pods of a cluster by their numbers, and asks for it by these."""
 
 _OWN_SITES = frozenset({"same-origin", "none"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -50,7 +50,7 @@ class OriginGuard:
         headers = Headers(scope=scope)
         if scope.get("path") in PROBES and scope.get("method") in SAFE_METHODS:
             return
-        host = check_host(headers, self._hosts)
+        host = check_host(headers, self._hosts, by_number=scope.get("path") == METRICS_PATH)
         if scope.get("method") not in SAFE_METHODS:
             check_origin(headers, host)
             check_media_type(headers, form=is_page(scope["path"]))
@@ -66,8 +66,10 @@ def check_address(server: tuple[str, int | None] | None) -> None:
         raise RemoteAddress("only requests to the loopback address are served, because there are no API keys")
 
 
-def check_host(headers: Headers, allowed: Collection[str]) -> SplitResult:
-    """Return the Host header, split, if it names this machine or one of `allowed`.
+def check_host(headers: Headers, allowed: Collection[str], *, by_number: bool = False) -> SplitResult:
+    """Return the Host header, split, if it names this machine or one of `allowed`; or is an address, with `by_number`.
+
+    Nobody can point an address of this machine elsewhere, as they can a name of theirs.
 
     Raises:
         ForeignHost: It is missing, given twice, malformed, or names another host.
@@ -78,7 +80,8 @@ def check_host(headers: Headers, allowed: Collection[str]) -> SplitResult:
         name = host.hostname if host and host.netloc == given[0] and host.port != 0 else None
     except ValueError:
         host = name = None
-    if host is None or name is None or "@" in given[0] or not (name in allowed or is_loopback(name)):
+    known = name is not None and (name in allowed or is_loopback(name) or (by_number and _address(name) is not None))
+    if host is None or "@" in given[0] or not known:
         shown = ", ".join(given)[:200] or "none"
         raise ForeignHost(f"the Host header says {shown}; ALLOWED_HOSTS names what else is answered to")
     return host
@@ -116,10 +119,15 @@ def is_loopback(host: str) -> bool:
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    address = _address(name.strip("[]"))
+    return address is not None and address.is_loopback
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
+        return None
 
 
 def _is_same(origin: str, host: SplitResult) -> bool:

@@ -179,6 +179,17 @@ async def test_token(guarded: httpx.AsyncClient):
     assert statuses == {"nobody": 401, "wrong": 401, "token": 200, "admin": 200, "elsewhere": 401}
 
 
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "[fd00::7]:8000", "10.1.2.3"])
+async def test_by_number(guarded: httpx.AsyncClient, host: str):
+    """Prometheus may ask a pod by its number, which no page can point anywhere; all else is asked by name."""
+    shown = await guarded.get("/metrics", headers=bearer(TOKEN) | {"Host": host})
+    assert shown.status_code == 200
+    assert (await guarded.get("/metrics", headers={"Host": host})).status_code == 401
+    assert (await guarded.get("/jobs", headers={"Host": host})).status_code == 400
+    foreign = await guarded.get("/metrics", headers=bearer(TOKEN) | {"Host": "evil.example"})
+    assert foreign.status_code == 400
+
+
 async def test_form(client: httpx.AsyncClient):
     """The text format by default, OpenMetrics where it is asked for."""
     plain = await client.get("/metrics")
