@@ -134,6 +134,9 @@ def replay(  # noqa: PLR0913, PLR0917 - options of a command.
     chosen = _filter(task=task, queue=queue, failure_type=failure_type, group=fingerprint, dependency=dependency,
                      cause=cause, text=text, died_from=died_from, died_to=died_to)  # fmt: skip
     if letter is None:
+        _refuse_for_many(
+            {"--args": args, "--queue": to_queue, "--priority": priority, "--run-in": run_in, "--ahead": ahead or None}
+        )
         _act_on_many("replay", chosen, confirm, reason, {"rate_per_second": rate, "stop_share": stop_share})
         return
     from ..queue.letters import AHEAD
@@ -187,6 +190,11 @@ def _filter(*, died_from: datetime | None, died_to: datetime | None, **given: st
 def _refuse_both(chosen: "LetterFilter") -> None:
     if not chosen.is_empty:
         refuse("a number or filters: only one of them")
+
+
+def _refuse_for_many(given: dict[str, object]) -> None:
+    if named := [option for option, value in given.items() if value is not None]:
+        refuse(f"{', '.join(named)}: only for one letter, by its number")
 
 
 def _json(text: str | None) -> dict[str, Any] | None:

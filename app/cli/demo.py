@@ -30,31 +30,22 @@ AT_MOST_SECONDS = 120.0
 POLL_SECONDS = 0.25
 
 SETTINGS = {
-    "ADMIN_API_KEY": "",
-    "API_HOST": "127.0.0.1",
     "API_PORT": "0",
     "MAX_RETRIES": "3",
     "RETRY_BASE_DELAY": "1",
-    "RETRY_BACKOFF": "exponential",
-    "RETRY_MULTIPLIER": "2",
     "RETRY_MAX_DELAY": "30",
-    "RETRY_JITTER": "proportional",
-    "RETRY_HTTP_500": "false",
     "BREAKER_FAILURES": "3",
     "BREAKER_SECONDS": "4s",
     "BREAKER_FAILURE_RATIO": "0.5",
-    "BREAKER_HALF_OPEN_MAX_CALLS": "3",
-    "BREAKER_WINDOW": "60s",
     "BREAKER_QUIET": "2s",
     "TASK_TIMEOUTS": "fetch-joke=2s",
-    "FAILURE_RULES": "",
-    "MAX_QUEUE_SIZE": "",
     "WORKER_CONCURRENCY": "4",
     "SHUTDOWN_GRACE": "5s",
-    "TASK_MODULES": "",
-    "LOG_FORMAT": "console",
 }
-"""Short delays, so that it ends soon. They are set explicitly, and so win over those of `.env`."""
+"""Short delays, so that it ends soon. All others are at their defaults."""
+
+KEPT = frozenset({"EMBEDDED_POSTGRES"})
+"""What this machine needs, whoever runs."""
 
 
 Keep = Annotated[bool, typer.Option("--keep", help="Leave it up afterwards, to be looked at until Ctrl-C.")]
@@ -65,6 +56,7 @@ def demo(*, keep: Keep = False) -> None:
 
     Everything of it is its own and is deleted in the end: the database of your settings is not touched.
     """
+    from ..config import settings_that_are_set
     from ..postgres.migrate import migrate
     from .joke_server import JokeServer
     from .misbehaviour import Misbehaviour
@@ -76,7 +68,8 @@ def demo(*, keep: Keep = False) -> None:
         stop = stack.enter_context(StopSignals())
         behaviour = Misbehaviour()
         jokes = stack.enter_context(JokeServer(behaviour=behaviour))
-        os.environ.update(SETTINGS, API_BASE_URL=jokes.url)
+        # Nobody is to be told of its alerts, and no port is its that something else may have. Empty wins over `.env`.
+        os.environ.update(dict.fromkeys(settings_that_are_set() - KEPT, "") | SETTINGS, API_BASE_URL=jokes.url)
         database = stack.enter_context(_own_database())
         with database.connect() as conn:
             migrate(conn)
@@ -97,7 +90,7 @@ def _own_database() -> "Iterator[Database]":
 
     with tempfile.TemporaryDirectory(prefix="afresh-demo-") as folder:
         Path(folder).chmod(0o711)  # Root's server runs as another user, who must pass through.
-        os.environ.update(DATABASE_URL="", LISTEN_DATABASE_URL="", DATA_DIR=folder)
+        os.environ["DATA_DIR"] = folder
         with Database.from_settings(load_settings().database) as database:
             yield database
 

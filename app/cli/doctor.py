@@ -30,7 +30,6 @@ def doctor() -> None:
 
 
 def _settings(settings: "Settings") -> Iterator["Finding"]:
-    from ..config.environment import read_environment
     from ..monitoring.doctor import Finding, Verdict, judge_address, judge_settings
     from ..queue.app import create
 
@@ -40,7 +39,7 @@ def _settings(settings: "Settings") -> Iterator["Finding"]:
     yield Finding(
         "tasks", Verdict.WELL, f"TASK_MODULES can be imported: {modules}" if modules else "only our own tasks"
     )
-    yield from judge_address(settings.api, with_key="ADMIN_API_KEY" in read_environment())
+    yield from judge_address(settings.api)
 
 
 def _database(settings: "Settings") -> Iterator["Finding"]:

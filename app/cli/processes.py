@@ -1,7 +1,6 @@
 """`worker` and `api`: one process each, in the foreground."""
 
 import os
-from collections.abc import Coroutine
 from typing import Annotated, Any, Literal
 
 import typer
@@ -40,8 +39,10 @@ def worker(  # noqa: PLR0913 - each is an option of the command
         "shutdown_graceful_timeout": shutdown_graceful_timeout,
         "delete_jobs": delete_jobs,
     }
+    import uvloop  # asyncio's own loop is slower.
+
     with told_in_one_line():
-        _run(_work({option: value for option, value in options.items() if value is not None}))
+        uvloop.run(_work({option: value for option, value in options.items() if value is not None}))
 
 
 async def _work(options: dict[str, Any]) -> None:
@@ -54,19 +55,6 @@ async def _work(options: dict[str, Any]) -> None:
             await queue.app.run_worker_async(**options)
     except UnsettledJobs as error:
         refuse(str(error), code=1)
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run on uvloop where it is installed; asyncio's own loop is slower."""
-    import asyncio
-    import importlib.util
-
-    if importlib.util.find_spec("uvloop"):
-        import uvloop
-
-        uvloop.run(work)
-    else:
-        asyncio.run(work)
 
 
 def api(

@@ -59,6 +59,7 @@ __all__ = [
     "default_settings",
     "load_settings",
     "read_settings",
+    "settings_that_are_set",
 ]
 
 
@@ -107,6 +108,17 @@ def load_settings() -> Settings:
 def _names() -> set[str]:
     """Every setting's name, as people type it."""
     return {field.title or "" for group in GROUPS.values() for field in group.model_fields.values()}
+
+
+def settings_that_are_set() -> set[str]:
+    """The names of ours in the environment and in `.env`, as they are typed there.
+
+    Raises:
+        SettingsError: As `read_environment`.
+    """
+    known = _names()
+    families = tuple(name for name in known if name.endswith("__"))
+    return {name for name in read_environment() if name in known or name.startswith(families)}
 
 
 def read_settings() -> Settings:

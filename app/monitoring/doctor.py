@@ -62,9 +62,9 @@ def judge_settings() -> Finding:
     return Finding("settings", Verdict.WELL, where)
 
 
-def judge_address(api: ApiSettings, *, with_key: bool) -> Iterator[Finding]:
+def judge_address(api: ApiSettings) -> Iterator[Finding]:
     """An address that others can reach, and no key that would let them in."""
-    if not with_key and api.host not in {"127.0.0.1", "localhost", "::1"}:
+    if api.admin_key is None and api.host not in {"127.0.0.1", "localhost", "::1"}:
         keys = "make one with `afresh keys create`, or set ADMIN_API_KEY"
         yield Finding("api", Verdict.LOOK, f"API_HOST is {api.host}: it serves others only with a key", keys)
 

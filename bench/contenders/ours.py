@@ -1,4 +1,4 @@
-"""Afresh as `afresh worker` sets it up: settings from their defaults, logs at INFO, uvloop where there is one."""
+"""Afresh as `afresh worker` sets it up: settings from their defaults, logs at INFO, uvloop."""
 
 import os
 

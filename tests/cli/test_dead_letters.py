@@ -78,6 +78,8 @@ async def test_one(dead: Served, database_url: str, conn: AsyncConnection):
         (["replay", "1", "--args", '{"message": 5}'], "sample.fail: message:"),
         (["replay", "1", "--task", "fail"], "a number or filters"),
         (["replay"], "a letter's number, or at least one filter"),
+        (["replay", "--task", "fail", "--confirm", "3", "--args", "{}"], "--args: only for one letter, by its number"),
+        (["replay", "--task", "fail", "--confirm", "3", "--queue", "q", "--ahead"], "--queue, --ahead: only for one"),
         (["list", "--status", "lost"], "--status: one of pending"),
         (["replay", "--task", "fail", "--confirm", "2"], "nothing is done: there are 3 letters, not 2"),
     ],

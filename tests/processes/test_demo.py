@@ -15,9 +15,17 @@ from .programs import AFRESH, Project
 def test_the_demo_tells_its_story(project: Project, empty_database_url: str):
     """Without a terminal and without internet, the demo ends by itself and shows what became of each job, and why.
 
-    The database of the settings is not touched.
+    The database of the settings is not touched, and what else they say is not heeded.
     """
-    settings = {"DATABASE_URL": empty_database_url, "ADMIN_API_KEY": "a-key-that-is-not-the-demos"}
+    settings = {
+        "DATABASE_URL": empty_database_url,
+        "ADMIN_API_KEY": "a-key-that-is-not-the-demos",
+        "RETRY_BUDGET": "0",
+        "DEPENDENCY__JOKE_API__BREAKER_SECONDS": "10m",
+        "POLICY__TRANSIENT_NETWORK__MAX_RETRIES": "0",
+        "BREAKER_EARLY_PROBE": "false",
+        "MAX_MEMORY_PERCENT": "1",
+    }
     code, text = project.run(*AFRESH, "demo", within=90, **settings)
     assert code == 0, text
     assert "9 succeeded, 7 of them not at once, and 3 are dead letters" in text
