@@ -20,7 +20,7 @@ import uvloop
 from app.store.keys import Role, create_key
 
 from .bench import Bench
-from .contenders import ROOT
+from .contenders import ROOT, defaults
 from .row import Row, ratio
 
 APPS = {"bare": "bench.contenders.bare:app", "ours": "app.api.main:app", "keyed": "app.api.main:app"}
@@ -95,12 +95,10 @@ def serving(name: str, conninfo: str) -> Iterator[tuple[tuple[str, int], psutil.
         # each answer waits 40 ms for the acknowledgement of its headers.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         descriptor = listener.fileno()
-        environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-        environment |= {"DATABASE_URL": conninfo, "TASK_MODULES": "bench.contenders.tasks"}
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", APPS[name], "--fd", str(descriptor), "--no-access-log"],
             cwd=ROOT,
-            env=environment,
+            env=defaults(conninfo, "bench.contenders.tasks"),
             pass_fds=[descriptor],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL if "BENCH_DEBUG" not in os.environ else None,

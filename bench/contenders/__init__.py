@@ -39,9 +39,7 @@ def started(
     process = subprocess.Popen(
         [sys.executable, "-m", f"bench.contenders.{contender}", command, *arguments],
         cwd=ROOT,
-        env=_environment()
-        | {"DATABASE_URL": conninfo, "TASK_MODULES": "bench.contenders.workload"}
-        | dict(environment or {}),
+        env=defaults(conninfo, "bench.contenders.workload") | dict(environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL if "BENCH_DEBUG" not in os.environ else None,
         text=True,
@@ -66,6 +64,10 @@ def result(process: subprocess.Popen[str]) -> dict[str, Any]:
     return measured
 
 
-def _environment() -> dict[str, str]:
-    """The defaults are measured, not what happens to be set here."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "BENCH_DEBUG") if name in os.environ}
+def defaults(conninfo: str, task_modules: str) -> dict[str, str]:
+    """The environment of a process: the defaults are measured, not what happens to be set here, or in `.env`."""
+    from app.config import settings_that_are_set  # Not in the processes of plain Procrastinate.
+
+    unset = dict.fromkeys(settings_that_are_set(), "")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "BENCH_DEBUG") if name in os.environ}
+    return unset | kept | {"DATABASE_URL": conninfo, "TASK_MODULES": task_modules}
