@@ -42,6 +42,9 @@ _MYSQL = _codes(
     (_T.UNKNOWN, "corruption", "1030 1033 1034 1035 1194 1195"),
 )  # fmt: skip
 
+_MYSQL_CUT_OFF = frozenset({2006, 2013, 2055})
+"""The server was lost with a statement under way."""
+
 # https://www.mongodb.com/docs/manual/reference/error-codes/
 _MONGO = _codes(
     (_T.TRANSIENT_DATABASE, "contention", "24 46 112 117 225 244 251"),
@@ -233,7 +236,9 @@ def _first_number(look: Look) -> int | None:
 
 
 def _mysql(look: Look) -> Verdict | None:
-    return _numbered(_MYSQL, "mysql", _first_number(look))
+    code = _first_number(look)
+    verdict = _numbered(_MYSQL, "mysql", code)
+    return verdict._replace(effect=Effect.UNKNOWN) if verdict is not None and code in _MYSQL_CUT_OFF else verdict
 
 
 def _sql_server(look: Look) -> Verdict | None:

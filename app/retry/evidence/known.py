@@ -321,6 +321,11 @@ SENT_PERHAPS = frozenset({
     "aiohttp.ServerDisconnectedError", "aiohttp.SocketTimeoutError", "ConnectionResetError", "BrokenPipeError",
     "http.RemoteDisconnected", "smtplib.SMTPServerDisconnected", "openai.APITimeoutError",
     "anthropic.APITimeoutError", "TimeoutError", "billiard.SoftTimeLimitExceeded", "subprocess.TimeoutExpired",
+    # What came of it was on its way back.
+    "aiohttp.ClientPayloadError", "aiosmtplib.SMTPServerDisconnected", "botocore.ConnectionClosedError",
+    "botocore.IncompleteReadError", "botocore.ResponseStreamingError", "http.BadStatusLine", "http.IncompleteRead",
+    "httpcore.RemoteProtocolError", "requests.ChunkedEncodingError", "urllib3.IncompleteRead",
+    "urllib3.InvalidChunkLength",
 })  # fmt: skip
 
 
