@@ -75,6 +75,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._average = 1.0
         self._releasing: asyncio.Task[None] | None = None
         self._letting_go = asyncio.Lock()
+        self._draining = False
         self.settler = Settler(self.app, self.worker_id, self.delete_jobs)
         self.claims = Claims(self.app, self.worker_id, list(self.queues) if self.queues else None)
         self._calls = Calls(self.app, self)
@@ -188,7 +189,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self.settler.forget(each.job_id for each in claimed)
         now = time.monotonic()
         for each in claimed:
-            if len(self._running_jobs) < self.concurrency:
+            if len(self._running_jobs) < self.concurrency and not self.stopping:
                 self._start(each)
             else:
                 self._ahead.append((each, now))
@@ -266,7 +267,8 @@ class AfreshWorker(procrastinate_worker.Worker):
         queueing lock another job waits with. Where the answer was lost nobody knows; then a settlement gives them back.
         """
         async with self._letting_go:
-            await self._release_ahead()
+            if not self._draining:
+                await self._release_ahead()
 
     async def _release_ahead(self) -> None:
         ahead, unknown = list(self._ahead), list(self._ahead)
@@ -355,7 +357,8 @@ class AfreshWorker(procrastinate_worker.Worker):
     async def _shutdown(self, side_tasks: list[asyncio.Task[Any]]) -> None:
         """Drain while the heart still beats; what does not end in time goes back to the queue."""
         await self.release_ahead()
-        await self._letting_go.acquire()  # For good: what could not go back by now goes the way of what runs.
+        async with self._letting_go:
+            self._draining = True  # What could not go back by now goes the way of what runs.
         if self._running_jobs:
             await asyncio.wait(self._running_jobs, timeout=self.shutdown_graceful_timeout)
         await self._release_running()

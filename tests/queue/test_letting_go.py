@@ -135,6 +135,39 @@ async def test_shutdown_puts_unfinished_jobs_back(queue_app: Afresh, conn: Conne
     assert await all_succeeded(conn)
 
 
+async def test_a_claim_that_is_overtaken_by_the_stop_starts_nothing(queue_app: Afresh, conn: Connection):
+    """Jobs that a worker is given after it was told to stop go back at once, however much room it has."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    started: list[int] = []
+
+    @queue_app.task(name="t")
+    async def begin() -> None:
+        started.append(1)
+
+    job_id = await begin.defer_async()
+    await conn.execute("BEGIN")
+    await conn.execute("LOCK TABLE afresh.job_limit")  # A claim looks there first.
+    async with queue_app.connection() as other, working(queue_app) as worker:
+        await eventually(lambda: value(other, waiting))
+        worker.stop()
+        await conn.execute("COMMIT")
+    assert (await status(conn, job_id), started) == ("todo", [])
+    assert await value(conn, "SELECT count(*) FROM procrastinate_events WHERE type = 'started'") == 1
+
+
+async def test_a_draining_worker_still_hears_of_aborts(queue_app: Afresh, conn: Connection):
+    """What is paused while a worker drains does not keep it from ending at once what is asked to end."""
+    gate = Gate()
+    job_id = await queue_app.task(name="gated")(as_task(gate)).defer_async()
+    async with working(queue_app) as worker:
+        await eventually(lambda: gate.running)
+        worker.stop()
+        await eventually(lambda: worker._draining)
+        await conn.execute("SELECT pg_notify('afresh_wake', '{\"type\": \"held\"}')")
+        await queue_app.job_manager.cancel_job_by_id_async(job_id, abort=True)
+        await eventually(lambda: is_(conn, job_id, "aborted"), AT_ONCE)
+
+
 async def test_shutdown_without_grace_leaves_nothing_behind(queue_app: Afresh, conn: Connection):
     """Also with no grace at all, every job is either done or back in its queue, and the worker has signed off."""
     gate = Gate()
