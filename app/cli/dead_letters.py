@@ -139,8 +139,7 @@ def replay(  # noqa: PLR0913, PLR0917 - options of a command.
         )
         _act_on_many("replay", chosen, confirm, reason, {"rate_per_second": rate, "stop_share": stop_share})
         return
-    from ..queue.letters import AHEAD
-    from ..queue.replay import Changes
+    from ..queue.letters import AHEAD, Changes
 
     changes = Changes(args=_json(args), queue=to_queue, priority=AHEAD if ahead else priority, run_at=_after(run_in))
     _refuse_both(chosen)

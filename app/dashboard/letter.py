@@ -10,8 +10,7 @@ from psycopg import AsyncConnection
 
 from ..queue.app import Afresh
 from ..queue.catalog import InvalidArguments
-from ..queue.letters import AHEAD, UnknownLetter, abandon_letter
-from ..queue.replay import Changes
+from ..queue.letters import AHEAD, Changes, UnknownLetter, abandon_letter
 from ..redact import Masked, redact
 from ..retry.taxonomy import TAXONOMY
 from ..store.dead_letters import find_chain, find_letter

@@ -13,8 +13,8 @@ from ..postgres.sqlfiles import load
 from ..store import holds
 from ..store.audit import record
 from .catalog import Catalog
-from .letters import bring_back, letter_of_job
-from .replay import AlreadyReplayed, Changes, live_replay, replay
+from .letters import Changes, bring_back, letter_of_job
+from .replay import AlreadyReplayed, live_replay, replay
 
 SQL = load("control")
 

@@ -4,6 +4,7 @@ A function that refuses has changed nothing.
 """
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from ..redact import redact_text, restore
 from ..store.audit import record
 from ..store.idempotency import Claim
 from .catalog import Catalog, TaskInfo
-from .replay import AlreadyReplayed, Changes
+from .replay import AlreadyReplayed
 from .submit import QUEUEING_LOCK_INDEX, AlreadyQueued, repeated, waiting_twin, within
 
 SQL = load("dead_letters")
@@ -48,6 +49,16 @@ class NotDeployed(Exception):  # noqa: N818 - as above.
             f"no task named {task_name} is registered here: deploy it and replay then, or abandon the letter"
         )
         self.task_name = task_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What is to be different about the fresh job. None: as it was."""
+
+    args: dict[str, Any] | None = None
+    queue: str | None = None
+    priority: int | None = None
+    run_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,10 @@ def _checked(catalog: Catalog, info: TaskInfo, given: dict[str, Any], original: 
 
 def _said(wanted: Changes) -> dict[str, Any]:
     """What was changed, for the audit: of arguments only the fact."""
-    changed: dict[str, Any] = {name: getattr(wanted, name) for name in ("queue", "priority")}
-    changed |= {"run_at": wanted.run_at and wanted.run_at.isoformat(), "args": wanted.args and "changed"}
-    return {name: value for name, value in changed.items() if value is not None}
+    said = {
+        "queue": wanted.queue,
+        "priority": wanted.priority,
+        "run_at": wanted.run_at and wanted.run_at.isoformat(),
+        "args": "changed",
+    }
+    return {name: each for name, each in said.items() if getattr(wanted, name) is not None}

@@ -7,8 +7,7 @@ from psycopg import AsyncConnection
 from ..queue import control, letters
 from ..queue.app import Afresh
 from ..queue.catalog import TaskInfo
-from ..queue.letters import Replayed
-from ..queue.replay import Changes
+from ..queue.letters import Changes, Replayed
 from ..queue.submit import repeated
 from ..store.dead_letters import find_letter
 from ..store.idempotency import Claim

@@ -9,8 +9,7 @@ from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..queue.app import Afresh
-from ..queue.letters import AHEAD
-from ..queue.replay import Changes
+from ..queue.letters import AHEAD, Changes
 from ..retry.failure import FailureType, Remediation
 from ..store.dead_letters import PROPERTIES, LetterFilter, find_letter, find_oldest, sum_letters
 from ..store.paging import Row

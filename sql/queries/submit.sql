@@ -146,13 +146,12 @@ SELECT g.position::integer, g.id FROM given g JOIN job ON job.id = g.id ORDER BY
 UPDATE afresh.batch SET total = %(total)s, skipped = %(skipped)s::integer[] WHERE id = %(batch_id)s;
 
 -- name: replay_job
--- A fresh job in the place of one that has ended: the same in all but what is changed, its attempts at zero.
+-- A fresh job in the place of one that has ended: the same, its attempts at zero.
 WITH job AS (
     INSERT INTO procrastinate_jobs (
-        queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, afresh_dependency
+        queue_name, task_name, priority, lock, queueing_lock, args, afresh_dependency
     )
-    SELECT coalesce(%(queue)s::text, j.queue_name), j.task_name, coalesce(%(priority)s::integer, j.priority), j.lock,
-           j.queueing_lock, coalesce(%(args)s::jsonb, j.args), %(run_at)s::timestamptz, j.afresh_dependency
+    SELECT j.queue_name, j.task_name, j.priority, j.lock, j.queueing_lock, j.args, j.afresh_dependency
     FROM procrastinate_jobs j
     WHERE j.id = %(job_id)s
     RETURNING id

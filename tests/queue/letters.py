@@ -5,8 +5,7 @@ from typing import Any
 import psycopg
 
 from app.queue.app import Afresh
-from app.queue.letters import replay_letter
-from app.queue.replay import Changes
+from app.queue.letters import Changes, replay_letter
 
 from .jobs import Row, rows, status
 from .workers import work_off

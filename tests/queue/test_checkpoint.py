@@ -10,12 +10,13 @@ import pytest
 
 from app.queue.app import Afresh
 from app.queue.checkpoint import LARGEST_VALUE, LONGEST_NAME, MOST_STEPS, JobTakenOver, step, step_in_thread
-from app.queue.replay import Changes, replay
+from app.queue.letters import Changes, replay_letter
+from app.queue.replay import replay
 from app.queue.strategy import ExponentialBackoff
 from app.queue.task import task
 
 from ..eventually import eventually
-from .jobs import attempts, rows, status, value
+from .jobs import attempts, dead_letters, rows, status, value
 from .workers import Gate, is_, work_off, working
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("own_declarations")]
@@ -136,7 +137,8 @@ async def test_a_replay_with_other_arguments_begins_anew(queue_app: Afresh, conn
     declared = task(name="work", retry=False)(work)
     old = await declared.defer_async(text="a")
     await work_off(queue_app)
-    await replay(conn, old, Changes(args={"text": "b"}))
+    (letter,) = await dead_letters(conn, old)
+    await replay_letter(conn, letter["id"], Changes(args={"text": "b"}), catalog=queue_app.catalog, actor="me")
     await work_off(queue_app)
     assert made == ["a", "b"]
 

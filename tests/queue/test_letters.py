@@ -10,7 +10,7 @@ import pytest
 from app.config import WorkerSettings
 from app.queue import control
 from app.queue.app import Afresh
-from app.queue.replay import Changes
+from app.queue.letters import Changes
 from app.queue.rescue import rescue_stalled
 from app.store.dead_letters import find_chain, settle_strays
 
@@ -40,6 +40,20 @@ async def test_a_replay_is_a_fresh_linked_job(queue_app: Afresh, conn: Connectio
     assert await status(conn, old) == "failed"
     (audit,) = await rows(conn, "SELECT actor, action, target, reason FROM afresh.audit")
     assert tuple(audit.values()) == ("me", "dead_letter.replay", str(letter["id"]), "why not")
+
+
+@pytest.mark.parametrize("args", [{"a": 5}, {}], ids=["other", "none"])
+async def test_what_was_changed_is_in_the_audit(queue_app: Afresh, conn: Connection, args: dict[str, int]):
+    """Whatever arguments take the place of the old ones, the audit has the fact, and not what they are."""
+    await flaky(conn, queue_app, TypeError())
+    new = await replayed(conn, queue_app, Changes(args=args, priority=9))
+    assert (await job(conn, new))["args"] == args
+    details = await value(conn, "SELECT details FROM afresh.audit")
+    assert {name: details.get(name) for name in ("args", "priority", "queue")} == {
+        "args": "changed",
+        "priority": 9,
+        "queue": None,
+    }
 
 
 async def test_success_resolves(queue_app: Afresh, conn: Connection):
