@@ -30,6 +30,7 @@ class MailHost:
         data_answers: What is said to a mail as a whole.
         asked: How often somebody began a mail.
         seconds: How long an answer to a recipient takes.
+        parting_seconds: How long the answer to a goodbye takes.
         logins: Names and passwords, as they came in.
     """
 
@@ -39,6 +40,7 @@ class MailHost:
     data_answers: deque[str] = field(default_factory=deque)
     asked: int = 0
     seconds: float = 0.0
+    parting_seconds: float = 0.0
     logins: list[tuple[str, str]] = field(default_factory=list)
     was_encrypted: list[bool] = field(default_factory=list)
 
@@ -71,6 +73,11 @@ class MailHost:
         message = message_from_bytes(content, EmailMessage, policy=default)
         self.taken.append((list(envelope.rcpt_tos), message))
         return "250 taken"
+
+    async def handle_QUIT(self, _: SMTP, __: Session, ___: Envelope) -> str:  # noqa: N802  As above.
+        """Part."""
+        await asyncio.sleep(self.parting_seconds)
+        return "221 Bye"
 
     def authenticate(self, *given: Any) -> AuthResult:
         """Look at a password, the last of what is given."""

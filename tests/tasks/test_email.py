@@ -1,5 +1,6 @@
 """`send-email` as a job, handed over to a real mail server."""
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,15 @@ async def test_slow_server(database_url: str, post: MailHost):
     async with serving(settings_for(database_url, mail=mail)) as served:
         job = await sent(served, MAIL)
         assert (job["state"], job["last_failure"]["failure_type"]) == ("retrying", "TRANSIENT_TIMEOUT")
+
+
+async def test_a_server_that_does_not_part(database_url: str, post: MailHost):
+    """What is taken is noted before a worker could die of waiting for a goodbye: else it would be sent once more."""
+    post.parting_seconds = 3600
+    mail = mail_to(f"smtp://127.0.0.1:{post.port}", timeout="60s")
+    async with serving(settings_for(database_url, mail=mail)) as served, asyncio.timeout(30):
+        job = await sent(served, MAIL)
+        assert (job["state"], len(post.taken)) == ("succeeded", 1)
 
 
 @pytest.mark.parametrize(

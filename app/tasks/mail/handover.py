@@ -12,6 +12,9 @@ from ...config.delivery import MailServer
 from ...queue.storable import storable
 from ...store.mail import Reply
 
+PARTING_SECONDS = 1.0
+"""For the answer to a goodbye: whoever dies while waiting for it would send the mail once more."""
+
 _TAKEN = Reply(250, "taken")
 _FINAL = 500
 _STARTTLS = {"always": True, "offered": None, "never": False}
@@ -78,4 +81,4 @@ async def hand_over(
 async def _part(client: aiosmtplib.SMTP) -> None:
     """Say goodbye. The mail is taken, whatever the answer to that is."""
     with contextlib.suppress(aiosmtplib.SMTPException, OSError, asyncio.TimeoutError):
-        await client.quit()
+        await client.quit(timeout=PARTING_SECONDS)
