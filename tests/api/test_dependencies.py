@@ -1,5 +1,6 @@
 """Dependencies: what is known of them, and what operators say about them."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,7 +10,9 @@ from psycopg import AsyncConnection
 from app.queue.app import Afresh
 
 from ..application import run_waiting_jobs
+from ..eventually import eventually
 from ..queue.dependencies import open_breaker
+from ..queue.workers import working
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +52,7 @@ async def test_those_of_tasks_that_ship(
 
 
 async def test_an_outage_is_told(client: httpx.AsyncClient, conn: AsyncConnection):
-    """An open breaker says why, until when, what happened to it, and how many jobs wait."""
+    """An open breaker says why, until when, what happened to it and because of what, and how many jobs wait."""
     await open_breaker(conn)
     for _ in range(3):
         assert (await client.post("/tasks/fetch-joke")).status_code == 202
@@ -58,7 +61,29 @@ async def test_an_outage_is_told(client: httpx.AsyncClient, conn: AsyncConnectio
     assert story["until"] is not None
     assert story["waiting"] == {"app.tasks.jokes.fetch_and_cache_joke": 3}
     assert [(each["before"], each["after"]) for each in story["history"]] == [("closed", "open")]
-    assert story["cause"].startswith("5 of 5 calls failed")
+    assert story["cause"].startswith("5 of 5 calls failed, the last with TRANSIENT_NETWORK")
+    assert (await client.post("/dependencies/joke-api/isolate", json=WHY)).status_code == 200
+    history = (await client.get("/dependencies/joke-api")).json()["history"]
+    assert [each["cause"] for each in history] == ["local: provider maintenance", story["cause"]]
+    assert [each["generation"] for each in history] == [2, 1]
+
+
+async def test_its_budget(queue: Afresh, client: httpx.AsyncClient):
+    """What is left of its retry budget is told as a real worker said it with its heartbeat; null where none lives."""
+    assert (await client.get("/dependencies/joke-api")).json()["budget"] is None
+    job = (await client.post("/tasks/fetch-joke")).json()["job_id"]  # Port 9 refuses: it is retried five times.
+    async with working(queue, fetch_job_polling_interval=0.05) as worker:
+        await eventually(lambda: has_ended(client, job))
+        await worker.beat()
+        told = (await client.get("/dependencies/joke-api")).json()["budget"]
+    assert (told["capacity"], told["processes"]) == (50, 1)
+    assert 44 < told["least"] < 49
+    assert datetime.now(UTC) - datetime.fromisoformat(told["told_at"]) < timedelta(minutes=1)
+
+
+async def has_ended(client: httpx.AsyncClient, job_id: int) -> bool:
+    """Whether a job is over."""
+    return (await client.get(f"/jobs/{job_id}")).json()["state"] in {"succeeded", "failed"}
 
 
 async def test_isolation_and_its_end(client: httpx.AsyncClient, conn: AsyncConnection):
@@ -84,6 +109,32 @@ async def test_a_probe_at_once(client: httpx.AsyncClient, conn: AsyncConnection)
     assert (await client.post("/dependencies/joke-api/probe", json=WHY)).status_code == 200
     row = await (await conn.execute("SELECT probe_at <= clock_timestamp() FROM afresh.breaker")).fetchone()
     assert row == (True,)
+
+
+async def test_a_probe_goes_through(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
+    """The probe that an operator asks for over HTTP is a job that waits: it runs at once, and what it finds moves the
+    breaker.
+    """  # noqa: D205 - one sentence
+    await open_breaker(conn, "api.example.com")
+    await conn.execute("UPDATE afresh.breaker SET probe_at = now() + interval '1 hour'")
+    job = (await client.post("/tasks/add", json={"args": {"a": 1}, "dependency": "api.example.com"})).json()["job_id"]
+    async with working(queue):
+        await conn.execute("SELECT pg_notify('afresh_wake', '')")
+        assert (await client.get(f"/jobs/{job}")).json()["waiting_for"] == "dependency"
+        asked = await client.post("/dependencies/api.example.com/probe", json=WHY)
+        assert (asked.status_code, asked.json()["state"]) == (200, "open")
+        await eventually(lambda: has_ended(client, job))
+        await eventually(lambda: came_to(client, "half_open"))
+    shown = (await client.get("/dependencies/api.example.com")).json()
+    assert (shown["history"][0]["cause"], shown["probes_in_flight"]) == ("an early probe worked", 0)
+    assert (await client.get(f"/jobs/{job}")).json()["state"] == "succeeded"
+    audit = await (await conn.execute("SELECT action, target, reason FROM afresh.audit")).fetchall()
+    assert ("dependency.probe", "api.example.com", "provider maintenance") in audit
+
+
+async def came_to(client: httpx.AsyncClient, state: str) -> bool:
+    """Whether its breaker is in this state."""
+    return bool((await client.get("/dependencies/api.example.com")).json()["state"] == state)
 
 
 async def test_a_dependency_of_one_job(client: httpx.AsyncClient):

@@ -141,12 +141,14 @@ async def test_ramp(served: Served, conn: AsyncConnection):
 
 
 async def test_history(served: Served, conn: AsyncConnection):
-    """What happened to it is listed, the newest first, and drawn for the last day."""
+    """What happened to it is listed with its causes, the newest first, and drawn for the last day."""
+    await fail(conn, "joke-api", 3)
     await breakers.isolate(conn, "joke-api", actor="ada", reason="maintenance")
     await breakers.reset(conn, "joke-api", actor="ada", reason="it is back")
     page = await page_of(served[1], "joke-api")
     history = page[page.index("What happened to it") :]
-    assert history.index("ada: it is back") < history.index("ada: maintenance")
+    outage = history.index("3 of 3 calls failed, the last with TRANSIENT_NETWORK \N{RIGHTWARDS ARROW} ")
+    assert history.index("ada: it is back") < history.index("ada: maintenance") < outage
     assert "<li>closed for" in page
     assert "<li>isolated for" in page
     assert "<li>ramping for" in page

@@ -7,12 +7,12 @@ import pytest
 from psycopg import AsyncConnection
 
 from app import telemetry
-from app.config import MailSettings
+from app.config import MailSettings, OffPeakSettings
 from app.store.retry_report import RetryReport
 from app.telemetry import Event, RetriesReported
 
 from ..application import Served, run_waiting_jobs, serving, settings_for
-from ..store.history import recover
+from ..store.history import fail, put_off, recover
 from .mail_host import MailHost, mail_host
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +50,30 @@ def mailing(host: MailHost) -> MailSettings:
         "report_to": "boss@example.com, The Ops <ops@example.com>",
     }
     return MailSettings(**given)
+
+
+async def test_what_was_saved(database_url: str, conn: AsyncConnection):
+    """What waiting for the quiet hours has saved is in the result, and on both sheets of the mail."""
+    await put_off(conn, 1)
+    await conn.execute(
+        "UPDATE afresh.attempt SET started_at = now(), ended_at = now(), next_run_at = now() - interval '1 m'"
+    )
+    await fail(conn, job_id=1)  # It took two seconds.
+    off_peak = OffPeakSettings(cost_per_hour="5400")
+    async with mail_host() as host:
+        settings = settings_for(database_url, mail=mailing(host), off_peak=off_peak)
+        async with serving(settings) as (queue, client):
+            job_id = await queue.tasks[REPORT].defer_async(timestamp=int(datetime.now(UTC).timestamp()) + 86_400)
+            await run_waiting_jobs(queue)
+            result = (await client.get(f"/jobs/{job_id}")).json()["result"]
+    savings = RetryReport.from_json(result).savings
+    assert (savings.put_off_runs, savings.put_off_seconds, savings.saved) == (1, 2, 3)
+    ((_, message),) = host.taken
+    page = message.get_body(("html",))
+    assert page
+    assert '>Saved by that, in units of PEAK_COST_PER_HOUR</td><td class="n">3.00</td>' in page.get_content()
+    (table,) = [part.get_content() for part in message.iter_attachments() if part.get_content_type() == "text/csv"]
+    assert "savings,,saved,3" in table
 
 
 async def test_it_is_mailed(database_url: str):
