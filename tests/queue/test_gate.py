@@ -1,8 +1,6 @@
 """A dependency that is down is not called: breakers over real workers."""
 
 import asyncio
-import os
-from collections.abc import Callable
 from datetime import timedelta
 
 import psycopg
@@ -11,7 +9,6 @@ import pytest
 from app.config import BreakerSettings
 from app.queue.app import Afresh
 from app.queue.claim import Claims
-from app.queue.overdue import Overdue, bury_overdue
 from app.queue.submit import Submission, submit
 from app.queue.task import ExponentialBackoff
 from app.store import breakers
@@ -241,53 +238,6 @@ async def test_an_isolated_dependency_is_left_alone(open_app: OpenApp, conn: Con
         assert await breakers.reset(conn, NAME, actor="me", reason="they are done")
         await eventually(lambda: service.calls == 1)
         await eventually(lambda: all_succeeded(conn, 1))
-
-
-def refused_key() -> None:
-    """Be refused for the credentials."""
-    raise PermissionError("401 Unauthorized: invalid API key")
-
-
-def missing_setting() -> None:
-    """Look for a setting that nobody wrote."""
-    os.environ["AFRESH_TESTS_HAVE_NO_SUCH_SETTING"]
-
-
-@pytest.mark.parametrize(
-    ("concurrency", "fault", "kind"),
-    [
-        (1, refused_key, "PERMANENT_AUTH"),
-        (10, refused_key, "PERMANENT_AUTH"),
-        (1, missing_setting, "CONFIG_MISSING_SETTING"),
-    ],
-)
-async def test_a_hold_buries_no_more_than_it_takes_to_know(
-    open_app: OpenApp, conn: Connection, concurrency: int, fault: Callable[[], None], kind: str
-):
-    """Of jobs that fail for their credentials or for a setting two die at most: the third holds the rest, in flight or
-    not, and days later they wait still.
-    """  # noqa: D205 - one sentence
-
-    async def refused() -> None:
-        fault()
-
-    call = calling(refused)
-    apps = [await open_app() for _ in range(2)]
-    await call.batch_defer_async(*[{} for _ in range(30)])
-    async with several(*apps, concurrency=concurrency):
-        await eventually(lambda: is_(conn, "held"))
-        await eventually(lambda: idle(conn))
-        dead = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")
-        waiting = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
-    assert dead <= 2
-    assert dead + waiting == 30
-    assert await value(conn, "SELECT failure_type FROM afresh.breaker") == kind
-    await conn.execute("UPDATE afresh.hold SET held_at = held_at - interval '3 days'")
-    await conn.execute(
-        "UPDATE afresh.attempt SET started_at = started_at - interval '3 days', ended_at = ended_at - interval '3 days'"
-    )
-    await conn.execute("UPDATE procrastinate_events SET at = at - interval '3 days'")
-    assert await bury_overdue(apps[0]) == Overdue()
 
 
 async def test_a_job_held_past_its_deadline_is_buried(open_app: OpenApp, conn: Connection):
