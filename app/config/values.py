@@ -70,6 +70,17 @@ def parse_duration(value: object) -> object:
     return duration
 
 
+def fit_queue(name: str) -> str:
+    """Return the name of a queue that a job can be put into.
+
+    Raises:
+        ValueError: It is longer than `LONGEST_QUEUE`.
+    """
+    if len(name.encode()) > LONGEST_QUEUE:
+        raise ValueError(f"at most {LONGEST_QUEUE} bytes")
+    return name
+
+
 def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -118,11 +129,11 @@ def _task_types(value: object) -> object:
 
 def _task_type(text: str) -> TaskType:
     priority, colon, queue = (part.strip() for part in text.partition(":"))
-    if not (colon and 0 < len(queue.encode()) <= LONGEST_QUEUE and priority.isascii() and priority.isdecimal()):
+    if not (colon and queue and priority.isascii() and priority.isdecimal()):
         raise ValueError("not a priority and a queue")
     if not _LOWEST_PRIORITY <= int(priority) <= _HIGHEST_PRIORITY:
         raise ValueError("not a priority")
-    return TaskType(int(priority), queue)
+    return TaskType(int(priority), fit_queue(queue))
 
 
 _BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")  # A comma can be part of one.

@@ -8,12 +8,11 @@ from urllib.parse import parse_qsl, quote
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
 
-from ..config.values import LONGEST, LONGEST_QUEUE, parse_duration
+from ..config.values import LONGEST, LONGEST_QUEUE, fit_queue, parse_duration
 from ..store.keys import Role
 from ..web.auth import Requires
 from ..web.cookies import PAGES, SAID, attributes, fits
 from ..web.errors import FormRefused, InvalidInput, MalformedBody
-from ..web.fields import fit_queue
 from ..web.keyring import Caller
 from ..web.limits import MAX_BODY_BYTES, parse
 

@@ -20,6 +20,7 @@ from procrastinate.tasks import Task
 from psycopg import AsyncConnection
 
 from ..config import Settings
+from ..config.values import fit_queue
 from ..retry.breaker.states import checked_name
 from ..retry.rules import book
 from .defer import DeclaredTask
@@ -233,8 +234,9 @@ def task(  # noqa: PLR0913  Each is an option of a task; Procrastinate has ten o
 
     Raises:
         SlugTaken: Another task has this slug.
-        ValueError: No dependency can have the name that `depends_on` gives.
+        ValueError: No dependency can have the name that `depends_on` gives; or no job be put into this `queue`.
     """
+    fit_queue(queue)
     if depends_on is not None:
         checked_name(depends_on)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 
-from ..config.values import LONGEST, LONGEST_QUEUE, parse_duration
+from ..config.values import LONGEST, LONGEST_QUEUE, fit_queue, parse_duration
 from .paging import BIGGEST_ID
 
 PRIORITIES = {"low": 3, "normal": 5, "high": 8, "critical": 10}
@@ -21,17 +21,6 @@ def _named_priority(value: object) -> object:
             raise ValueError(f"a whole number from 1 to 10, or one of {', '.join(PRIORITIES)}")
         return PRIORITIES[value]
     return value
-
-
-def fit_queue(name: str) -> str:
-    """Return the name of a queue that a job can be put into.
-
-    Raises:
-        ValueError: It is longer than `LONGEST_QUEUE`.
-    """
-    if len(name.encode()) > LONGEST_QUEUE:
-        raise ValueError(f"at most {LONGEST_QUEUE} bytes")
-    return name
 
 
 def _duration(value: object) -> object:

@@ -9,7 +9,7 @@ import pytest
 from procrastinate import testing
 
 from app.queue.catalog import AnyTask, Catalog, InvalidArguments, TaskInfo, UnknownTask
-from app.queue.task import ExponentialBackoff
+from app.queue.task import ExponentialBackoff, task
 from app.retry.policy import ByType, Fixed, RetryPolicy, Tier
 from app.retry.presets import NONE, default_policies
 
@@ -77,6 +77,13 @@ def test_later_tasks():
     assert catalog.find("ship-order") is None
     app.task(name="shop.ship")(ship_order)
     assert catalog.resolve("ship-order").name == "shop.ship"
+
+
+@pytest.mark.parametrize("queue", ["q" * 41, "ä" * 21])
+def test_longest_queue(queue: str):
+    """A queue that no job could be put into is refused where its task is declared."""
+    with pytest.raises(ValueError, match="at most 40 bytes"):
+        task(queue=queue)
 
 
 def test_shared_slug():
