@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..postgres.calendar import clamp_times, set_utc
 from ..postgres.connect import Database
+from .threads import loop_here
 
 RECONNECT_SECONDS = 5.0
 """Upper bound of the random wait before a listener connects again, so that workers do not return in one instant."""
@@ -147,7 +148,7 @@ class AfreshConnector(PsycopgConnector):
 
     def _from_thread(self, execute: Callable[..., Coroutine[Any, Any, Any]], query: Any, **arguments: Any) -> Any:
         home = self._loop
-        if home is None or not home.is_running() or home is _running_loop():
+        if home is None or not home.is_running() or home is loop_here():
             return utils.async_to_sync(execute, query, **arguments)
         return asyncio.run_coroutine_threadsafe(execute(query, **arguments), home).result()
 
@@ -230,13 +231,6 @@ class AfreshConnector(PsycopgConnector):
                     await _pass_on(conn, on_notification)
             except psycopg.OperationalError:
                 await asyncio.sleep(random.uniform(0.1, RECONNECT_SECONDS))  # noqa: S311  Spreads load; no secret.
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _was_ended(conn: psycopg.AsyncConnection[Any]) -> bool:

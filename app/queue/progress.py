@@ -17,6 +17,7 @@ from ..redact import redact, redact_text
 from ..telemetry import ProgressRefused, emit
 from .storable import refusal_of, storable, without_nul
 from .task import RunningJob, running_job
+from .threads import loop_here
 
 if TYPE_CHECKING:
     from ..telemetry import Attempt
@@ -113,7 +114,7 @@ class Reports:
         """Take a report, from any thread. That of a run that is over is dropped: its thread may have outlived it."""
         if running.ended or self.loop.is_closed():
             return
-        if _loop_here() is self.loop:
+        if loop_here() is self.loop:
             self._take(running, row)
         else:
             self.loop.call_soon_threadsafe(self._take, running, row)
@@ -125,13 +126,6 @@ class Reports:
             running.throttle = Throttle(self.loop, self._write)
         of_run = {"job_id": running.job_id, "attempts": running.attempt - 1, "claim": running.claim}
         running.throttle.add(Report(row | of_run | {"report": next(self._numbers)}, running.told))
-
-
-def _loop_here() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 class Throttle:

@@ -55,6 +55,14 @@ class DaemonThreads:
                 _settle(loop, future, result, None)
 
 
+def loop_here() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread; None: the thread is a task's, or has none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def _settle(
     loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", result: Any, error: BaseException | None
 ) -> None:
