@@ -1,16 +1,21 @@
 """The page of one job: its course, why it runs when it runs, what its steps made, and where it leads."""
 
+import asyncio
 import json
-from datetime import UTC
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
+from app.queue.progress import progress
 from app.testing import drain, failing
 
 from ..application import Served, run_waiting_jobs
+from ..queue.workers import working
 from .parts import live_worker
 
 pytestmark = pytest.mark.anyio
@@ -216,3 +221,77 @@ async def test_copying(served: Served, copying: Page):
     await page.locator("#args").get_by_role("button", name="Copy").click()
     await expect(page.get_by_role("button", name="Copied")).to_have_count(2)
     assert json.loads(await page.evaluate("navigator.clipboard.readText()")) == {"message": "no such luck"}
+
+
+async def test_folding(served: Served, copying: Page):
+    """Metadata and the result are trees that fold; a copy of one is its JSON, whatever is folded."""
+    queue, client = served
+    given = {"order": {"lines": [{"sku": "a-1"}, {"sku": "b-2"}]}, "paid": True}
+    job = await make(client, "accept-anything", args=given, metadata={"customer": {"name": "Ada"}, "region": "eu"})
+    await run_waiting_jobs(queue)
+    page = copying
+    await page.goto(f"/dashboard/jobs/{job}")
+    for name, title, inner, value in (
+        ("metadata", "Metadata", '"Ada"', {"customer": {"name": "Ada"}, "region": "eu"}),
+        ("result", "Result", '"lines"', given),
+    ):
+        whole = page.locator(f"#{name}")
+        await expect(whole.get_by_text(inner)).to_be_hidden()
+        await whole.get_by_text(title, exact=True).click()
+        await expect(whole.get_by_text(inner)).to_be_visible()
+        await whole.locator(".tree details details > summary").first.click()
+        await expect(whole.get_by_text(inner)).to_be_hidden()
+        await whole.get_by_role("button", name="Copy").click()
+        await expect(whole.get_by_role("button", name="Copied")).to_be_visible()
+        assert json.loads(await page.evaluate("navigator.clipboard.readText()")) == value
+
+
+async def test_countdown(served: Served, browser_page: Page):
+    """The time until the next run goes down by the second while a person looks, above the steps that led to it."""
+    queue, client = served
+    busy = httpx.Response(503, headers={"retry-after": "1800"}, request=httpx.Request("GET", "http://shop"))
+    with failing(queue.tasks["sample.add"], httpx.HTTPStatusError("busy", request=busy.request, response=busy)):
+        job = await make(client, "add", args={"a": 1})
+        await run_waiting_jobs(queue)
+    page = browser_page
+    await page.clock.install()
+    await page.goto(f"/dashboard/jobs/{job}")
+    told = page.locator(".next time")
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
+    left = []
+    for _ in range(3):
+        ((minutes, seconds),) = re.findall(r"^in (\d+) min(?: (\d+) s)?$", await told.text_content() or "")
+        left.append(int(minutes) * 60 + int(seconds or 0))
+        await page.clock.run_for(1000)
+    assert 27 * 60 < left[0] <= 29 * 60
+    assert left == [left[0], left[0] - 1, left[0] - 2]
+    await expect(page.locator(".next")).to_contain_text("because:")
+    await expect(page.locator(".why li").last).to_have_text("retry-after 30 min is the floor → 30 min")
+
+
+async def test_progress(served: Served, browser_page: Page):
+    """The bar moves as the task reports, at the word of the job's own stream: the page is neither loaded nor polled."""
+    queue, _ = served
+    steps: asyncio.Queue[float] = asyncio.Queue()
+
+    @queue.task(name="steps")
+    async def work() -> None:
+        while (fraction := await steps.get()) < 1:
+            await progress(fraction, f"{fraction:.0%} of the lines")
+
+    job = await work.defer_async()
+    page = browser_page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    async with working(queue, shutdown_graceful_timeout=0):
+        await page.goto(f"/dashboard/jobs/{job}")
+        await page.evaluate("window.loadedOnce = true")
+        await expect(page.locator("h1")).to_contain_text("running")
+        for fraction in (0.25, 0.5, 0.75):  # That it began makes the page look twice at most.
+            steps.put_nowait(fraction)
+            await expect(page.get_by_label("Progress")).to_have_attribute("value", str(fraction))
+            await expect(page.locator("#job")).to_contain_text(f"{fraction:.0%} of the lines")
+        assert (asked.count(f"/jobs/{job}/events"), asked.count("/dashboard/changes")) == (1, 0)
+        steps.put_nowait(1)
+        await expect(page.locator("h1")).to_contain_text("succeeded")
+    assert await page.evaluate("window.loadedOnce")
