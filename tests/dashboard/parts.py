@@ -1,4 +1,4 @@
-"""What tests of pages share: the text of a page, and workers that others would have started."""
+"""What tests of pages share: the text of a page, many jobs, and workers that others would have started."""
 
 import re
 from html import unescape
@@ -25,6 +25,12 @@ async def text_of(client: httpx.AsyncClient, address: str) -> str:
     answer = await client.get(address)
     answer.raise_for_status()
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
+
+
+async def hand_in(client: httpx.AsyncClient, count: int, **besides: str) -> None:
+    """So many jobs of `add`, in one batch."""
+    jobs = [{"args": {"a": number}, **besides} for number in range(count)]
+    assert (await client.post("/tasks/add/batch", json={"jobs": jobs})).status_code == 202
 
 
 async def live_worker(  # noqa: PLR0913 - each is something that a worker says of itself.

@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from app.store.keys import Role, create_key
 
 from ..application import Served, run_waiting_jobs
+from .parts import hand_in
 
 pytestmark = pytest.mark.anyio
 
@@ -76,3 +77,23 @@ async def test_tick_and_run_again(served: Served, browser_page: Page, keep_pictu
     await expect(browser_page.locator("h1")).to_contain_text("succeeded", timeout=20_000)
     assert (await client.get("/jobs", params={"replay_of": 3})).json()["total"] == 1
     assert (await client.get("/jobs", params={"replay_of": 1})).json()["total"] == 0
+
+
+async def test_all_on_the_page_and_all_that_match(served: Served, browser_page: Page):
+    """One button ticks all of the page, or none; all that match are counted by the server when it is asked to."""
+    client, page = served[1], browser_page
+    await hand_in(client, 52, queue="elsewhere", run_in="1h")
+    await page.goto("/dashboard/jobs?queue=elsewhere")
+    for count in (50, 0, 50):
+        await page.get_by_role("button", name="Tick all").click()
+        await expect(page.locator(".tick:checked")).to_have_count(count)
+    await page.get_by_role("button", name="Cancel the ticked").click()
+    await expect(page.locator("h1")).to_have_text("Cancel 50 jobs?")
+    for link, asked in (("Cancel all that match", "Cancel 55"), ("Run all that match again", "Run again 58")):
+        await page.goto("/dashboard/jobs?queue=elsewhere")
+        await page.get_by_role("link", name=link).hover()
+        await hand_in(client, 3, queue="elsewhere", run_in="1h")
+        await page.get_by_role("link", name=link).click()
+        await expect(page.locator("h1")).to_have_text(f"{asked} jobs?")
+        await expect(page.get_by_role("button", name=asked)).to_be_visible()
+        await expect(page.locator("main")).to_contain_text(f"and {int(asked[-2:]) - 10} more")

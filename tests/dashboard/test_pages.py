@@ -9,6 +9,7 @@ from app.dashboard.frame import ago, length
 from app.queue.submit import Submission, submit
 
 from ..application import Served, run_waiting_jobs
+from .parts import hand_in
 
 pytestmark = pytest.mark.anyio
 
@@ -241,8 +242,7 @@ async def test_a_number(served: Served):
 async def test_older_jobs(served: Served):
     """What does not fit on a page is on the next, whose address the page has."""
     _, client = served
-    for number in range(52):
-        await client.post("/tasks/add", json={"args": {"a": number}})
+    await hand_in(client, 52)
     page = (await client.get("/dashboard/jobs")).text
     assert page.count('<li class="row ') == 50
     assert 'href="/dashboard/jobs?before=3"' in page

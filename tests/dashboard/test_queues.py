@@ -7,7 +7,7 @@ from app.store import limits
 from app.store.limits import Rate
 
 from ..application import Served, run_waiting_jobs
-from .parts import live_worker, text_of
+from .parts import hand_in, live_worker, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -47,20 +47,18 @@ async def test_how_it_goes(served: Served, conn: AsyncConnection):
         assert f"Oldest ready {oldest} In /s {rates[:4]} Out /s {rates[5:]} Until empty {empty} " in page
         assert f"sums {ready} 0 0 0 {oldest} {rates} {empty} 1" in await text_of(client, "/dashboard/queues")
 
-    async def come(jobs: int) -> None:
-        await client.post("/tasks/add/batch", json={"jobs": [{"args": {"a": each}} for each in range(jobs)]})
-
-    await come(15)
+    earlier = "UPDATE procrastinate_events SET at = at - interval '170 s' WHERE type = 'deferred'"
+    await hand_in(client, 15)
     await run_waiting_jobs(queue)
     await told(0, "-", "0.05 0.05", "-")
-    await come(30)
-    await conn.execute("UPDATE procrastinate_events SET at = at - interval '200 s' WHERE type = 'deferred'")
+    await hand_in(client, 30)
+    await conn.execute(earlier)
     await told(30, "3 min ago", "0.15 0.05", "grows")
-    await conn.execute("UPDATE procrastinate_events SET at = at - interval '200 s' WHERE type = 'deferred'")
-    await come(9)
-    await told(39, "7 min ago", "0.03 0.05", "in 32 min")
-    await come(6)
-    await told(45, "7 min ago", "0.05 0.05", "stands still")
+    await conn.execute(earlier)
+    await hand_in(client, 6)
+    await told(36, "6 min ago", "0.02 0.05", "in 20 min")
+    await hand_in(client, 9)
+    await told(45, "6 min ago", "0.05 0.05", "stands still")
 
 
 async def test_unknown_queue(served: Served):
