@@ -17,7 +17,7 @@ from ..store.sign_ins import new_token
 from ..web.cookies import PAGES, SAID, SIGN_IN, VISITOR, attributes, cookie, form_token
 from ..web.keyring import Caller
 from .times import with_times
-from .traceback import parts
+from .traceback import counted, read
 from .tree import as_text, tree
 
 HERE = Path(__file__).parent
@@ -152,9 +152,10 @@ _templates.filters |= {
     "length": length,
     "as_json": as_json,
     "capitalize_first": capitalize_first,
+    "counted_frames": counted,
     "remedy": remedy,
     "size": size,
-    "trace_parts": parts,
+    "trace": read,
     "tree": tree,
     "with_times": with_times,
 }

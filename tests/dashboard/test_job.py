@@ -295,3 +295,44 @@ async def test_progress(served: Served, browser_page: Page):
         steps.put_nowait(1)
         await expect(page.locator("h1")).to_contain_text("succeeded")
     assert await page.evaluate("window.loadedOnce")
+
+
+MIXED = """Traceback (most recent call last):
+  File "/usr/lib/python3.13/asyncio/runners.py", line 4, in run
+    return self._loop()
+  File "/srv/shop/orders.py", line 7, in order
+    pay()
+  File "/srv/.venv/lib/python3.13/site-packages/httpx/_client.py", line 9, in get
+    return self.send()
+  File "/srv/shop/cards.py", line 8, in charge
+    raise RefusedError
+shop.cards.RefusedError: no such luck
+"""
+
+
+async def test_own_frames_first(served: Served, copying: Page, conn: AsyncConnection):
+    """Of a traceback a person's own frames and what was raised are read first; all of it is folded, and is copied."""
+    queue, client = served
+    job = await make(client, "fail", args={"message": "no such luck"})
+    await run_waiting_jobs(queue)
+    await conn.execute("UPDATE afresh.attempt SET traceback = %s", [MIXED])
+    await copying.goto(f"/dashboard/jobs/{job}")
+    await copying.get_by_text("Traceback", exact=True).click()
+    trace = copying.locator("#traceback-1")
+    shown = (await trace.inner_text()).split("\n")
+    told = [
+        "orders.py",
+        "pay()",
+        "… 1 frame of httpx",
+        "cards.py",
+        "RefusedError: no such luck",
+        "All of it, with 2 frames",
+    ]
+    places = [next(number for number, line in enumerate(shown) if each in line) for each in told]
+    assert places == sorted(places)
+    assert not [line for line in shown if "runners.py" in line or "_client.py" in line]
+    await trace.get_by_role("button", name="Copy").click()
+    await expect(trace.get_by_role("button", name="Copied")).to_be_visible()
+    assert (await copying.evaluate("navigator.clipboard.readText()")).strip() == MIXED.strip()
+    await trace.get_by_text("All of it, with 2 frames of Python, httpx").click()
+    await expect(trace.get_by_text("runners.py")).to_be_visible()
