@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Page, async_playwright, expect
 
 from ..api.process import running
+from .tabs import Console, Tabs
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,32 +26,36 @@ expect.set_options(timeout=20_000)  # A browser on two busy cores takes its time
 
 
 @pytest.fixture
-async def chromium(anyio_backend: str) -> AsyncIterator[Browser]:  # noqa: ARG001 - it makes the fixture async
+def console() -> Iterator[Console]:
+    """Whatever the console of any tab calls an error fails the test."""
+    console = Console()
+    yield console
+    assert not console.errors
+
+
+@pytest.fixture
+async def chromium(anyio_backend: str, console: Console) -> AsyncIterator[Tabs]:  # noqa: ARG001 - it makes the fixture async
     """Debian's browser; where there is none, what needs it is skipped, and says so."""
     if CHROMIUM is None:
         pytest.skip("no chromium here: apt-get install chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
+        yield Tabs(browser, console)
         await browser.close()
 
 
 @pytest.fixture
-def address(database_url: str, tmp_path: Path) -> Iterator[str]:
+def address(database_url: str, tmp_path: Path, console: Console) -> Iterator[str]:
     """A server process in front of this test's own database."""
     with running(tmp_path / "server.log", DATABASE_URL=database_url, TASK_MODULES="tests.sample_tasks") as address:
         yield address
+        console.listens = False
 
 
 @pytest.fixture
-async def browser_page(chromium: Browser, address: str) -> AsyncIterator[Page]:
-    """A tab on that server. Whatever the console calls an error fails the test."""
-    page = await chromium.new_page(base_url=address, viewport={"width": 1440, "height": 900})
-    errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    assert not errors
+async def browser_page(chromium: Tabs, address: str) -> Page:
+    """A tab on that server."""
+    return await chromium.new_page(base_url=address, viewport={"width": 1440, "height": 900})
 
 
 @pytest.fixture

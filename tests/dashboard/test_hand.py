@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
 from app.store.keys import Role, create_key, revoke_key
@@ -10,6 +10,7 @@ from app.store.keys import Role, create_key, revoke_key
 from ..api.test_dead_letters import insert
 from ..application import Served, run_waiting_jobs
 from ..store.history import fail
+from .tabs import Tabs
 
 pytestmark = pytest.mark.anyio
 
@@ -89,7 +90,7 @@ async def test_a_fold_holds_nothing(served: Served, browser_page: Page):
     await expect(browser_page.locator("#traceback-1")).to_have_attribute("open", "")
 
 
-async def test_by_the_clock_of_a_person(served: Served, chromium: Browser, address: str):
+async def test_by_the_clock_of_a_person(served: Served, chromium: Tabs, address: str):
     """In Tokyo, a time that is typed is one of Tokyo, in a form and in a filter, and so are those that are shown."""
     _, client = served
     job = (await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})).json()["job_id"]
@@ -111,9 +112,7 @@ async def test_by_the_clock_of_a_person(served: Served, chromium: Browser, addre
     await expect(page.locator("#job-1")).to_be_visible()
 
 
-async def test_sentences_by_the_clock_of_a_person(
-    served: Served, chromium: Browser, address: str, conn: AsyncConnection
-):
+async def test_sentences_by_the_clock_of_a_person(served: Served, chromium: Tabs, address: str, conn: AsyncConnection):
     """In Tokyo, times within what the server says are those of Tokyo: causes, and what is done."""
     _, client = served
     page = await chromium.new_page(base_url=address, timezone_id="Asia/Tokyo", locale="en-GB")
@@ -145,27 +144,10 @@ async def test_sentences_by_the_clock_of_a_person(
     await expect(page.get_by_role("status")).to_have_text("It is muted until 1 Feb 2040, 03:00.")
 
 
-async def test_keys_on_every_page(served: Served, browser_page: Page):
-    """`j` walks through incidents and tables, too, and `/` leads from a page without a search to that of jobs."""
-    queue, client = served
-    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
-    await run_waiting_jobs(queue)
-    await add(client, 1)
-    await browser_page.goto("/dashboard")
-    await browser_page.keyboard.press("j")
-    await expect(browser_page.get_by_role("link", name="Look at its dead letters")).to_be_focused()
-    await browser_page.goto("/dashboard/queues")
-    await browser_page.keyboard.press("j")
-    await expect(browser_page.locator("tbody th a").first).to_be_focused()
-    await browser_page.keyboard.press("/")
-    await browser_page.wait_for_url("**/dashboard/jobs#search")
-    await expect(browser_page.get_by_role("searchbox")).to_be_focused()
-
-
-async def test_signed_out(chromium: Browser, address: str, conn: AsyncConnection):
+async def test_signed_out(chromium: Tabs, address: str, conn: AsyncConnection):
     """A page whose key is revoked while somebody looks says that they are signed out."""
     key = await create_key(conn, "night shift", Role.VIEWER, actor="test")
-    page = await chromium.new_page(base_url=address)
+    page = await chromium.new_page(base_url=address, refused=401)
     await page.clock.install()
     await page.goto("/dashboard/jobs")
     await page.get_by_role("textbox", name="Key").fill(key)

@@ -5,12 +5,13 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
 from ..api.test_dead_letters import insert
 from ..application import Served, run_waiting_jobs
 from ..queue.workers import working
+from .tabs import Tabs
 
 pytestmark = pytest.mark.anyio
 
@@ -62,10 +63,10 @@ async def test_edit_and_replay(served: Served, browser_page: Page):
     await expect(page.get_by_role("heading", level=1)).to_contain_text("succeeded")
 
 
-async def test_correct_what_does_not_fit(served: Served, chromium: Browser, address: str):
+async def test_correct_what_does_not_fit(served: Served, chromium: Tabs, address: str):
     """What was typed and does not fit the task stays in the form, with what is wrong beside it, to be corrected."""
     await charge_too_much(served)
-    page = await chromium.new_page(base_url=address)  # Whose console may say that a form was refused.
+    page = await chromium.new_page(base_url=address, refused=422)
     await page.goto("/dashboard/dead-letters/1")
     await page.get_by_text("Replay", exact=True).first.click()
     await page.get_by_label("Priority").fill("8")

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 
 import pytest
-from playwright.async_api import Browser
 from psycopg import AsyncConnection
 
 from app.store.retry_report import report_days
 from app.tasks.report.page import render_page
 
 from ..store.history import fail
+from .tabs import Tabs
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ async def page_of(conn: AsyncConnection) -> str:
 
 
 @pytest.mark.parametrize("width", [360, 390, 640, 1000])
-async def test_it_fits(chromium: Browser, conn: AsyncConnection, width: int):
+async def test_it_fits(chromium: Tabs, conn: AsyncConnection, width: int):
     """Nothing is wider than the window, and where columns find no room each number stands beside its name."""
     page = await chromium.new_page(viewport={"width": width, "height": 800})
     await page.set_content(await page_of(conn))
@@ -39,7 +39,7 @@ async def test_it_fits(chromium: Browser, conn: AsyncConnection, width: int):
     assert await page.evaluate(narrow) > 200
 
 
-async def test_it_prints(chromium: Browser, conn: AsyncConnection):
+async def test_it_prints(chromium: Tabs, conn: AsyncConnection):
     """On paper the columns are back, whatever the screen was."""
     page = await chromium.new_page(viewport={"width": 390, "height": 800})
     await page.set_content(await page_of(conn))

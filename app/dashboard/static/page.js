@@ -216,11 +216,24 @@ theme.addEventListener("click", () => {
   }
 });
 
+// What a page lists, and what of each is opened: its page, else what it unfolds. A row of neither has the focus itself.
+const ROWS = ".row, .incident, .rung, .worker, .running-jobs li, .counted li, tbody tr";
+const OPENS = ["a.open", "a.button", "th[scope=row] a, h3 a, .running-jobs a", ".task a", "summary"];
+
+function opening(row) {
+  for (const each of OPENS) {
+    const found = [...row.querySelectorAll(each)].find((one) => one.closest(ROWS) === row && one.checkVisibility());
+    if (found) return found;
+  }
+  row.tabIndex = -1;
+  return row;
+}
+
 function step(by) {
-  const rows = [...document.querySelectorAll(".row a.open, .incident a.button, tbody th[scope=row] a")]
-    .filter((each) => each.checkVisibility());
-  const at = rows.indexOf(document.activeElement);
-  rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
+  const rows = [...document.querySelectorAll(ROWS)].filter((each) => each.checkVisibility());
+  const at = rows.findLastIndex((each) => each.contains(document.activeElement));
+  const row = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
+  if (row) opening(row).focus();
 }
 
 // The row that the hand is on, or none.
