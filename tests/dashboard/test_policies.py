@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 import pytest
+from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
 from app.config import OffPeakSettings
@@ -102,6 +103,26 @@ async def test_what_was_put_off(database_url: str, conn: AsyncConnection, price:
     async with serving(settings) as (_, client):
         assert here in await text_of(client, "/dashboard/policies")
         assert in_front in await text_of(client, "/dashboard")
+
+
+async def test_live(served: Served, browser_page: Page, conn: AsyncConnection):
+    """What failing cost and what retries taught come into the page by themselves."""
+    queue, client = served
+    await browser_page.goto("/dashboard/policies")
+    died = browser_page.locator(".tiles > div", has_text="Jobs that died").locator("dd")
+    await expect(died).to_have_text("0")
+    await client.post("/tasks/fail", json={"args": {"message": "no such luck"}})
+    await run_waiting_jobs(queue)
+    await fold_failures(conn)
+    await conn.execute(
+        "INSERT INTO afresh.retry_sample (task_name, failure_type, retries, successes, since, refreshed_at)"
+        " VALUES ('sample.add', 'TRANSIENT_NETWORK', 45, 39, now() - interval '7 days', now())"
+    )
+    await client.post("/tasks/add", json={"args": {"a": 1}})
+    await expect(died).to_have_text("1")
+    await expect(browser_page.locator("#taught")).to_contain_text("delays ×0.7")
+    for kind in ("#of-types", "#of-tasks"):
+        await expect(browser_page.locator(f"{kind} td.n", has_text="1").first).to_be_visible()
 
 
 async def test_nothing_learned_yet(served: Served):
