@@ -1,4 +1,4 @@
-"""The front page: what is wrong, first; then how the work goes, which tasks fail, and what trying again is worth."""
+"""The front page: what is wrong, first; then health, how the work goes, queues, workers, and which tasks fail."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,7 +56,7 @@ router = APIRouter(prefix="/dashboard")
 
 @router.get("")
 async def show_overview(request: Request, conn: ReadingConnection, queue: Queue) -> HTMLResponse:
-    """Incidents, health, alerts, the last day, tasks that fail, what retries were worth, queues and what comes next."""
+    """What is wrong, health, the last day, queues, workers, what comes next, and the tasks that fail most."""
     now = datetime.now(UTC)
     stalled_after = queue.settings.worker.stalled_after
     health = await look(conn, stalled_after=stalled_after)
@@ -117,7 +117,7 @@ async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -
 
 
 def _spark(points: list[samples.Point], day: samples.Span, name: str, tone: Tone) -> Markup:
-    """One number by the hour; hours in which nothing happened are missing among the points."""
+    """One number by the hour; hours in which nothing happened are missing among the points. Nought alarms nobody."""
     by_hour = {point.at: getattr(point, name) for point in points}
     values = [by_hour.get(hour, 0) for hour in day.steps()]
-    return sparkline(values, label=f"{name.capitalize()}, by the hour", tone=tone)
+    return sparkline(values, label=f"{name.capitalize()}, by the hour", tone=tone if any(values) else "quiet")

@@ -148,6 +148,21 @@ async def test_how_many_wait(served: Served, conn: AsyncConnection, monkeypatch:
     assert "holds back 2+ jobs" in await text_of(client, "/dashboard")
 
 
+async def test_order(served: Served):
+    """What is wrong comes first; then health, the day with its curves, queues, workers, and what is due next."""
+    queue, client = served
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})
+    text = await text_of(client, "/dashboard")
+    told = ["1 thing needs a look", "What is wrong", "no luck", "The service is degraded No worker is alive"]
+    told += ["The last 24 hours", "Succeeded, by the hour", "Failed, by the hour", "Queues Queue Ready", "Workers 0"]
+    told += ["Next due", "Tasks that failed most"]
+    places = [text.lower().find(each.lower()) for each in told]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 async def test_since_when_nobody_looks(served: Served, conn: AsyncConnection):
     """A time within a reason is one that a browser tells by its own clock; the rest is text."""
     await conn.execute("UPDATE afresh.monitoring SET evaluated_at = '2020-01-31T18:00:00Z'")
