@@ -155,12 +155,13 @@ async def test_order(served: Served):
     await run_waiting_jobs(queue)
     await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})
     text = await text_of(client, "/dashboard")
-    told = ["1 thing needs a look", "What is wrong", "no luck", "The service is degraded No worker is alive"]
+    told = ["1 thing needs a look", "What is wrong", "no luck", "The service is degraded no worker is alive"]
     told += ["The last 24 hours", "Succeeded, by the hour", "Failed, by the hour", "Queues Queue Ready", "Workers 0"]
     told += ["Next due", "Tasks that failed most"]
     places = [text.lower().find(each.lower()) for each in told]
     assert -1 not in places
     assert places == sorted(places)
+    assert text.count("no worker is alive") == 1
 
 
 async def test_since_when_nobody_looks(served: Served, conn: AsyncConnection):
