@@ -290,8 +290,8 @@ def _raised(exception: BaseException | None) -> Iterator[type[BaseException]]:
 
 
 def _effect_unknown(failure: Failure) -> bool:
-    if failure.effect is None:
-        return failure.type is FailureType.TRANSIENT_TIMEOUT
+    if failure.effect is None:  # Of other types without a word about it, the call was answered or never left.
+        return failure.type in {FailureType.TRANSIENT_TIMEOUT, FailureType.TRANSIENT_NETWORK}
     return failure.effect is Effect.UNKNOWN
 
 

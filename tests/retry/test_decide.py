@@ -136,6 +136,7 @@ def test_groups_are_looked_into():
     "failure",
     [
         a_failure(FailureType.TRANSIENT_TIMEOUT),
+        a_failure(FailureType.TRANSIENT_NETWORK),
         a_failure(FailureType.TRANSIENT_DATABASE, effect=Effect.UNKNOWN),
     ],
 )
@@ -148,9 +149,10 @@ def test_not_idempotent_and_nobody_knows(tier: Tier, failure: Any):
 
 
 @pytest.mark.parametrize("effect", [Effect.NOT_SENT, Effect.REJECTED])
-def test_not_idempotent_but_surely_without_effect(effect: Effect):
-    """A time-out that surely had no effect is retried even where the task is not idempotent."""
-    failure = a_failure(FailureType.TRANSIENT_TIMEOUT, effect=effect)
+@pytest.mark.parametrize("kind", [FailureType.TRANSIENT_TIMEOUT, FailureType.TRANSIENT_NETWORK])
+def test_not_idempotent_but_surely_without_effect(kind: FailureType, effect: Effect):
+    """A call that surely had no effect is made again even where the task is not idempotent."""
+    failure = a_failure(kind, effect=effect)
     assert isinstance(decided(failure, by_type(), limits=JobLimits(idempotent=False)), Retry)
 
 
