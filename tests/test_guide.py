@@ -107,7 +107,7 @@ def shell_lines(page: str) -> list[str]:
     blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for each in blocks for line in re.findall(r"^\$ (.*)", each, re.MULTILINE)]
     python = shlex.quote(sys.executable)
-    lines = [re.sub("^afresh ", "python -m app ", line) for line in lines]
+    lines = [re.sub(r"^((?:\w+=\S+ )*)(?:\.venv/bin/)?afresh ", r"\1python -m app ", line) for line in lines]
     return [line.replace("curl -s", "curl -sf").replace("python -m", f"{python} -m") for line in lines]
 
 
@@ -125,7 +125,7 @@ def shell(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize("arguments", commands("failures.md", "python -m app"))
+@pytest.mark.parametrize("arguments", commands("failures.md", "afresh"))
 def test_the_commands_about_failures(arguments: str):
     """The commands that the guide to failures shows do what they are shown for."""
     command = [sys.executable, "-m", "app", *shlex.split(arguments)]

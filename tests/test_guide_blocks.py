@@ -1,6 +1,7 @@
 """The page about the command line, and what other pages show as SQL, Python and curl and no test of theirs runs."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -37,6 +38,13 @@ def test_the_table_of_commands():
     """The page names every command, and says of each what `--help` says."""
     head = ["| command | does |", "|---|---|"]
     assert block("commands.md", "commands") == "\n".join([*head, *rows(typer.main.get_command(cli), "afresh")])
+
+
+def test_the_program_has_one_name():
+    """What the pages show at a prompt calls the program as it is installed, and the same everywhere."""
+    shown = [line for page in PAGES for line in re.findall(r"^\$ .*", page.read_text(encoding="utf-8"), re.MULTILINE)]
+    assert not [line for line in shown if "-m app " in line]
+    assert [line for line in shown if "afresh " in line]
 
 
 def test_every_query(database_url: str):
