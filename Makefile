@@ -59,9 +59,10 @@ format: sync-all ## Format the code and mend what lint can mend
 	$(VENV)/ruff check --fix --quiet
 	$(VENV)/ruff format
 
-schema: sync-all ## Write what is made of the code: sql/schema.sql, .env.example, docs/openapi.json, Prometheus's alerts
+schema: sync-all ## Write what is made of the code: sql/schema.sql, .env.example, the guide's settings, docs/openapi.json, Prometheus's alerts
 	$(VENV)/python -m app.postgres.golden
 	$(VENV)/python -m app.config.example > .env.example
+	$(VENV)/python -m app.config.page > docs/guide/settings.md
 	$(VENV)/python -m app.api.contract > docs/openapi.json
 	$(VENV)/python -m app.monitoring.alerts.prometheus > deploy/prometheus/alerts.yml
 

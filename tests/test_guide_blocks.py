@@ -12,6 +12,7 @@ from typing import Any
 import typer.main
 
 from app.__main__ import cli
+from app.config import example, page
 
 from .api.process import running
 from .test_guide import HERE, block, calls, python_blocks, shell, shell_lines
@@ -38,6 +39,14 @@ def test_the_table_of_commands():
     """The page names every command, and says of each what `--help` says."""
     head = ["| command | does |", "|---|---|"]
     assert block("commands.md", "commands") == "\n".join([*head, *rows(typer.main.get_command(cli), "afresh")])
+
+
+def test_the_page_of_settings():
+    """It is made of the code: each line of `.env.example` has its row, with its default."""
+    text = (ROOT / "docs" / "guide" / "settings.md").read_text(encoding="utf-8")
+    assert text == page.render()
+    shown = re.findall(r"^\| `(\w+)` \| (?:`([^|`]*)`)? \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
+    assert sorted(shown) == sorted(re.findall(r"^#(\w+)=(.*)$", example.render(), re.MULTILINE))
 
 
 def test_the_program_has_one_name():

@@ -215,7 +215,8 @@ def _minutes(value: timedelta) -> timedelta:
     raise ValueError("not whole minutes of a day")
 
 
-_DURATION_FORM = "seconds, or 30s, 5m, 2h, 7d"
+DURATION_FORM = "seconds, or 30s, 5m, 2h, 7d"
+"""How a duration is typed."""
 
 Switch = Annotated[bool, Expects("true or false")]
 Count = Annotated[int, Ge(0), Expects("a whole number, 0 or more")]
@@ -236,10 +237,10 @@ Hours = Annotated[tuple[int, int], BeforeValidator(_hours), Expects("two hours o
 Zone = Annotated[InstanceOf[tzinfo], BeforeValidator(_zone), Expects("a time zone, such as Europe/Berlin")]
 Host = Annotated[str, Expects("a host name or an IP address")]
 Duration = Annotated[
-    timedelta, BeforeValidator(parse_duration), Ge(timedelta()), Expects(f"a duration: {_DURATION_FORM}")
+    timedelta, BeforeValidator(parse_duration), Ge(timedelta()), Expects(f"a duration: {DURATION_FORM}")
 ]
 PositiveDuration = Annotated[
-    timedelta, BeforeValidator(parse_duration), Gt(timedelta()), Expects(f"a duration above 0: {_DURATION_FORM}")
+    timedelta, BeforeValidator(parse_duration), Gt(timedelta()), Expects(f"a duration above 0: {DURATION_FORM}")
 ]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split), Expects("names separated by commas")]
 AlertAddresses = Annotated[
