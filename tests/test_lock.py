@@ -1,3 +1,4 @@
+import ast
 import os
 import re
 import subprocess
@@ -5,6 +6,7 @@ import sys
 import sysconfig
 import tomllib
 import venv
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,18 @@ def test_satisfies_pyproject(group: str):
             (pin,) = version.specifier
             assert pin.operator == "=="
             assert wanted.specifier.contains(pin.version), f"{version} does not satisfy {text}: make lock"
+
+
+def test_imports_are_declared():
+    """What the program imports it asks for itself, and does not leave to what brings it along."""
+    asked = {canonicalize_name(Requirement(text).name) for text in DECLARED["run"]} | {"psycopg-pool"}  # An extra.
+    brought = packages_distributions()
+    for path in (ROOT / "app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            for package in {str(name).partition(".")[0] for name in names} - sys.stdlib_module_names - {"app"}:
+                assert asked & set(map(canonicalize_name, brought[package])), f"{path}: {package} is not declared"
 
 
 def test_no_package_twice():
