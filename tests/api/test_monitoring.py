@@ -9,6 +9,7 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from app.api.performance import Performance
 from app.monitoring.alerts.evaluate import evaluate
 from app.monitoring.health import STALE, Status, judge_alerts, judge_monitoring
 from app.monitoring.samples import sample
@@ -54,6 +55,14 @@ async def test_performance(queue: Afresh, client: httpx.AsyncClient, conn: Async
     assert {each["task_name"]: each["failed"] for each in told["tasks"]} == {"sample.add": 0, "sample.fail": 1}
     assert {each["queue"] for each in told["queues"]} == {"sums", "default"}
     assert sum(point["succeeded"] for point in told["points"]) == 3
+
+
+@pytest.mark.parametrize("step", ["minute", "hour", "day"])
+async def test_performance_has_its_shape(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection, step: str):
+    """It is written past the models of its description, and is what they would have written."""
+    await some_work(queue, client, conn)
+    told = await get(client, "performance", step=step)
+    assert Performance.model_validate(told).model_dump(mode="json") == told
 
 
 async def test_performance_of_one(queue: Afresh, client: httpx.AsyncClient, conn: AsyncConnection):
