@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from ..postgres.sqlfiles import load
 from ..store.idempotency import Claim, Claimed, find_claim
-from .task import DEFAULT_PRIORITY, Cost, relied_on
+from .task import Cost, relied_on, terms_of
 
 SQL = load("submit")
 
@@ -53,7 +53,8 @@ class Submission:
     Attributes:
         task_name: The full name of its task.
         args: What the task is called with; JSON.
-        queue, priority: As said here; the task's own are not looked up.
+        queue, priority, lock, queueing_lock: Where they are not said, the task's own, if `@task` has declared it in
+            this process; else ``default``, 5, and no locks.
         run_at: Not before then; aware.
         deadline: Not after then; aware.
         max_retries, timeout, task_type: In place of the task's own.
@@ -64,8 +65,8 @@ class Submission:
 
     task_name: str
     args: dict[str, Any] = field(default_factory=dict)
-    queue: str = "default"
-    priority: int = DEFAULT_PRIORITY
+    queue: str = field(default=None)  # type: ignore[assignment]  # Looked up: None is never seen from outside.
+    priority: int = field(default=None)  # type: ignore[assignment]  # As above.
     run_at: datetime | None = None
     lock: str | None = None
     queueing_lock: str | None = None
@@ -78,6 +79,12 @@ class Submission:
     submitted_by: str | None = None
     dependency: str | None = None
     cost: Cost | None = None
+
+    def __post_init__(self) -> None:
+        """Take what is not said from the task."""
+        for name, value in terms_of(self.task_name).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)  # It is frozen from here on.
 
 
 async def submit(conn: AsyncConnection[Any], submission: Submission, *, actor: str | None = None) -> int:

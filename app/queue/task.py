@@ -181,6 +181,22 @@ def relied_on(task_name: str, args: Mapping[str, Any]) -> str | None:
     return None if find is None else find(args)
 
 
+def terms_of(task_name: str) -> Mapping[str, Any]:
+    """The queue, priority and locks of a job whose submission says none: its task's own, if it is declared here."""
+    declared = declarations.tasks.get(task_name)
+    if declared is None:
+        return _UNKNOWN_TERMS
+    return {
+        "queue": declared.queue,
+        "priority": declared.priority,
+        "lock": declared.lock,
+        "queueing_lock": declared.queueing_lock,
+    }
+
+
+_UNKNOWN_TERMS: Mapping[str, Any] = {"queue": jobs.DEFAULT_QUEUE, "priority": DEFAULT_PRIORITY}
+
+
 failure_rule = book.failure_rule
 """Decorator of a rule of your own for what a failure is."""
 

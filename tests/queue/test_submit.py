@@ -1,10 +1,13 @@
 """`submit(conn, …)` in a transaction of the caller's own: the job is there exactly when their own rows are."""
 
+from typing import Any
+
 import pytest
 from psycopg import AsyncConnection
 
 from app.queue.batch import submit_batch
 from app.queue.submit import AlreadyQueued, Submission, submit
+from app.tasks.maintenance import purge_old_jobs
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +85,29 @@ async def test_normal_priority(orders: AsyncConnection):
     await submit_batch(orders, [job()], task_name="sample.add", actor="me")
     cursor = await orders.execute("SELECT priority FROM procrastinate_jobs WHERE id >= %s", [job_id])
     assert await cursor.fetchall() == [(5,), (5,)]
+
+
+async def test_the_tasks_own(conn: AsyncConnection):
+    """What a job does not say comes from its task, one by one and in a batch; what it says stays."""
+
+    def cleaning(**said: Any) -> Submission:
+        return Submission(task_name=purge_old_jobs.name, **said)
+
+    own = {name: getattr(purge_old_jobs, name) for name in ("queue", "priority", "lock", "queueing_lock")}
+    assert None not in own.values()
+    await submit(conn, cleaning())
+    await submit_batch(conn, [cleaning(queueing_lock="b")], task_name=purge_old_jobs.name, actor="me")
+    await submit(conn, cleaning(queue="q", priority=9, lock="l", queueing_lock="c"))
+    with pytest.raises(AlreadyQueued, match="purge_old_jobs"):
+        await submit(conn, cleaning())
+    await submit(conn, Submission(task_name="not.known.here"))
+    cursor = await conn.execute("SELECT queue_name, priority, lock, queueing_lock FROM procrastinate_jobs ORDER BY id")
+    assert await cursor.fetchall() == [
+        tuple(own.values()),
+        tuple((own | {"queueing_lock": "b"}).values()),
+        ("q", 9, "l", "c"),
+        ("default", 5, None, None),
+    ]
 
 
 async def test_without_autocommit(orders: AsyncConnection, database_url: str):
