@@ -13,12 +13,15 @@ BATCH = 10_000
 """Jobs of one batch; every fifth stretch of so many jobs is one."""
 
 _JOBS = """
-    INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, status, attempts, scheduled_at)
+    INSERT INTO procrastinate_jobs (
+        queue_name, task_name, priority, args, status, attempts, scheduled_at, afresh_dependency
+    )
     SELECT 'queue_' || g %% 20, 'tasks.kind_' || g %% 30, 5, jsonb_build_object('number', g),
            (CASE WHEN g %% 100 < 93 THEN 'succeeded' WHEN g %% 100 < 96 THEN 'failed'
                  WHEN g %% 100 = 96 THEN 'cancelled' ELSE 'todo' END)::procrastinate_job_status,
            (g %% 100 < 94 OR g %% 100 = 97)::integer + 2 * (g %% 100 IN (93, 94, 95))::integer,
-           CASE WHEN g %% 100 IN (97, 98) THEN now() + interval '1 minute' + g %% 100000 * interval '1 second' END
+           CASE WHEN g %% 100 IN (97, 98) THEN now() + interval '1 minute' + g %% 100000 * interval '1 second' END,
+           CASE WHEN g %% 200 = 199 THEN 'shop-' || g / 200 %% 20 END
     FROM generate_series(1, %s) g
 """
 
@@ -124,6 +127,27 @@ _SAMPLES = (
     """,
 )
 
+# Twenty dependencies are down, and half of what is ready waits for them.
+_OUTAGES = (
+    """
+    INSERT INTO afresh.breaker (name, state, generation, changed_at, cause, failure_type, until, break_seconds, probe_at)
+    SELECT 'shop-' || n, 'open', 1, now(), '5 of 5 calls failed', 'TRANSIENT_NETWORK', now() + interval '10 minutes', 600,
+           now() + interval '1 minute'
+    FROM generate_series(0, 19) n
+    """,
+    """
+    INSERT INTO afresh.hold (kind, name, reason, held_by, generation)
+    SELECT 'dependency', name, cause, 'breaker', generation FROM afresh.breaker
+    """,
+)
+
+# What was handed in over HTTP, and what operators did.
+_AUDIT = """
+    INSERT INTO afresh.audit (at, actor, action, target, reason, details)
+    SELECT now() - n * interval '26 seconds', 'key-' || n % 5, 'job.submit', 'job:' || n, NULL, '{"queue": "queue_3"}'
+    FROM generate_series(1, 100000) n
+"""
+
 _WORKERS = """
     WITH live AS (
         INSERT INTO procrastinate_workers (last_heartbeat) SELECT now() FROM generate_series(1, 50) RETURNING id
@@ -137,7 +161,10 @@ _WORKERS = """
 
 
 def a_month(conn: psycopg.Connection, count: int) -> None:
-    """`count` jobs and all that is kept of them: about three events each, 3 % of them dead, 20 % with options."""
+    """`count` jobs and all that is kept of them: about three events each, 3 % of them dead, 20 % with options.
+
+    Also an outage of twenty dependencies, and an audit of 100 000 lines.
+    """
     conn.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
     conn.execute(_JOBS, [count])
     conn.execute("ALTER TABLE procrastinate_jobs ENABLE TRIGGER USER")
@@ -146,7 +173,7 @@ def a_month(conn: psycopg.Connection, count: int) -> None:
         conn.execute(statement)
     conn.execute(_OPTIONS, {"size": BATCH})
     conn.execute(_BATCHES)
-    for statement in (*_SAMPLES, _WORKERS):
+    for statement in (*_SAMPLES, _WORKERS, *_OUTAGES, _AUDIT):
         conn.execute(statement)
     load.folded(conn)
     conn.execute(SQL["fold_counts"])

@@ -133,13 +133,13 @@ async def probe(name: Name, body: MustReason, caller: Operator, queue: Queue) ->
 async def _story(conn: AsyncConnection[Any], queue: Afresh, name: str) -> DependencyStory:
     found = await dependencies.find_dependency(conn, queue, name)
     history = await breakers.list_transitions(conn, name, limit=TOLD)
-    waiting = await breakers.count_held(conn, name, own=queue.own_dependencies(), most=COUNTED_EXACTLY)
+    held = await breakers.count_held(conn, [name], own=queue.own_dependencies(), most=COUNTED_EXACTLY)
     budgets = await read_budgets(conn, [name], stalled_after=queue.settings.worker.stalled_after)
     return DependencyStory(
         **_fields(found, queue),
         budget=_budget(budgets[name]) if budgets else None,
         history=[_transition(each) for each in history],
-        waiting=waiting,
+        waiting=held[name],
     )
 
 

@@ -108,9 +108,7 @@ async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -
     groups = [group | {"jobs": jobs[group["fingerprint"]]} for group in groups]
     own = queue.own_dependencies()
     guards, unwell = await breakers.search_dependencies(conn, only_unwell=True, limit=MOST_GUARDS)
-    held = {
-        each.breaker.name: await breakers.count_held(conn, each.breaker.name, own=own, most=COUNTED) for each in guards
-    }
+    held = await breakers.count_held(conn, [each.breaker.name for each in guards], own=own, most=COUNTED)
     catalog = queue.catalog
     incidents = join(groups, guards, relied_on=lambda group: dependencies_of(group, catalog), held=held)
     return incidents, sum(page.total for page in pages) - len(groups), unwell - len(guards)

@@ -238,10 +238,15 @@ def _dependency(row: Mapping[str, Any]) -> Dependency:
     return Dependency(breaker, row["hold_reason"], row["held_by"], row["held_at"])
 
 
-async def count_held(conn: Conn, name: str, *, own: tuple[list[str], list[str]], most: int) -> dict[str, int]:
-    """Jobs that could run now if the dependency let them, by task, each lane counted up to `most`."""
-    given = {"name": name, "tasks": own[0], "dependencies": own[1], "most": most}
-    return dict(await (await conn.execute(SQL["count_held"], given)).fetchall())
+async def count_held(
+    conn: Conn, names: Sequence[str], *, own: tuple[list[str], list[str]], most: int
+) -> dict[str, dict[str, int]]:
+    """Jobs that could run now if these dependencies let them, of each by task, each lane counted up to `most`."""
+    given = {"names": list(names), "tasks": own[0], "dependencies": own[1], "most": most}
+    held: dict[str, dict[str, int]] = {name: {} for name in names}
+    for name, task_name, jobs in await (await conn.execute(SQL["count_held"], given)).fetchall():
+        held[name][task_name] = jobs
+    return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +293,7 @@ async def let_idle_go(conn: Conn, *, own: tuple[list[str], list[str]]) -> list[T
     moved: list[Transition] = []
     idle = await (await conn.execute(SQL["list_idle"], {"idle": transition.IDLE})).fetchall()
     for name, state in idle:
-        if state == State.CLOSED or not any((await count_held(conn, name, own=own, most=1)).values()):
+        if state == State.CLOSED or not any((await count_held(conn, [name], own=own, most=1))[name].values()):
             moved += _some(await _let_go(conn, name))
     await conn.execute(SQL["forget_breakers"], {"idle": transition.IDLE})
     return moved

@@ -209,17 +209,18 @@ ORDER BY coalesce(b.state, 'closed') = 'closed', coalesce(b.slots = '[]' AND b.h
 LIMIT %(limit)s;
 
 -- name: count_held
--- Waiting jobs that rely on a dependency, counted up to a limit, by task.
+-- Waiting jobs that rely on dependencies, by dependency and task, those of each lane counted up to a limit.
 WITH lane AS (
     SELECT l.queue_name, l.task_name, l.dependency, l.locked FROM afresh.ready_lanes() l
     UNION
     SELECT d.queue_name, d.task_name, d.dependency, d.locked FROM afresh.due_lanes() d
 )
-SELECT l.task_name, sum(waiting.jobs)::bigint AS jobs
+SELECT at.name, l.task_name, sum(waiting.jobs)::bigint AS jobs
 FROM lane l
 LEFT JOIN unnest(%(tasks)s::text[], %(dependencies)s::text[]) AS own (task_name, dependency)
        ON own.task_name = l.task_name
 LEFT JOIN afresh.task_dependency relies ON relies.task_name = l.task_name
+CROSS JOIN LATERAL (SELECT coalesce(nullif(l.dependency, ''), own.dependency, relies.dependency) AS name) at
 CROSS JOIN LATERAL (
     SELECT (SELECT count(*) FROM (
                 SELECT FROM procrastinate_jobs j
@@ -234,9 +235,9 @@ CROSS JOIN LATERAL (
                   AND coalesce(j.afresh_dependency, '') = l.dependency AND (j.lock IS NOT NULL) = l.locked
                 LIMIT %(most)s) due) AS jobs
 ) waiting
-WHERE coalesce(nullif(l.dependency, ''), own.dependency, relies.dependency) = %(name)s
-GROUP BY l.task_name
-ORDER BY l.task_name;
+WHERE at.name = ANY (%(names)s)
+GROUP BY at.name, l.task_name
+ORDER BY at.name, l.task_name;
 
 -- name: list_transitions
 -- The history of a breaker, newest first.
