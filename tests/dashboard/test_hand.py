@@ -64,14 +64,16 @@ async def test_the_pointer_holds_what_it_is_on(served: Served, browser_page: Pag
 
 
 async def test_words_of_the_switch(served: Served, browser_page: Page):
-    """Whatever the switch says, the head of the page keeps its height, and nothing below it moves."""
+    """Whatever the switch says, the head of the page keeps its height, and nothing below it moves; on a phone, too."""
     await add(served[1], 1)
     await browser_page.goto("/dashboard/jobs")
     height = "document.querySelector('.top').offsetHeight"
-    before = await browser_page.evaluate(height)
-    for word in ("Waiting", "Signed out"):
-        said = "word => { document.querySelector('#live').lastChild.textContent = word; return " + height + " }"
-        assert await browser_page.evaluate(said, word) == before
+    said = "word => { document.querySelector('#live').lastChild.textContent = word; return " + height + " }"
+    for width in (1440, 360):
+        await browser_page.set_viewport_size({"width": width, "height": 900})
+        before = await browser_page.evaluate(said, "Live")
+        for word in ("Waiting", "Signed out", "Out of touch", "Paused"):
+            assert await browser_page.evaluate(said, word) == before, (width, word)
 
 
 async def test_a_fold_holds_nothing(served: Served, browser_page: Page):
