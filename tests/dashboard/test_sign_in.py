@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
 from psycopg import AsyncConnection
@@ -11,12 +12,15 @@ from app.api.main import create_app
 from app.queue.app import Afresh
 from app.store.audit import AuditFilter, list_audit
 from app.store.keys import Role, create_key, revoke_key
-from app.web.cookies import SIGN_IN, VISITOR
+from app.web.cookies import SIGN_IN, VISITOR, form_token
 from app.web.sign_in_limit import BURST
 
+from ..api.test_dead_letters import insert
 from ..application import Served, serving, settings_for
 from ..eventually import eventually
-from .forms import PERSON, hidden_of, sign_in
+from .forms import PERSON, hidden_of, send, sign_in
+from .scene import PAGES, fill
+from .test_bulk import BULK, confirm, preview
 
 pytestmark = pytest.mark.anyio
 
@@ -156,14 +160,71 @@ def changing_pages(queue: Afresh) -> list[str]:
 async def test_no_form_without_its_token(served: Served):
     """No page changes anything on a form that it did not make for this browser: without a token, or with another's."""
     queue, client = served
-    other = await hidden_of(client, "/dashboard/sign-out") or {"form_token": "0" * 64}
     pages = changing_pages(queue)
     assert len(pages) >= 5
+    await client.get("/dashboard")
+    visitor, another = dict(client.cookies), {"form_token": form_token("another visitor")}
+    assert VISITOR in visitor
     for address in pages:
-        for fields in ({}, other):
-            client.cookies.delete(VISITOR) if VISITOR in client.cookies else None
+        for cookies, fields in (({}, {}), ({}, another), (visitor, {}), (visitor, another)):
+            client.cookies = httpx.Cookies(cookies)
             answer = await client.post(address, data=fields | {"reason": "x", "key": "y"})
             assert (answer.status_code, answer.json()["type"]) == (403, "urn:afresh:form-refused"), address
+
+
+WITHOUT_REASON = {
+    "/dashboard/sign-in",
+    "/dashboard/sign-out",
+    "/dashboard/jobs/1/reschedule",
+    "/dashboard/alerts/start",
+    "/dashboard/dead-letters/bulk/preview",
+}
+"""Where no reason is asked for, or none need be given."""
+
+BESIDES = {"action": "cancel", "job": "1", "token": "x", "confirm": "1", "duration": "5m", "max_running": "1"}
+"""What some forms need besides a reason."""
+
+
+async def test_no_change_without_a_reason(served: Served, conn: AsyncConnection):
+    """Wherever a form asks for a reason, an empty one is refused, and nothing is done."""
+    queue, client = served
+    await insert(conn)  # A letter's page says what is wrong beside the form.
+    pages = changing_pages(queue)
+    assert set(pages) >= WITHOUT_REASON
+    for address in set(pages) - WITHOUT_REASON:
+        answer = await send(client, "/dashboard", address, **BESIDES, reason=" ")
+        assert answer.status_code == 422, address
+        assert re.search("reason(</strong>)?: is missing", answer.text), address
+    assert (await list_audit(conn, AuditFilter(), limit=1)).items == []
+
+
+async def buttons(client: httpx.AsyncClient) -> set[str]:
+    """The pages on which there is something to press that changes something, or to tick."""
+    (group,) = (await client.get("/failures/groups")).json()["items"]
+    pages = PAGES | {
+        "letters": "/dashboard/dead-letters?task=sample.fail",
+        "group": f"/dashboard/failures/groups/{group['fingerprint']}",
+        "bulk": f"{BULK}/1",
+    }
+    shown = {name: await client.get(address, headers=PERSON) for name, address in pages.items()}
+    bodies = {name: page.text.partition("<main")[2].partition("</main>")[0] for name, page in shown.items()}
+    refused = {name for name, page in shown.items() if page.status_code != 200}
+    assert refused <= {"audit"}  # It is for admins.
+    return {name for name, body in bodies.items() if re.search(r'method="post"|class="tick"', body)}
+
+
+async def test_a_viewer_sees_no_buttons(locked: Served, conn: AsyncConnection):
+    """Where an admin finds something to press, on whichever page, a viewer finds nothing but what there is to read."""
+    _, client = locked
+    client.headers["authorization"] = f"Bearer {ADMIN_KEY}"
+    await fill(locked)
+    del client.headers["authorization"]
+    await sign_in(client, ADMIN_KEY)
+    await confirm(client, await preview(client, task="sample.fail"))
+    pressed = {"jobs", "dependency", "letters", "letter", "alerts", "queue", "group", "bulk"}
+    assert await buttons(client) >= pressed
+    await sign_in(client, await create_key(conn, "looks", Role.VIEWER, actor="test"))
+    assert not await buttons(client)
 
 
 async def test_problem_page(served: Served):
