@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "screenshots"))
 
 CHROMIUM = shutil.which("chromium")
+NO_CHROMIUM = "no chromium here"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -37,7 +38,7 @@ def console() -> Iterator[Console]:
 async def chromium(anyio_backend: str, console: Console) -> AsyncIterator[Tabs]:  # noqa: ARG001 - it makes the fixture async
     """Debian's browser; where there is none, what needs it is skipped, and says so."""
     if CHROMIUM is None:
-        pytest.skip("no chromium here: apt-get install chromium")
+        pytest.skip(f"{NO_CHROMIUM}: apt-get install chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield Tabs(browser, console)
@@ -69,6 +70,8 @@ def keep_picture() -> Callable[[Page, str], Awaitable[bytes]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say where the pictures are: they are part of what a run gives."""
+    """Say where the pictures are: they are part of what a run gives. Say, too, if nobody looked in a browser."""
+    if any(NO_CHROMIUM in str(each.longrepr) for each in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line("no chromium: the dashboard was not looked at in a browser")
     if pictures := len(list(SCREENSHOTS.glob("*.png"))):
         terminalreporter.write_line(f"{pictures} screenshots of the dashboard in {SCREENSHOTS}")
