@@ -1,6 +1,7 @@
 """Bulk actions on dead letters from the pages: previewed, confirmed, followed, stopped."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -59,9 +60,16 @@ async def test_preview(served: Served, conn: AsyncConnection):
 
 async def test_preview_of_what_died_lately(served: Served, conn: AsyncConnection):
     """That they died within some hours means those of the preview, also when it is confirmed later."""
+    _, client = served
     await insert(conn, 3)
     await insert(conn, 2, died_at="2020-01-01T00:00:00Z")
-    assert "Replay 3 dead letters?" in await preview(served[1], within="24h")
+    before = datetime.now(UTC)
+    page = await preview(client, within="24h")
+    after = datetime.now(UTC)
+    assert "Replay 3 dead letters?" in page
+    await confirm(client, page)
+    (each,) = (await client.get("/dead-letters/bulk")).json()["items"]
+    assert before <= datetime.fromisoformat(each["filter"]["died_from"]) + timedelta(hours=24) <= after
 
 
 async def test_nothing_fits(served: Served):

@@ -1,6 +1,6 @@
 """Charts: well-formed whatever they are given, and said in words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app.dashboard.charts import MOST_ROWS, Level, Shade, bars, lines, said, sparkline, stack
+from app.dashboard.charts import HIGH, MOST_ROWS, WIDE, Level, Shade, bars, lines, said, sparkline, stack
 
 numbers = st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**63))
 
@@ -22,6 +22,12 @@ def coordinates(chart: Markup) -> list[float]:
     """All points of its curves."""
     paths = [path.attrib["d"] for path in read(chart).iter("path")]
     return [float(each) for path in paths for each in path.translate(str.maketrans("MLZ", "   ")).split()]
+
+
+def boxes(chart: Markup) -> Iterator[tuple[float, ...]]:
+    """Left, top, width and height of each of its bars."""
+    for bar in read(chart).iter("rect"):
+        yield tuple(float(bar.attrib[name]) for name in ("x", "y", "width", "height"))
 
 
 def texts(chart: Markup, tag: str) -> list[str]:
@@ -53,7 +59,12 @@ def test_well_formed(chart: Callable[[list[float]], Markup], values: list[float]
     """Whatever the numbers, a chart is well-formed, and nothing is drawn outside it."""
     drawn = chart(values)
     read(drawn)
-    assert all(0 <= each <= 100 for each in coordinates(drawn))
+    points = coordinates(drawn)
+    assert all(0 <= each <= WIDE for each in points[::2])
+    assert all(0 <= each <= HIGH for each in points[1::2])
+    for left, top, wide, high in boxes(drawn):
+        assert 0 <= left <= left + wide <= WIDE
+        assert 0 <= top <= top + high <= HIGH
 
 
 @pytest.mark.parametrize("chart", CHARTS)

@@ -58,10 +58,11 @@ async def test_unwell_first(served: Served, conn: AsyncConnection):
     """What is not called comes first, with its state, its cause and what waits for it."""
     _, client = served
     await breakers.isolate(conn, "mail-server", actor="ada", reason="mail goes out twice")
-    await client.post("/tasks/send-email", json={"args": {"to": "a@example.com", "subject": "x", "body": "y"}})
+    await client.post("/tasks/send-email", json={"args": {"to": ["a@example.com"], "subject": "x", "text": "y"}})
     page = (await client.get("/dashboard/dependencies")).text
     assert page.index("mail-server") < page.index("joke-api")
     assert "mail goes out twice" in page
+    assert "1 job waits" in page
     assert '<span class="state isolated">isolated</span>' in page
 
 

@@ -28,14 +28,6 @@ async def test_nothing_yet(served: Served):
         assert "curl -X POST http://localhost/tasks/fetch-joke" in (await served[1].get(address)).text
 
 
-async def test_all_clear(served: Served):
-    """The overview says so where nothing fails."""
-    queue, client = served
-    await client.post("/tasks/add", json={"args": {"a": 1}})
-    await run_waiting_jobs(queue)
-    assert "What is wrong" not in (await client.get("/dashboard")).text
-
-
 async def test_incident(served: Served):
     """The overview begins with what fails, how often, and leads to its jobs."""
     queue, client = served
@@ -114,14 +106,17 @@ async def test_unknown_page(served: Served):
 
 
 async def test_one_state(served: Served):
-    """The page can be narrowed to one state; one that does not exist is refused."""
+    """The page can be narrowed to one state by a chip, which says that it is; one that does not exist is refused."""
     queue, client = served
     await client.post("/tasks/fail", json={"args": {"message": "x"}})
     await run_waiting_jobs(queue)
     await client.post("/tasks/add", json={"args": {"a": 1}})
-    page = rows_of((await client.get("/dashboard/jobs", params={"state": "failed"})).text)
-    assert "sample.fail" in page
-    assert "sample.add" not in page
+    chip = '<a class="chip" href="/dashboard/jobs?state=failed"'
+    assert f"{chip}>failed</a>" in (await client.get("/dashboard/jobs")).text
+    page = (await client.get("/dashboard/jobs", params={"state": "failed"})).text
+    assert f'{chip} aria-current="true">failed</a>' in page
+    assert "sample.fail" in rows_of(page)
+    assert "sample.add" not in rows_of(page)
     assert (await client.get("/dashboard/jobs", params={"state": "asleep"})).status_code == 422
 
 

@@ -13,7 +13,7 @@ from app.retry.failure import FailureType
 from app.store.failures import fold_failures
 
 from ..application import Served, run_waiting_jobs, serving, settings_for
-from ..store.history import fail, put_off
+from ..store.history import fail, put_off, recover
 from .parts import text_of
 
 pytestmark = pytest.mark.anyio
@@ -54,14 +54,23 @@ async def test_tasks(served: Served):
 
 
 async def test_what_failing_cost(served: Served, conn: AsyncConnection):
-    """Jobs that died and the calls made for them are counted, in all and by type and task."""
+    """Jobs that retries saved or that died, the calls and the time for them are counted, in all, by type and task."""
     queue, client = served
     await client.post("/tasks/fail", json={"args": {"message": "no such luck"}})
     await run_waiting_jobs(queue)
+    await recover(conn, failures=3)
+    await conn.execute("UPDATE afresh.attempt SET started_at = ended_at - interval '90 s'")
     await fold_failures(conn)
     page = (await client.get("/dashboard/policies")).text
-    assert "<div><dt>Jobs that died</dt><dd>1</dd></div>" in page
-    assert "<div><dt>Calls for those</dt><dd>1</dd></div>" in page
+    for title, told in {
+        "Saved by a retry": "1",
+        "Retries that worked": "33%",
+        "Mean retries": "1.5",
+        "Jobs that died": "1",
+        "Calls for those": "1",
+        "Time in failures": "6 min",
+    }.items():
+        assert f"<div><dt>{title}</dt><dd>{told}</dd></div>" in page
     assert '<td class="n">1</td>' in row_of(page, "TRANSIENT_NETWORK")
     assert '<td class="n">1</td>' in row_of(page, '<a href="/dashboard/jobs?task=sample.fail">')
 

@@ -21,15 +21,21 @@ async def test_every_queue(served: Served):
     assert (await served[1].get("/dashboard/queues/north%20and%20south/2")).status_code == 200
 
 
-async def test_depth(served: Served):
-    """A queue's page has the jobs of each state, and each number leads to them."""
+async def test_depth(served: Served, conn: AsyncConnection):
+    """Both pages have the jobs of each state; on the queue's own, each number leads to them."""
     queue, client = served
-    for _ in range(3):
-        await client.post("/tasks/add", json={"args": {"a": 1}})
-    await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})
+    await hand_in(client, 3)
+    await hand_in(client, 6, run_in="1h")
+    await conn.execute("UPDATE procrastinate_jobs SET attempts = 1 WHERE id > 7")
+    await conn.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status, worker_id)"
+        " VALUES ('sums', 'sample.add', 'doing', %s)",
+        [await live_worker(queue)],
+    )
     page = (await client.get("/dashboard/queues/sums")).text
-    assert '<a href="/dashboard/jobs?state=ready&amp;queue=sums&amp;own=yes">3</a>' in page
-    assert '<a href="/dashboard/jobs?state=scheduled&amp;queue=sums&amp;own=yes">1</a>' in page
+    for state, count in {"ready": 3, "running": 1, "retrying": 2, "scheduled": 4}.items():
+        assert f'<a href="/dashboard/jobs?state={state}&amp;queue=sums&amp;own=yes">{count}</a>' in page
+    assert "sums 3 1 2 4 " in await text_of(client, "/dashboard/queues")
     await run_waiting_jobs(queue)
     assert (
         '<a href="/dashboard/jobs?state=ready&amp;queue=sums&amp;own=yes">0</a>'
