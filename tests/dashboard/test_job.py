@@ -44,7 +44,7 @@ async def test_course(served: Served):
 
 
 async def test_rungs(served: Served, conn: AsyncConnection):
-    """Each rung says when its attempt ended, how long that took, and which worker ran it."""
+    """Each rung says when its attempt ended, how long that took, which worker ran it, and how it failed."""
     queue, client = served
     with failing(queue.tasks["sample.add"], httpx.ConnectError("connection refused")):
         job = await make(client, "add", args={"a": 1}, max_retries=1)
@@ -56,6 +56,7 @@ async def test_rungs(served: Served, conn: AsyncConnection):
     for rung, (ended, worker), took in zip(rungs, runs, ("45 s", "90 s"), strict=True):
         assert f'<time datetime="{ended.astimezone(UTC).isoformat()}"' in rung
         assert f"</time>, took {took}, worker {worker}</span>" in rung
+        assert "<strong>TRANSIENT_NETWORK</strong> <code>httpx.ConnectError</code> connection refused" in rung
 
 
 async def test_next_run(served: Served):

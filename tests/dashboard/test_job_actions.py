@@ -62,6 +62,9 @@ async def test_run_now(served: Served):
     """A job that waits for its time runs now."""
     _, client = served
     job = await later(client)
+    page = (await client.get(f"/dashboard/jobs/{job}")).text
+    form = page[page.index(f'action="/dashboard/jobs/{job}/retry"') :]
+    assert '<button class="main ">Run now</button>' in form[: form.index("</form>")]
     await send(client, f"/dashboard/jobs/{job}", f"/dashboard/jobs/{job}/retry", reason="now")
     assert await state_of(client, job) == "ready"
 

@@ -1,6 +1,7 @@
 """The stream that says when a page has something new to show."""
 
 import asyncio
+import re
 
 import psycopg
 import pytest
@@ -12,8 +13,9 @@ from app.dashboard.live import Liveliness
 from app.queue.app import Afresh
 from app.store.pulse import Pulse, read_pulse
 
-from ..application import listening, opened
+from ..application import Served, listening, opened
 from ..eventually import eventually
+from .scene import PAGES, fill
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +34,18 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Pulse]:
     monkeypatch.setattr(live, "read_pulse", look)
     monkeypatch.setattr(live, "QUIET_SECONDS", 3600)
     return seen
+
+
+async def test_every_page_is_live(served: Served):
+    """Of each page there is a part that is drawn again when something changes; only a simulation stays as it was."""
+    await fill(served)
+    still = set()
+    for name, address in PAGES.items():
+        parts = re.findall(r"<[^>]*\sdata-live\b[^>]*>", (await served[1].get(address)).text)
+        assert all(' id="' in each for each in parts), name  # By which it is found.
+        if not parts:
+            still.add(name)
+    assert still == {"simulation"}
 
 
 async def test_told_of_a_job(queue: Afresh, looks: list[Pulse]):
