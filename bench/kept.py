@@ -130,9 +130,11 @@ _SAMPLES = (
 # Twenty dependencies are down, and half of what is ready waits for them.
 _OUTAGES = (
     """
-    INSERT INTO afresh.breaker (name, state, generation, changed_at, cause, failure_type, until, break_seconds, probe_at)
-    SELECT 'shop-' || n, 'open', 1, now(), '5 of 5 calls failed', 'TRANSIENT_NETWORK', now() + interval '10 minutes', 600,
-           now() + interval '1 minute'
+    INSERT INTO afresh.breaker (
+        name, state, generation, changed_at, cause, failure_type, until, break_seconds, probe_at
+    )
+    SELECT 'shop-' || n, 'open', 1, now(), '5 of 5 calls failed', 'TRANSIENT_NETWORK',
+           now() + interval '10 minutes', 600, now() + interval '1 minute'
     FROM generate_series(0, 19) n
     """,
     """
