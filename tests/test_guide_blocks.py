@@ -19,7 +19,7 @@ from .test_guide import HERE, block, calls, python_blocks, shell, shell_lines
 from .test_guide_operations import ROOT, blocks, run_sql
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RUN_ELSEWHERE = {"testing.md", "tasks.md"}
+RUN_ELSEWHERE = {"procrastinate.md", "tasks.md", "testing.md"}
 """Pages whose Python is files of a project, which tests of their own make."""
 
 CALLED_ANYWHERE = ("alerts.md", "dependencies.md", "failures.md", "monitoring.md")

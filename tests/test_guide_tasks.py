@@ -16,11 +16,16 @@ from .test_guide import block, python_blocks
 from .test_guide_operations import ROOT
 
 
-def run(folder: Path, database_url: str, page: str, caller: str) -> subprocess.CompletedProcess[str]:
-    """Run what a page shows, as a module, and what calls it, as a program of its own; it ends well."""
-    (folder / "shop.py").write_text("\n".join(python_blocks(page)), encoding="utf-8")
+def run(folder: Path, database_url: str, blocks: list[str], caller: str) -> subprocess.CompletedProcess[str]:
+    """Make a module of blocks, and have a program of its own call it."""
+    (folder / "shop.py").write_text("\n".join(blocks), encoding="utf-8")
+    return start(folder, database_url, "-c", f"from shop import *\n{caller}")
+
+
+def start(folder: Path, database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of Python in a folder; it ends well."""
     done = subprocess.run(
-        [sys.executable, "-c", f"from shop import *\n{caller}"],
+        [sys.executable, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "DATABASE_URL": database_url},
         capture_output=True,
@@ -46,7 +51,7 @@ asyncio.run(main())
 """
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("CREATE TABLE orders (id integer)")
-        done = run(tmp_path, database_url, "submitting.md", caller)
+        done = run(tmp_path, database_url, python_blocks("submitting.md"), caller)
         jobs = conn.execute("SELECT queue_name, priority, args FROM afresh.jobs").fetchall()
         assert jobs == [("invoices", 7, {"order_id": 7})]
         assert conn.execute("SELECT count(*) FROM orders").fetchone() == (2,)
@@ -68,7 +73,7 @@ async def main():
 
 asyncio.run(main())
 """
-    done = run(tmp_path, database_url, "tasks.md", caller)
+    done = run(tmp_path, database_url, python_blocks("tasks.md"), caller)
     assert done.stdout == "1 2 3 4\n"
     with psycopg.connect(database_url) as conn:
         jobs = conn.execute(
@@ -90,3 +95,30 @@ def test_the_table_of_options():
     theirs = [name for name in inspect.signature(Blueprint.task).parameters if name not in {"self", "_func"}]
     told = re.findall(r"^\| `(\w+)` \|", block("tasks.md", "options"), re.MULTILINE)
     assert sorted(told) == sorted({*ours, *theirs})
+
+
+def test_code_that_moves(database_url: str, tmp_path: Path):
+    """Jobs that a plain app has deferred are run by the same tasks under the other head, as are those after them."""
+    before, tasks, after = python_blocks("procrastinate.md")
+    caller = """
+with app.open():
+    charge.defer(order={number})
+    welcome.defer(customer={number})
+print(*(name for name, _ in app.periodic_registry.periodic_tasks))
+"""
+    run(tmp_path, database_url, [before, tasks], caller.format(number=1))
+    said = run(tmp_path, database_url, [after, tasks], caller.format(number=2))
+    assert "shop.send_digest" in said.stdout.split()
+    start(
+        tmp_path, database_url, "-m", "procrastinate", "--app=shop.app", "worker", "--one-shot", "--queues=orders,mail"
+    )
+    with psycopg.connect(database_url) as conn:
+        jobs = conn.execute("SELECT task_name, lock, priority, state, result FROM afresh.jobs ORDER BY id").fetchall()
+    welcomed = [("mails:welcome", None, 0, "succeeded", f"customer {number} is welcome") for number in (1, 2)]
+    charged = [("shop.charge", "till", 0, "succeeded", number) for number in (1, 2)]
+    assert [each for each in jobs if each[0] in {"shop.charge", "mails:welcome"}] == [
+        charged[0],
+        welcomed[0],
+        charged[1],
+        welcomed[1],
+    ]
