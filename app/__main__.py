@@ -1,8 +1,5 @@
 """The command line, as `python -m app` or `afresh`. It must start quickly: what a command needs is imported by it."""
 
-import sys
-from pathlib import Path
-
 import typer
 
 from .cli import (
@@ -47,10 +44,7 @@ cli.command()(doctor.doctor)
 
 
 def main() -> None:
-    """Run a command. Modules of the working directory can be imported, as TASK_MODULES expects."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
+    """Run a command."""
     cli(prog_name="afresh")
 
 

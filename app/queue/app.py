@@ -109,12 +109,18 @@ class Afresh(procrastinate.App):
         super()._register_builtin_tasks()
 
     def perform_import_paths(self) -> None:
-        """Import the modules of tasks, the user's last.
+        """Import the modules of tasks, the user's last; those of the working directory can be found.
+
+        Python finds them there by itself under `python -m`, and not under a program that is installed, as `afresh`
+        and `procrastinate` are.
 
         Raises:
             SystemExit: One of TASK_MODULES cannot be imported; the line that says which and why is printed. The exit
                 is raised here as in `load_settings`, for the same programs.
         """
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
         for module in self.import_paths:
             try:
                 importlib.import_module(module)

@@ -88,7 +88,7 @@ class Project:
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=_environment(self.folder, settings),
+                env=_environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -142,10 +142,11 @@ def children_of(pid: int) -> list[int]:
     return [number for number in map(int, found) if is_alive(number)]
 
 
-def _environment(folder: Path, settings: dict[str, object]) -> dict[str, str]:
+def _environment(settings: dict[str, object]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
     given = {name: str(value) for name, value in settings.items()}
-    return inherited | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "PYTHONDEVMODE": ""} | given
+    # Without the folder: to find the user's modules there is up to the programs.
+    return inherited | {"PYTHONPATH": str(ROOT), "PYTHONDEVMODE": ""} | given
 
 
 def answers(url: str) -> bool:
