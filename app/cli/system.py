@@ -102,8 +102,8 @@ def start_api(children: "Children", listener: socket.socket) -> None:
 
 
 def start_worker(children: "Children", settings: "Settings", *options: str) -> None:
-    """Start a worker. It may take SHUTDOWN_GRACE for its jobs, and as long to put back what did not end."""
-    patience = 2 * settings.worker.shutdown_grace.total_seconds() + 10
+    """Start a worker. It may take SHUTDOWN_GRACE for its jobs, as long again to store their ends, and last words."""
+    patience = 2 * settings.worker.shutdown_grace.total_seconds() + 30
     children.start("worker", "worker", *options, patience=patience)
 
 

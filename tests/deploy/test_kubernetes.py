@@ -1,28 +1,34 @@
 """The examples for Kubernetes and KEDA, against what we answer, and against what KEDA takes.
 
 keda.schema.json is a part of KEDA's schema, written by hand: the fields that we use, closed, and the parameters of our
-two scalers, which KEDA's own definitions do not describe. It finds what is misspelt or missing. That KEDA itself takes
-the documents is only checked where KEDA_CRDS names a folder with its definitions, which are in the folder
-config/crd/bases of github.com/kedacore/keda.
+two scalers, which KEDA's own definitions do not describe. It finds what is misspelt or missing, as
+kubernetes.schema.json does in Kubernetes' own kinds. That KEDA itself takes the documents is only checked where
+KEDA_CRDS names a folder with its definitions, which are in the folder config/crd/bases of github.com/kedacore/keda.
 """
 
 import copy
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import jsonschema
+import psycopg
 import pytest
 import yaml
 from psycopg import AsyncConnection
+from psycopg.errors import InsufficientPrivilege
 
-from app.config import GROUPS, values
+from app.config import GROUPS, default_settings, values
+from app.postgres.cluster import SUPERUSER
 from app.queue.app import Afresh
 
 from ..application import serving, settings_for
+from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -40,6 +46,8 @@ MIGRATION = yaml.safe_load((FOLDER / "migrate.yaml").read_text(encoding="utf-8")
 BUDGETS = list(yaml.safe_load_all((FOLDER / "disruption.yaml").read_text(encoding="utf-8")))
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a pod, whose port is guarded by a token.
 POD = WORKER["spec"]["template"]["spec"]
+KUBERNETES = [WORKER, API, SERVICE, MIGRATION, *BUDGETS]
+KUBERNETES_SCHEMA = json.loads(Path(__file__).with_name("kubernetes.schema.json").read_text(encoding="utf-8"))
 
 
 def trigger(kind: str) -> dict[str, str]:
@@ -53,6 +61,33 @@ def trigger(kind: str) -> dict[str, str]:
 def test_schema(document: Any):
     """Each document is what KEDA takes."""
     jsonschema.validate(document, SCHEMA)
+
+
+@pytest.mark.parametrize("document", KUBERNETES, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
+def test_kubernetes_own_kinds(document: Any):
+    """Each document is what Kubernetes takes, and with any of its fields misspelt it is not."""
+    jsonschema.validate(document, KUBERNETES_SCHEMA)
+    paths = list(_fields(document))
+    assert paths
+    for *path, name in paths:
+        spoilt = copy.deepcopy(document)
+        inner: Any = spoilt
+        for step in path:
+            inner = inner[step]
+        inner[f"{name}s"] = inner.pop(name)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(spoilt, KUBERNETES_SCHEMA)
+
+
+def _fields(document: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Where each field of a document stands; labels have names of our own."""
+    if isinstance(document, list):
+        for index, each in enumerate(document):
+            yield from _fields(each, *path, index)
+    elif isinstance(document, dict) and not any("/" in name for name in document):
+        for name, each in document.items():
+            yield (*path, name)
+            yield from _fields(each, *path, name)
 
 
 @pytest.mark.skipif("KEDA_CRDS" not in os.environ, reason="KEDA_CRDS names no folder with KEDA's own definitions")
@@ -122,6 +157,30 @@ async def test_the_query_answers(database_url: str, conn: AsyncConnection):
     assert await (await conn.execute(query)).fetchall() == [(3,)]
 
 
+def test_the_rights_suffice(server: Server, database_url: str):
+    """A role with the rights that the example names, and no others, is answered."""
+    comment = (FOLDER / "autoscaling-postgresql.yaml").read_text(encoding="utf-8").partition("\napiVersion")[0]
+    (rights,) = re.findall(r"`(GRANT [^`]+)`", comment.replace("\n# ", " "))
+    query: Any = trigger("postgresql")["query"]
+    if server.embedded is None:
+        pytest.skip("roles are made by the embedded server's superuser")
+    with psycopg.connect(database_url, user=SUPERUSER, autocommit=True) as conn:
+        conn.execute("CREATE ROLE keda")
+        try:
+            conn.execute("SET ROLE keda")
+            with pytest.raises(InsufficientPrivilege):
+                conn.execute(query)
+            conn.execute("RESET ROLE")
+            conn.execute(rights)
+            conn.execute("SET ROLE keda")
+            (wanted,) = conn.execute(query).fetchall()
+            assert wanted >= (0,)
+        finally:  # A role is the whole server's, which outlives this test's database.
+            conn.execute("RESET ROLE")
+            conn.execute("DROP OWNED BY keda")
+            conn.execute("DROP ROLE keda")
+
+
 async def _wait_for_workers(queue: Afresh) -> None:
     """As many jobs of a second as three workers of ten do in a minute."""
     async with queue.connection() as conn:
@@ -181,11 +240,12 @@ def test_one_pod_goes_at_a_time(manifest: Any):
 
 
 def test_the_grace_is_long_enough():
-    """Kubernetes waits longer for a worker than the worker for its jobs."""
+    """A worker has longer for its jobs than one may take, and Kubernetes waits for all that a stopping worker does."""
     (container,) = POD["containers"]
-    grace = next(each["value"] for each in container["env"] if each["name"] == "SHUTDOWN_GRACE")
-    parsed: Any = values.parse_duration(grace)
-    assert POD["terminationGracePeriodSeconds"] > parsed.total_seconds()
+    (given,) = [each["value"] for each in container["env"] if each["name"] == "SHUTDOWN_GRACE"]
+    grace: Any = values.parse_duration(given)
+    assert grace > default_settings().retry.job_timeout
+    assert timedelta(seconds=POD["terminationGracePeriodSeconds"]) >= 2 * grace + timedelta(seconds=30)
 
 
 def test_the_probe_asks_where_the_worker_answers():
