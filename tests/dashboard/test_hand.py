@@ -18,6 +18,9 @@ TOP = "Math.round(document.getElementById('job-20').getBoundingClientRect().top)
 """Asked of the page at once: the row that a locator has found may be replaced before it is asked."""
 
 
+ROW_TOP = "row => Math.round(row.getBoundingClientRect().top)"
+
+
 async def add(client: httpx.AsyncClient, count: int) -> None:
     """Have some jobs made."""
     for number in range(count):
@@ -61,6 +64,64 @@ async def test_the_pointer_holds_what_it_is_on(served: Served, browser_page: Pag
     await expect(browser_page.locator(".incident")).to_contain_text("1 dead")
     await browser_page.clock.run_for(20_000)
     await expect(browser_page.locator(".incident")).to_contain_text("2 dead")
+
+
+async def test_a_region_holds_those_above(served: Served, browser_page: Page, conn: AsyncConnection):
+    """While the pointer is on a row, no line comes into the table above, which would push the row from under it."""
+    queue, client = served
+    await insert(conn)
+    await browser_page.goto("/dashboard/dead-letters")
+    row = browser_page.locator("#letter-1")
+    await row.hover()
+    before = await row.evaluate(ROW_TOP)
+    await client.post("/tasks/fail", json={"args": {"message": "no luck"}})
+    await run_waiting_jobs(queue)
+    await expect(browser_page.get_by_role("button", name="Waiting")).to_be_visible()
+    assert await row.evaluate(ROW_TOP) == before
+    await browser_page.mouse.move(0, 0)
+    await expect(browser_page.locator("#distribution")).to_contain_text("TRANSIENT_NETWORK")
+    await expect(browser_page.get_by_role("button", name="Live")).to_be_visible()
+    assert await row.evaluate(ROW_TOP) > before
+
+
+async def take_in_hand(page: Page, what: str) -> None:
+    """Begin something in the rows of jobs, or in the form of a job, and turn to something else."""
+    if what == "ticked":
+        await page.goto("/dashboard/jobs")
+        await page.get_by_label("Job 1", exact=True).check()
+    else:
+        await page.goto("/dashboard/jobs/1")
+        await page.locator("#cancel > summary").click()
+        await page.locator("#cancel").get_by_label("Reason").fill("not needed")
+    await page.evaluate("document.activeElement.blur()")
+    await page.mouse.move(0, 0)
+
+
+async def let_go(page: Page, what: str) -> None:
+    """Leave that, as it was left."""
+    if what == "ticked":
+        await expect(page.locator(".row")).to_have_count(1)
+        await page.get_by_label("Job 1", exact=True).uncheck()
+        await page.evaluate("document.activeElement.blur()")
+    else:
+        await expect(page.locator("h1")).to_contain_text("scheduled")
+        await expect(page.locator("#cancel").get_by_label("Reason")).to_have_value("not needed")
+        await page.locator("#cancel > summary").click()
+    await page.mouse.move(0, 0)
+
+
+@pytest.mark.parametrize("what", ["typed", "ticked"])
+async def test_what_is_begun_holds(served: Served, browser_page: Page, what: str):
+    """A reason typed in a form, and a row ticked, stay though the hand is elsewhere; once left, the page goes on."""
+    _, client = served
+    await client.post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})
+    await take_in_hand(browser_page, what)
+    await add(client, 1)
+    await client.post("/jobs/1/cancel", json={"reason": "by somebody else"})
+    await expect(browser_page.get_by_role("button", name="Waiting")).to_be_visible()
+    await let_go(browser_page, what)
+    await expect(browser_page.locator("main")).to_contain_text("cancelled")
+    await expect(browser_page.get_by_role("button", name="Live")).to_be_visible()
 
 
 async def test_words_of_the_switch(served: Served, browser_page: Page):

@@ -67,8 +67,9 @@ function takeTime(field) {
   field.closest("label").querySelector(".zone").textContent = "by your clock";
 }
 
-// A region is left alone while somebody's hand is in it: a focus, a selection, a form unfolded, or a pointer on what
-// can be pressed, unless it has been lying there. What is unfolded is found again, and so is the focus on it.
+// A page is left alone while somebody's hand is in one of its regions, for what is drawn anew above would move it: a
+// focus, a selection, a form unfolded, a row ticked, or a pointer on what can be pressed, unless it has been lying
+// there. What is unfolded is found again, and so is the focus on it.
 const FOLD = "details[id] > summary";
 const POINTED_AT = ".rows:hover, :has(.rows:hover, a:hover, button:hover, summary:hover)";
 let moved = 0;
@@ -114,24 +115,28 @@ async function refresh() {
   const regions = [...document.querySelectorAll("[data-live]")];
   if (!live || document.hidden || regions.length === 0) return;
   last = Date.now();
-  if (regions.every(isTouched)) { // Nothing moves under the hand; it is looked at when that is gone.
-    show("Waiting", "What you work on stays as it is until you leave it");
-    return soon();
-  }
+  if (regions.some(isTouched)) return wait();
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) throw new Error(`answer ${answer.status}`);
     if (answer.redirected) return show("Signed out", "Load the page anew to sign in");
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (regions.some(isTouched)) return wait(); // The hand came while the page was asked for.
     for (const region of regions) {
       const fresh = page.getElementById(region.id);
-      if (live && fresh && !isTouched(region)) replace(region, fresh);
+      if (live && fresh) replace(region, fresh);
     }
     show("Live");
   } catch (error) {
     show("Out of touch");
     console.info("No fresh page:", error.message);
   }
+}
+
+// Nothing moves under the hand; it is looked at when that is gone.
+function wait() {
+  show("Waiting", "Changes wait until you leave what you work on");
+  soon();
 }
 
 // However much happens, the page is fetched no more often than every other second.
