@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 from psycopg import AsyncConnection
 
+from app.store.breakers import isolate
 from app.store.keys import Role, create_key
 
 from ..application import Served, run_waiting_jobs
@@ -89,6 +90,28 @@ async def test_a_wide_screen(served: Served, browser_page: Page):
         assert left < 3840 / 4, name
         assert letter >= 20, name
         assert await browser_page.evaluate(LONGEST_LINE) <= 60, name
+
+
+NARROW = """[...document.querySelectorAll("main .row > *")]
+    .filter((each) => each.checkVisibility() && (each.innerText ?? "").trim().length > 20)
+    .filter((each) => each.getBoundingClientRect().width < 90)
+    .map((each) => `${each.parentElement.className}: ${each.innerText.trim().slice(0, 40)}`)"""
+"""Cells of rows that have more than a word or two to say, and no room for it."""
+
+
+@pytest.mark.parametrize("width", [769, 820, 1024])
+async def test_room_for_what_is_said(served: Served, browser_page: Page, conn: AsyncConnection, width: int):
+    """On a tablet, held either way, no cell of a row that says something is squeezed to a letter or two a line."""
+    queue, _ = served
+    await fill(served)
+    await trouble(queue, conn)
+    await isolate(conn, "mail-server", actor="ada", reason="mail goes out twice, and nobody knows why " * 3)
+    await browser_page.set_viewport_size({"width": width, "height": 1000})
+    for name in ("dependencies", "system", "audit", "jobs", "letters", "failures"):
+        await browser_page.goto(PAGES[name])
+        await expect(browser_page.locator(".row").first).to_be_visible()
+        assert not await browser_page.evaluate(NARROW), name
+        assert await browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
 ZONES = {"Asia/Tokyo": "1 Feb 2020, 03:00:00 (GMT+9|JST)", "America/New_York": "31 Jan 2020, 13:00:00 (GMT-5|EST)"}
