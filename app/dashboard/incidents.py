@@ -30,7 +30,8 @@ class Incident:
     Attributes:
         dependency: What it is about, where that is known.
         guard: Its breaker, if that is not closed.
-        groups: What fails because of it; the most frequent first.
+        groups: What fails because of it, the most frequent first; each with `pending`, its dead letters that wait for
+            somebody. `deaths` counts those of all time, also those that were replayed long ago.
         held: Jobs that wait for it, by task.
     """
 
@@ -52,9 +53,14 @@ class Incident:
         return sum(each["failures"] for each in self.groups)
 
     @property
-    def deaths(self) -> int:
-        """Jobs that were buried for it."""
-        return sum(each["deaths"] for each in self.groups)
+    def pending(self) -> int:
+        """Its dead letters that wait for somebody."""
+        return sum(each["pending"] for each in self.groups)
+
+    @property
+    def deadly(self) -> Row | None:
+        """The first of its groups with dead letters that wait for somebody."""
+        return next((each for each in self.groups if each["pending"]), None)
 
     @property
     def tasks(self) -> list[str]:
@@ -68,7 +74,7 @@ class Incident:
 
     @property
     def heals_itself(self) -> bool:
-        """Whether nobody has to do anything: what fails is tried again, and nothing died of it."""
+        """Whether nobody has to do anything: what fails is tried again, and nothing dead waits."""
         return self.guard is None and not any(_needs_somebody(each) for each in self.groups)
 
     def advice(self, remedy: Callable[[str], str]) -> str:
@@ -76,7 +82,7 @@ class Incident:
         if self.guard is not None:
             return _BY_STATE.get(self.guard.breaker.state, _OPEN)
         words = (
-            _DEAD if each["deaths"] and each["remediation"] == Remediation.AUTO_RETRY else remedy(each["remediation"])
+            _DEAD if each["pending"] and each["remediation"] == Remediation.AUTO_RETRY else remedy(each["remediation"])
             for each in self.groups
             if each["remediation"]
         )
@@ -84,7 +90,7 @@ class Incident:
 
 
 def _needs_somebody(group: Row) -> bool:
-    return bool(group["deaths"]) or group["remediation"] != Remediation.AUTO_RETRY
+    return bool(group["pending"]) or group["remediation"] != Remediation.AUTO_RETRY
 
 
 def join(

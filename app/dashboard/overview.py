@@ -14,7 +14,7 @@ from ..retry.offpeak import saved
 from ..store import alerts, breakers, samples
 from ..store.adaptation import GLANCED_AT, sum_put_off
 from ..store.dead_letters import count_pending
-from ..store.groups import GroupFilter, count_jobs, list_groups
+from ..store.groups import GroupFilter, count_jobs, count_letters, list_groups
 from ..store.queues import AT_A_GLANCE, find_next_due, list_queues
 from ..store.trends import find_trends
 from ..store.workers import list_workers
@@ -37,7 +37,7 @@ AT_FIRST = 8
 """Incidents that are told; the others are folded away, so that what follows is found."""
 
 COUNTED = 10_000
-"""Waiting jobs of a dependency that are counted."""
+"""Waiting jobs of a dependency that are counted, and pending letters of a group."""
 
 MOST_TASKS = 5
 """Of those that fail."""
@@ -104,8 +104,10 @@ async def _incidents(conn: AsyncConnection[Any], queue: Afresh, now: datetime) -
     ]
     groups = [group for page in pages for group in page.items][:MOST_GROUPS]
     groups.sort(key=lambda group: (group["status"] != "regression", -sum(group["hours"])))
-    jobs = await count_jobs(conn, [group["fingerprint"] for group in groups], now - RECENT, most=MOST_FAILURES)
-    groups = [group | {"jobs": jobs[group["fingerprint"]]} for group in groups]
+    names = [group["fingerprint"] for group in groups]
+    jobs = await count_jobs(conn, names, now - RECENT, most=MOST_FAILURES)
+    letters = await count_letters(conn, names, most=COUNTED)
+    groups = [group | {"jobs": jobs[name], "pending": letters[name]} for name, group in zip(names, groups, strict=True)]
     own = queue.own_dependencies()
     guards, unwell = await breakers.search_dependencies(conn, only_unwell=True, limit=MOST_GUARDS)
     held = await breakers.count_held(conn, [each.breaker.name for each in guards], own=own, most=COUNTED)

@@ -119,6 +119,12 @@ async def count_jobs(
     return {row["fingerprint"]: (row["jobs"], row["is_exact"]) for row in rows}
 
 
+async def count_letters(conn: AsyncConnection[Any], fingerprints: Sequence[str], *, most: int) -> dict[str, int]:
+    """How many dead letters of each group wait for somebody, counted up to `most`."""
+    rows = await fetch(conn, SQL["count_letters"], {"fingerprints": list(fingerprints), "most": most})
+    return {row["fingerprint"]: row["letters"] for row in rows}
+
+
 async def find_group(conn: AsyncConnection[Any], fingerprint: str) -> Row | None:
     """Return the group with its hours, its newest failures and its pending letters; None where there is none."""
     given = {"fingerprint": fingerprint}
@@ -126,9 +132,9 @@ async def find_group(conn: AsyncConnection[Any], fingerprint: str) -> Row | None
     if not rows:
         return None
     await _add_hours(conn, rows)
-    (letters,) = await fetch(conn, SQL["count_letters"], given | {"most": COUNTED_EXACTLY + 1})
+    letters = await count_letters(conn, [fingerprint], most=COUNTED_EXACTLY + 1)
     recent = await fetch(conn, SQL["list_recent"], given | {"limit": RECENT})
-    return rows[0] | {"pending_letters": letters["total"], "recent": recent}
+    return rows[0] | {"pending_letters": letters[fingerprint], "recent": recent}
 
 
 async def resolve_group(conn: AsyncConnection[Any], fingerprint: str, *, actor: str, reason: str) -> bool:

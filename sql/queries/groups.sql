@@ -107,10 +107,14 @@ CROSS JOIN LATERAL (
 ) AS newest;
 
 -- name: count_letters
--- How many dead letters of a group wait for somebody, counted up to a limit.
-SELECT count(*) AS total
-FROM (
-    SELECT FROM afresh.dead_letter WHERE fingerprint = %(fingerprint)s AND status = 'pending' LIMIT %(most)s
+-- How many dead letters of each of some groups wait for somebody, counted up to a limit.
+SELECT g.fingerprint, counted.letters
+FROM unnest(%(fingerprints)s::text[]) AS g (fingerprint)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS letters
+    FROM (
+        SELECT FROM afresh.dead_letter WHERE fingerprint = g.fingerprint AND status = 'pending' LIMIT %(most)s
+    ) AS pending
 ) AS counted;
 
 -- name: resolve_group

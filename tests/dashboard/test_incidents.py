@@ -16,13 +16,13 @@ def group(  # noqa: PLR0913 - Each is what a test is about.
     on: str = "",
     tasks: tuple[str, ...] = ("t",),
     failures: int = 1,
-    deaths: int = 0,
+    pending: int = 0,
     remediation: str = "WAIT",
     day: int = 1,
 ) -> Row:
     """A failure group that relies on something."""
     return {
-        "fingerprint": name, "on": on, "tasks": list(tasks), "failures": failures, "deaths": deaths,
+        "fingerprint": name, "on": on, "tasks": list(tasks), "failures": failures, "pending": pending,
         "remediation": remediation, "first_seen": THEN.replace(day=day),
     }  # fmt: skip
 
@@ -85,13 +85,13 @@ def test_advice():
 
 
 def test_what_heals_itself():
-    """What is tried again by itself comes last; once a job died of it, that is not what to do."""
+    """What is tried again by itself comes last; once dead letters wait, that is not what to do."""
     healing, dying = (
         group("a", remediation="AUTO_RETRY", failures=9),
-        group("b", remediation="AUTO_RETRY", deaths=1),
+        group("b", remediation="AUTO_RETRY", pending=1),
     )
     first, last = joined([healing, dying], [])
-    assert ([first.heals_itself, first.deaths], [last.heals_itself, last.failures]) == ([False, 1], [True, 9])
+    assert ([first.heals_itself, first.pending], [last.heals_itself, last.failures]) == ([False, 1], [True, 9])
     assert "replay" in first.advice(str.lower)
     assert last.advice(str.lower) == "auto_retry"
     assert not joined([healing], [guard("api")])[0].heals_itself

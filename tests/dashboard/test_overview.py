@@ -11,6 +11,7 @@ from app.monitoring.samples import sample
 from app.store.breakers import isolate
 from app.testing import failing
 
+from ..api.test_dead_letters import insert
 from ..application import Served, run_waiting_jobs
 from ..store.history import fail, recover
 from .parts import live_worker, text_of
@@ -63,6 +64,51 @@ async def test_what_heals_itself_alarms_nobody(served: Served):
     assert "it is tried again by itself" in page
     assert '<a class="chip" href="/dashboard/jobs?task=sample.add">Jobs of sample.add</a>' in page
     assert "needs a look" not in page
+
+
+async def test_what_was_replayed_alarms_nobody(served: Served):
+    """What died of a failure calls for somebody until it is replayed; that it fails again and is retried does not."""
+    queue, client = served
+    await live_worker(queue)
+    with failing(queue.tasks["sample.add"], httpx.ConnectError("connection refused")):
+        job = (await client.post("/tasks/add", json={"args": {"a": 1}, "max_retries": 0})).json()["job_id"]
+        await run_waiting_jobs(queue)
+        await client.post("/tasks/add", json={"args": {"a": 2}})
+        await run_waiting_jobs(queue)
+    text = await text_of(client, "/dashboard")
+    assert "1 thing needs a look" in text
+    assert "2 failures · 1 dead letter pending" in text
+    letter = (await client.get(f"/jobs/{job}")).json()["dead_letter_id"]
+    await client.post(f"/dead-letters/{letter}/replay", json={"reason": "it is back"})
+    await run_waiting_jobs(queue)
+    assert (await client.get(f"/dead-letters/{letter}")).json()["status"] == "resolved"
+    text = await text_of(client, "/dashboard")
+    assert "Nothing needs a hand: what fails is tried again" in text
+    assert "2 failures · sample.add" in text
+    assert "replay" not in text
+    assert "Look at this failure" in text
+
+
+async def test_from_an_incident_to_its_dead_letters(served: Served, conn: AsyncConnection):
+    """Of the failures of one incident, the page leads to the letters of one that has some that wait."""
+    _, client = served
+    for fingerprint, failures in (("healing", 3), ("spent", 2), ("deadly", 1)):
+        for number in range(failures):
+            await fail(conn, job_id=number, fingerprint=fingerprint, task="app.tasks.jokes.fetch_and_cache_joke")
+    await insert(conn, fingerprint="spent", status="resolved")
+    await insert(conn, 2, fingerprint="deadly")
+    page = (await client.get("/dashboard")).text
+    (address,) = re.findall('href="([^"]*)">Look at its dead letters</a>', page)
+    assert address == "/dashboard/dead-letters?group=deadly&amp;status=pending"
+    assert "6 failures · 2 dead letters pending" in await text_of(client, "/dashboard")
+
+
+async def test_more_letters_than_it_counts(served: Served, conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch):
+    """Letters that wait are counted up to a limit; at it, there may be more."""
+    await fail(conn)
+    await insert(conn, 3)
+    monkeypatch.setattr("app.dashboard.overview.COUNTED", 2)
+    assert "2+ dead letters pending" in await text_of(served[1], "/dashboard")
 
 
 async def test_what_has_died_and_which_tasks_fail(served: Served):

@@ -98,7 +98,7 @@ async def test_the_oldest(letters: AsyncConnection):
 
 async def test_what_waits_of_a_group(letters: AsyncConnection):
     """What waits of a group is counted without a walk over what waits no more."""
-    given = {"fingerprint": "f7", "most": 10_001}
+    given = {"fingerprints": ["f7"], "most": 10_001}
     assert await buffers(letters, groups.SQL["count_letters"], given) < 10
 
 

@@ -83,7 +83,7 @@ async def test_the_hours_of_groups(filled: AsyncConnection[Any]):
 @pytest.mark.parametrize("query", ["find_group", "list_recent", "count_letters"])
 async def test_one_group(filled: AsyncConnection[Any], query: str):
     """One group is found without a walk over its failures, though it is the largest."""
-    given = {"fingerprint": "group0", "limit": groups.RECENT, "most": 10_001}
+    given = {"fingerprint": "group0", "fingerprints": ["group0"], "limit": groups.RECENT, "most": 10_001}
     assert await buffers(filled, groups.SQL[query], given) < FEW
 
 
