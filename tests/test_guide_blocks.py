@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
 import typer.main
 
 from app.__main__ import cli
@@ -60,6 +62,26 @@ def test_every_query(database_url: str):
     """What the pages show as SQL is answered."""
     shown = [statements for page in PAGES for statements in blocks(str(page), "sql")]
     assert sum(run_sql(database_url, statements) for statements in shown) >= len(shown) > 0
+
+
+@pytest.mark.parametrize("view", ["jobs", "attempts"])
+def test_the_columns(database_url: str, view: str):
+    """The page about SQL has each column of a view, in their order, with its type."""
+    query = """
+        SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+        WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+    """
+    with psycopg.connect(database_url) as conn:
+        columns = conn.execute(query, [f"afresh.{view}"]).fetchall()
+    told = re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \|$", block("sql.md", view), re.MULTILINE)
+    assert told == [(name, kind.replace("character varying", "text")) for name, kind in columns]
+
+
+def test_the_commands_about_sql(database_url: str):
+    """What the page about SQL shows at a prompt is answered: a count, and two reports."""
+    lines = shell_lines("sql.md")
+    said = [shell(line, os.environ | {"DATABASE_URL": database_url}) for line in lines]
+    assert [(done.returncode, done.stderr, "rows)" in done.stdout) for done in said] == [(0, "", True)] * 3
 
 
 def test_every_declaration(tmp_path: Path):

@@ -52,7 +52,7 @@ async def history(anyio_backend: str, database_url: str, conn: AsyncConnection) 
 
 def test_the_guide_names_them():
     """The guide lists every report there is, and no other."""
-    page = (sql_dir().parent / "docs" / "guide" / "reports.md").read_text(encoding="utf-8")
+    page = (sql_dir().parent / "docs" / "guide" / "sql.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\w+\.sql)` \|", page, re.MULTILINE)) == list(REPORTS)
 
 
