@@ -203,6 +203,15 @@ def test_breaker_of_a_dependency(monkeypatch: pytest.MonkeyPatch):
     )
     assert breaker.overrides_of("joke-api").failures == 5
     assert breaker.overrides_of("joke-api").break_duration == timedelta(seconds=20)
+    monkeypatch.setenv("BREAKER_FAILURE_RATIO", "0.9")
+    monkeypatch.setenv("BREAKER_HALF_OPEN_MAX_CALLS", "7")
+    monkeypatch.setenv("BREAKER_WINDOW", "2m")
+    monkeypatch.setenv("DEPENDENCY__JOKE_API__BREAKER_WINDOW", "90s")
+    told = {name: read_settings().breaker.overrides_of(name) for name in ("other", "joke-api")}
+    assert {name: (each.ratio, each.half_open_max_calls, each.window) for name, each in told.items()} == {
+        "other": (0.9, 7, timedelta(minutes=2)),
+        "joke-api": (0.9, 7, timedelta(seconds=90)),
+    }
 
 
 @pytest.mark.usefixtures("project")

@@ -6,7 +6,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from app.config import BreakerSettings
+from app.config import BreakerSettings, RetrySettings
+from app.queue import dependencies
 from app.queue.app import Afresh
 from app.queue.claim import Claims
 from app.queue.submit import Submission, submit
@@ -56,8 +57,11 @@ async def test_an_outage_ends_where_it_began(open_app: OpenApp, conn: Connection
     assert [each.after for each in told] == await transitions(conn)  # Each once, over both workers.
 
 
-async def test_an_opening_is_seen_by_every_worker_within_a_second(open_app: OpenApp, conn: Connection):
-    """Once a breaker is open no worker takes its jobs, and within a second every worker decides by it."""
+async def test_an_opening_is_seen_by_every_worker_within_a_second(
+    open_app: OpenApp, conn: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    """Once a breaker is open no worker takes its jobs, and within a second every worker decides by it: it is told."""
+    monkeypatch.setattr(dependencies, "REFRESH_SECONDS", 600.0)
     service = Service()
     call = calling(service)
     apps = [await open_app() for _ in range(2)]
@@ -65,9 +69,10 @@ async def test_an_opening_is_seen_by_every_worker_within_a_second(open_app: Open
         await open_breaker(conn)
         await call.batch_defer_async(*[{} for _ in range(20)])
         await eventually(lambda: all(sees(app, "open") for app in apps), 1)
-        await conn.execute("SELECT pg_notify('afresh_wake', '')")
-        await eventually(lambda: idle(conn))
+    for app in apps:
+        await work_off(app)
     assert service.calls == 0
+    assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 20
 
 
 async def test_an_opening_is_seen_by_a_worker_that_hears_nothing(open_app: OpenApp, conn: Connection):
@@ -109,11 +114,7 @@ async def test_a_probe_that_no_job_may_run_as_is_not_asked_for_again_at_once(ope
     app = await open_app()
     await open_breaker(conn)
     await call.batch_defer_async(*[{} for _ in range(5)])
-    await conn.execute(
-        "INSERT INTO afresh.job_limit (kind, name, rate_jobs, rate_seconds, tokens_at) "
-        "VALUES ('dependency', %s, 1, 1e6, now())",
-        (NAME,),
-    )
+    await limit(conn)
     await let_probes_go(conn)
     claims = Claims(app, await register(conn), None)
     await app.dependencies.refresh()
@@ -223,6 +224,23 @@ async def test_what_was_not_claimed_goes_back(queue_app: Afresh, conn: Connectio
     assert row["tokens"] >= 5
 
 
+async def test_a_claim_gives_back_what_a_limit_kept(open_app: OpenApp, conn: Connection):
+    """A claim on a ramp that a limit leaves without jobs gives back the tokens that it was admitted with."""
+    call = calling(Service())
+    app = await open_app()
+    await open_breaker(conn)
+    await call.batch_defer_async(*[{} for _ in range(5)])
+    await limit(conn)
+    await ramp(conn, rate=100)
+    claims = Claims(app, await register(conn), None)
+    await app.dependencies.refresh()
+    await conn.execute("UPDATE afresh.breaker SET tokens = 1, tokens_at = now() - interval '1 second'")
+    assert await claims.take(10) == []
+    assert await value(conn, "SELECT handed FROM afresh.breaker") > 0
+    await app.dependencies.flush()
+    assert await value(conn, "SELECT handed FROM afresh.breaker") == 0
+
+
 async def test_an_isolated_dependency_is_left_alone(open_app: OpenApp, conn: Connection):
     """What an operator isolated is neither called nor probed, until it is reset; then its jobs run."""
     service = Service()
@@ -233,7 +251,7 @@ async def test_an_isolated_dependency_is_left_alone(open_app: OpenApp, conn: Con
         await call.defer_async()
         await conn.execute("SELECT pg_notify('afresh_wake', '')")
         await eventually(lambda: sees(app, "isolated"), 1)
-        await eventually(lambda: idle(conn))
+        await work_off(app)
         assert service.calls == 0
         assert await breakers.reset(conn, NAME, actor="me", reason="they are done")
         await eventually(lambda: service.calls == 1)
@@ -266,7 +284,8 @@ async def test_a_rate_limit_holds_all_jobs_of_its_dependency(open_app: OpenApp, 
         await eventually(lambda: is_(conn, "ramping"))
         await call.batch_defer_async(*[{} for _ in range(10)])
         await eventually(lambda: all(sees(app, "ramping") for app in apps), 1)
-        await eventually(lambda: idle(conn))
+    for app in apps:
+        await work_off(app)
     assert service.calls == 1
     until = await value(conn, "SELECT extract(epoch FROM until - now()) FROM afresh.breaker")
     assert 50 <= until <= 60
@@ -320,6 +339,15 @@ async def ask(app: Afresh) -> None:
     assert admission.jobs == 0
 
 
+async def limit(conn: Connection) -> None:
+    """Limit the dependency to what has been used up."""
+    await conn.execute(
+        "INSERT INTO afresh.job_limit (kind, name, rate_jobs, rate_seconds, tokens_at) "
+        "VALUES ('dependency', %s, 1, 1e6, now())",
+        (NAME,),
+    )
+
+
 def sees(app: Afresh, expected: str) -> bool:
     """Whether a worker knows that a breaker is in this state."""
     seen = app.dependencies.snapshot.of(NAME)
@@ -331,21 +359,18 @@ async def is_(conn: Connection, expected: str) -> bool:
     return await state(conn) == expected
 
 
-async def idle(conn: Connection) -> bool:
-    """Whether nothing runs."""
-    return bool(await value(conn, "SELECT count(*) = 0 FROM procrastinate_jobs WHERE status = 'doing'"))
-
-
 async def all_succeeded(conn: Connection, expected: int) -> bool:
     """Whether so many jobs succeeded."""
     return await succeeded(conn) == expected
 
 
-async def test_an_empty_budget_puts_retries_off(open_app: OpenApp, conn: Connection):
+@pytest.mark.parametrize("earned", [0.2, 0.0])
+async def test_an_empty_budget_puts_retries_off(open_app: OpenApp, conn: Connection, earned: float):
     """When the retries of a process have used up its budget, others are put off at no cost, and none is failed."""
     service = Service(up=False)
     call = calling(service, retry=ExponentialBackoff(max_retries=3, initial_delay=timedelta(minutes=1)))
-    app = await open_app(breaker=BreakerSettings(failures=1_000))  # None opens: it would hold the jobs instead.
+    breaker = BreakerSettings(failures=1_000)  # None opens: it would hold the jobs instead.
+    app = await open_app(breaker=breaker, retry=RetrySettings(budget=earned))
     await call.batch_defer_async(*[{} for _ in range(90)])
     await work_off(app)
     found = await rows(
@@ -355,7 +380,7 @@ async def test_an_empty_budget_puts_retries_off(open_app: OpenApp, conn: Connect
     )
     retried, put_off = found
     assert (retried["decision"], retried["counted"]) == ("retry", True)
-    assert 50 <= retried["runs"] <= 50 / (1 - 0.2) + 5  # The bucket, what the calls earn, and what the seconds do.
+    assert 50 <= retried["runs"] <= 50 / (1 - earned) + 5  # The bucket, what the calls earn, and what the seconds do.
     assert (put_off["decision"], put_off["counted"]) == ("snooze", False)
     assert retried["runs"] + put_off["runs"] == 90
     assert "budget" in put_off["reason"]

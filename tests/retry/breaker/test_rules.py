@@ -23,13 +23,19 @@ def test_settings_rule_for_all_types():
     """BREAKER_FAILURES and BREAKER_SECONDS rule over every type's own; holds count jobs, three of them, and stay."""
     rules = rules_from(
         default_policies(),
-        Overrides(failures=7, break_duration=timedelta(seconds=20), ratio=0.9, half_open_max_calls=1),
+        Overrides(
+            failures=7,
+            break_duration=timedelta(seconds=20),
+            ratio=0.9,
+            half_open_max_calls=1,
+            window=timedelta(seconds=30),
+        ),
     )
     assert rules.trips[FailureType.EXTERNAL_API_DOWN] == Trip(7, 20.0, 0.9)
     assert rules.trips[FailureType.UNKNOWN] == Trip(7, 20.0, 0.9)
     for held_by in (FailureType.PERMANENT_AUTH, FailureType.CONFIG_MISSING_SETTING):
         assert rules.trips[held_by] == Trip(3, 900.0, 1.0, holds=True)
-    assert rules.half_open_max_calls == 1
+    assert (rules.half_open_max_calls, rules.window_seconds) == (1, 30.0)
 
 
 def test_one_dependency_rules_over_all():
