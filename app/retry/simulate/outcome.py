@@ -34,7 +34,8 @@ class Outcome:
         dead_in_vain: Buried jobs that were well: another try would have succeeded.
         waiting: Jobs that were still waiting at the horizon.
         calls: All calls of the dependency.
-        peak: Most calls in one second from recovery on, as a share of the capacity.
+        peak: Most calls in one second from the first recovery on in which the dependency is well, as a share of the
+            capacity.
         drain_seconds: From recovery to the last success.
         oracle_seconds: The same for who knows everything, and calls as often as the dependency bears.
         detection_seconds: From recovery to the first call that worked; 0: none did.
@@ -74,7 +75,6 @@ POINTS = 240
 
 def measured(policy: str, scenario: Scenario, tally: Tally) -> Outcome:
     """The figures of what was played."""
-    well = int(scenario.well_at)
     step, calls, done = _series(tally)
     return Outcome(
         policy=policy,
@@ -84,7 +84,8 @@ def measured(policy: str, scenario: Scenario, tally: Tally) -> Outcome:
         dead_in_vain=tally.dead_in_vain,
         waiting=scenario.jobs - tally.done - tally.dead,
         calls=tally.calls,
-        peak=max((count for second, count in tally.calls_at.items() if second > well), default=0) / scenario.capacity,
+        peak=max((count for second, count in tally.calls_at.items() if _is_well(scenario, second)), default=0)
+        / scenario.capacity,
         drain_seconds=max(0.0, tally.last_done - scenario.well_at),
         oracle_seconds=max(0.0, _oracle(scenario) - scenario.well_at),
         detection_seconds=0.0 if tally.detected_at is None else tally.detected_at - scenario.well_at,
@@ -94,6 +95,13 @@ def measured(policy: str, scenario: Scenario, tally: Tally) -> Outcome:
         done_series=done,
         step_seconds=step,
     )
+
+
+def _is_well(scenario: Scenario, second: int) -> bool:
+    """Whether the dependency was disturbed before this second, if it ever is, and is not in it."""
+    before = [each for each in scenario.phases if each.start < second + 1]
+    recovered = any(each.disturbed for each in before) or not any(each.disturbed for each in scenario.phases)
+    return recovered and not before[-1].disturbed and second > int(before[-1].start)
 
 
 def _oracle(scenario: Scenario) -> float:

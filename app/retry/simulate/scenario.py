@@ -62,7 +62,7 @@ class Scenario:
         poisoned_every: Each nth job fails whenever it runs; 0: none.
         quota: Calls in `quota_seconds` before a rate limit refuses the rest with its end as a hint; 0: none.
         quota_seconds: Length of the rate limit's window.
-        well_at: From when on the dependency is well again; peak and drain are measured from there.
+        well_at: From when on the dependency is well for good; drain is measured from there.
         horizon: When nothing is played any more.
     """
 

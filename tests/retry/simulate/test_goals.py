@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 
+from app.retry.backoff import Jitter
 from app.retry.breaker.states import State
 from app.retry.simulate.clients import Guarded, plain_clients
 from app.retry.simulate.outcome import Outcome
@@ -94,6 +95,7 @@ def test_flapping_costs_little():
     outcome = World(flapping(), Guarded(), 1).play()
     assert outcome.calls_per_job <= 1.05
     assert outcome.done == outcome.jobs
+    assert 0.5 <= outcome.peak <= 1.2  # In the minutes in which it is up.
 
 
 @pytest.mark.parametrize("minutes", [1, 5, 14])
@@ -103,6 +105,15 @@ def test_drained_soon_after_a_short_outage(minutes: int):
     outcome = World(scenario, Guarded(), 1).play()
     assert outcome.drain_seconds <= 1.3 * outcome.oracle_seconds + outcome.detection_seconds + 60
     assert outcome.calls_per_job <= 1.05
+
+
+@pytest.mark.parametrize("jitter", [each for each in Jitter if each is not Jitter.PROPORTIONAL])
+def test_the_ramp_makes_up_for_any_jitter(jitter: Jitter):
+    """Over a full outage the goals for calls and peak are kept whatever spreads the retries, and without anything."""
+    scenario = replace(full_outage(3_000, capacity=20.0), processes=4, slots=7)
+    outcome = World(scenario, Guarded(jitter=jitter), 1).play()
+    assert outcome.calls_per_job <= 1.05
+    assert outcome.peak <= 1.2
 
 
 def test_no_work_wasted():
@@ -165,7 +176,7 @@ def test_a_rate_limit_is_heeded():
 @pytest.mark.parametrize("name", DISTURBED)
 @pytest.mark.parametrize("number", range(3))
 def test_fewer_calls_than_any_plain_policy(name: str, number: int):
-    """In every disturbance ours calls less for a job done than a plain policy does."""
+    """In an outage, in flapping and under a rate limit ours calls less for a job done than a plain policy does."""
     assert ours(name)[0].calls_per_job < plain(name)[number].calls_per_job
 
 
