@@ -45,8 +45,11 @@ def test_the_index_names_every_page():
 
 
 def test_links_lead_somewhere():
-    """Every link from page to page leads to a page, and to a heading that it has."""
-    for page in sorted(GUIDE.parent.rglob("*.md")):
+    """Every link from page to page, those beside the folder too, leads to a page, and to a heading that it has."""
+    root = GUIDE.parents[1]
+    pages = [*GUIDE.parent.rglob("*.md"), *root.glob("*.md"), *(root / "bench").glob("*.md")]
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "RESULTS.md"} <= {page.name for page in pages}
+    for page in sorted(pages):
         for target, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
             there = (page.parent / target).resolve() if target else page
             assert there.exists(), f"{page.name}: {target}"
