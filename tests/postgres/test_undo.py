@@ -75,11 +75,11 @@ def test_a_schema_that_is_behind_goes_as_well(conn: psycopg.Connection, empty_da
 
 
 def test_who_defers_goes_on_meanwhile(conn: psycopg.Connection, empty_database_url: str):
-    """Jobs are deferred, taken and ended while Afresh comes and goes; nobody waits for a lock for long."""
+    """Jobs are deferred, taken and ended while Afresh comes and goes; nobody waits 2 s for a lock."""
     over = threading.Event()
 
     def work() -> list[int]:
-        with psycopg.connect(empty_database_url, autocommit=True, options="-c lock_timeout=5s") as own:
+        with psycopg.connect(empty_database_url, autocommit=True, options="-c lock_timeout=2s") as own:
             ended: list[int] = []
             while not over.is_set() or not ended:
                 ((job,),) = own.execute(DEFER).fetchone() or ((0,),)
