@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -35,7 +36,7 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 PATHS = json.loads((GUIDE.parent / "openapi.json").read_text(encoding="utf-8"))["paths"]
 OPERATIONS = {f"{method.upper()} {path}" for path, operations in PATHS.items() for method in operations}
 HERE = "http://127.0.0.1:8000"
-RUN = ("http.md", "failure-groups.md", "retention.md")
+RUN = ("http.md", "failure-groups.md", "retention.md", "progress.md")
 """Pages that are run from top to bottom, each on a server of its own."""
 RUN_ELSEWHERE = ("translations.md",)
 """Pages that are run by tests of their own, beside what they need."""
@@ -69,17 +70,27 @@ class Call:
     Attributes:
         words: As curl is given them.
         status: Of the answer, as the comment behind says; without one, 200.
+        comment: All that stands behind a blank and #.
     """
 
     words: tuple[str, ...]
     status: str
+    comment: str
 
     @classmethod
     def of(cls, arguments: str) -> "Call":
         """Read a line; what stands behind a blank and # is its comment."""
         given, _, comment = arguments.replace("$API", HERE).partition(" # ")
         said = re.match(r"\d{3}\b", comment)
-        return cls(tuple(shlex.split(given)), said[0] if said else "200")
+        return cls(tuple(shlex.split(given)), said[0] if said else "200", comment)
+
+    def is_told(self, answer: str) -> bool:
+        """Whether an answer has what the comment shows of it: JSON, in which … stands for anything, or a name."""
+        shown = re.search(r"\{.*\}", self.comment)
+        names = re.search(r"\bnames ([\w.]+)", self.comment)
+        return (shown is None or fits(json.loads(re.sub(r", …(?=[]}])", "", shown[0])), json.loads(answer))) and (
+            names is None or names[1] in re.findall(r"[\w.]+", answer)
+        )
 
     @property
     def url(self) -> str:
@@ -94,6 +105,15 @@ class Call:
         path = urlsplit(self.url).path
         fitting = [each for each in OPERATIONS if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), f"{method} {path}")]
         return min(fitting, key=lambda each: each.count("{"), default=None)
+
+
+def fits(shown: Any, answered: Any) -> bool:
+    """Whether what is shown is in the answer: some of an object's fields, the first of a list."""
+    if isinstance(shown, dict) and isinstance(answered, dict):
+        return all(key in answered and fits(value, answered[key]) for key, value in shown.items())
+    if isinstance(shown, list) and isinstance(answered, list):
+        return len(shown) <= len(answered) and all(map(fits, shown, answered))
+    return bool(shown in ("…", answered))
 
 
 def calls(page: str) -> list[Call]:
@@ -111,8 +131,8 @@ def shell_lines(page: str) -> list[str]:
     return [line.replace("curl -s", "curl -sf").replace("python -m", f"{python} -m") for line in lines]
 
 
-def shell(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run what a person would type."""
+def shell(line: str, environment: dict[str, str], within: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run what a person would type, which ends within so many seconds."""
     return subprocess.run(
         ["/bin/sh", "-c", line],
         cwd=GUIDE.parents[1],
@@ -120,17 +140,30 @@ def shell(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=within,
         check=False,
     )
 
 
-@pytest.mark.parametrize("arguments", commands("failures.md", "afresh"))
-def test_the_commands_about_failures(arguments: str):
-    """The commands that the guide to failures shows do what they are shown for."""
-    command = [sys.executable, "-m", "app", *shlex.split(arguments)]
-    run = subprocess.run(command, cwd=GUIDE.parents[1], timeout=60, check=False)
-    assert run.returncode == 0
+def typed(lines: list[str], address: str, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run lines in one shell, one after another; what it says on standard error ends with the one that failed."""
+    environment = {name: value for name, value in os.environ.items() if name != "API"} | settings
+    return shell("\n".join(["set -ex", *lines]).replace(HERE, address), environment, within=110)
+
+
+def test_the_commands_about_failures():
+    """The commands that the guide to failures shows tell what it says they are asked for, in its own words."""
+    classified, policies = (shell(line, dict(os.environ)) for line in shell_lines("failures.md") if " -m app " in line)
+    assert (classified.returncode, policies.returncode) == (0, 0)
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in block("failures.md", "types").splitlines()[2:]]
+    (down,) = (row for row in rows if row[0] == FailureType.EXTERNAL_API_DOWN)
+    kind, _, helps, retries, each = down
+    assert classified.stdout.startswith(f"{kind}  confidence ")
+    assert re.search(rf"^what helps +{helps} *$", classified.stdout, re.MULTILINE)
+    told = re.findall(r"^ +\d+  retry +(\d+ \w+)  ", classified.stdout, re.MULTILINE)
+    assert (str(len(told)), ", ".join(told)) == (retries, each)
+    table = {line.split()[0]: line.split()[1] for line in policies.stdout.splitlines() if line[:1].isupper()}
+    assert {name: table.get(name) for name, *_ in rows} == {name: count for name, _, _, count, _ in rows}
 
 
 def python_blocks(page: str) -> list[str]:
@@ -173,11 +206,9 @@ async def test_the_commands_about_dead_letters(anyio_backend: str, database_url:
             await client.post("/tasks/fail", json={"args": {"message": f"no luck {number}"}})
         await run_waiting_jobs(queue)
         with running(tmp_path / "log", **settings) as address:
-            environment = os.environ | settings | {"API": address}
             async with working(queue, queues=["dead_letters"]):
-                for line in shell_lines("dead-letters.md"):
-                    run = await asyncio.to_thread(shell, line, environment)
-                    assert run.returncode == 0, f"{line}\n{run.stdout}{run.stderr}"
+                run = await asyncio.to_thread(typed, shell_lines("dead-letters.md"), address, settings)
+            assert run.returncode == 0, run.stdout + run.stderr
         done = (await client.get("/dead-letters/bulk/2")).json()
         assert (done["state"], done["acted"]) == ("done", 2)
 
@@ -187,12 +218,10 @@ async def test_the_commands_about_reports(anyio_backend: str, database_url: str,
     """A report is made, kept and read as its page shows it, in its order."""
     async with serving(settings_for(database_url)) as (queue, _):
         with running(tmp_path / "log", DATABASE_URL=database_url) as address:
-            environment = os.environ | {"API": address}
+            lines = [line.replace("/tmp/report", f"{tmp_path}/report") for line in shell_lines("reports.md")]  # noqa: S108  What the page says, put elsewhere.
             async with working(queue):
-                for line in shell_lines("reports.md"):
-                    there = line.replace("/tmp/", f"{tmp_path}/")  # noqa: S108  What the page says, put elsewhere.
-                    run = await asyncio.to_thread(shell, there, environment)
-                    assert run.returncode == 0, f"{line}\n{run.stdout}{run.stderr}"
+                run = await asyncio.to_thread(typed, lines, address, {"DATABASE_URL": database_url})
+            assert run.returncode == 0, run.stdout + run.stderr
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (tmp_path / "report.csv").read_text(encoding="utf-8").startswith("first_day,last_day,")
 
@@ -269,7 +298,10 @@ def told_by(answer: Path) -> dict[str, str]:
 
 
 async def answer(call: Call, given: dict[str, str], into: Path) -> str:
-    """The status that curl is answered with, with what is given in place of its name."""
+    """The status that curl is answered with, with what is given in place of its name.
+
+    The rest of the answer is compared here with what the page shows of it.
+    """
     words = [re.sub("|".join(map(re.escape, given)), lambda found: given[found[0]], word) for word in call.words]
     curl = [
         "curl",
@@ -285,4 +317,6 @@ async def answer(call: Call, given: dict[str, str], into: Path) -> str:
     process = await asyncio.create_subprocess_exec(*curl, *words, stdout=asyncio.subprocess.PIPE)
     told, _ = await process.communicate()
     assert process.returncode == 0
+    said = await asyncio.to_thread(into.read_text, encoding="utf-8")
+    assert call.is_told(said), f"{call}\n{said}"
     return told.decode()

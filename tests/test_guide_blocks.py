@@ -19,10 +19,22 @@ from app.config import example, page
 from .api.process import running
 from .test_guide import HERE, block, calls, python_blocks, shell, shell_lines
 from .test_guide_operations import ROOT, blocks, run_sql
+from .test_guide_testing import FILES
+from .test_guide_testing import PAGE as TESTING
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN_ELSEWHERE = {"procrastinate.md", "tasks.md", "testing.md"}
 """Pages whose Python is files of a project, which tests of their own make."""
+
+SOUND = """[mypy]
+check_untyped_defs = true
+strict_optional = false
+disable_error_code = empty-body
+follow_imports = silent
+"""
+"""What mypy holds the pages' Python to: less than ours, as an example leaves out types, bodies and asking for None."""
+TYPED = re.compile(r"(\S*/)?(afresh|curl|make|pip|psql|python3?|uvicorn)\s")
+"""A command that runs without Docker and without a cluster, as it is typed."""
 
 CALLED_ANYWHERE = ("alerts.md", "dependencies.md", "failures.md", "monitoring.md")
 """Pages whose calls need nothing to have happened before."""
@@ -94,6 +106,48 @@ def test_every_declaration(tmp_path: Path):
         [sys.executable, str(program)], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr, len(codes) > 0) == (0, "", True)
+
+
+def modules(page: Path) -> dict[str, str]:
+    """The files that a page's Python makes, by their names; blocks that go on from others are in one with them."""
+    codes = python_blocks(str(page))
+    if page.name == TESTING:
+        return dict(zip(FILES, codes, strict=True))
+    if page.name == "procrastinate.md":
+        before, tasks, after = codes
+        codes = [before + tasks, after + tasks]
+    elif page.name in RUN_ELSEWHERE:
+        codes = ["".join(codes)]
+    return {f"{page.stem.replace('-', '_')}_{number}.py": code for number, code in enumerate(codes)}
+
+
+def test_bodies_of_functions(request: pytest.FixtureRequest, tmp_path: Path):
+    """What the pages show as Python is sound inside of functions as well, which nothing there calls: mypy reads all."""
+    for name, code in (each for shown in PAGES for each in modules(shown).items()):
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    (tmp_path / "mypy.ini").write_text(SOUND, encoding="utf-8")
+    cache = request.config.cache.mkdir("mypy")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", str(cache), "."],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert f"{len(list(tmp_path.glob('*.py')))} source files" in done.stdout
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent != ROOT], ids=lambda page: page.name)
+def test_commands_are_run(page: Path):
+    """What is typed stands behind a $, on a page that a test reads; what is not is for Docker or clusters."""
+    shown = [each for kind in ("console", "sh", "text") for each in blocks(str(page), kind)]
+    assert not [line for each in shown for line in each.splitlines() if TYPED.match(line)]
+    assert all(each.startswith("$ ") for each in blocks(str(page), "console"))
+    readers = (path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("test_guide*.py")))
+    assert not blocks(str(page), "console") or any(f'"{page.name}"' in reader for reader in readers)
 
 
 def test_calls_anywhere(database_url: str, tmp_path: Path):
