@@ -1,6 +1,9 @@
+import os
 import re
 import shlex
+import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,30 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"] == "afresh"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 SETTINGS = {field.title for group in GROUPS.values() for field in group.model_fields.values()}
+
+
+def test_compose_takes_the_file():
+    """Compose itself finds no fault in it, nor in the services that are asked for."""
+    if compose_version() < (2, 24):
+        pytest.skip("there is no compose here that is of 2.24 or later, as the guide demands")
+    environment = os.environ | {"ADMIN_API_KEY": "long-enough-to-be-a-key"}
+    for profile in ((), ("--profile=monitoring",)):
+        done = compose(*profile, "config", "--quiet", environment=environment)
+        assert done.returncode == 0, done.stderr
+
+
+def compose_version() -> tuple[int, ...]:
+    """Of the compose that is here; of none, and of one that is not Docker's, nothing."""
+    if shutil.which("docker") is None:
+        return ()
+    said = re.match(r"v?(\d+)\.(\d+)", compose("version", "--short", environment=os.environ).stdout)
+    return tuple(map(int, said.groups())) if said else ()
+
+
+def compose(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Ask compose about our file."""
+    command = ["docker", "compose", "--file", str(ROOT / "docker-compose.yml"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -51,6 +51,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_what_it_needs(wheel: Path):
     """Code, SQL, templates and what pages load are in it, under the project's name; nothing of the tests."""
+    assert f"COPY {wheel.name} /tmp/\n" in (ROOT / "docs" / "guide" / "deployment.md").read_text(encoding="utf-8")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"afresh"}
     own = {path.relative_to(ROOT / "app") for path in (ROOT / "app").rglob("*") if path.is_file()}
@@ -104,7 +105,7 @@ def test_installed_it_runs_a_job(wheel: Path, database_url: str, tmp_path: Path,
     settings = {"DATABASE_URL": database_url, "TASK_MODULES": "mycompany.jobs"}
     afresh = python.with_name("afresh")
     assert "afresh" in run(afresh, "--help", cwd=tmp_path)
-    run(afresh, "migrate", cwd=tmp_path, **settings)
+    run(python, "-m", "afresh", "migrate", cwd=tmp_path, **settings)
     procrastinate: tuple[str | Path, ...] = (python.with_name("procrastinate"), "--app=afresh.queue.app.app")
     for who, program in (("world", procrastinate), ("moon", (afresh,))):
         run(*procrastinate, "defer", "mycompany.greet", f'{{"who": "{who}"}}', cwd=tmp_path, **settings)
