@@ -4,6 +4,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -70,8 +72,19 @@ def _machine() -> dict[str, object]:
         "processor": processor,
         "machine": platform.machine(),
         "python": platform.python_version(),
+        "commit": _commit(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+def _commit() -> str | None:
+    """What was measured; None where it did not come by git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    ask = [git, "rev-parse", "--short", "HEAD"]
+    told = subprocess.run(ask, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False)
+    return told.stdout.strip() or None
 
 
 def _value(row: Row) -> str:

@@ -39,8 +39,9 @@ def sections(page: str) -> dict[str, str]:
 def section(suite: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     """What the page says of one suite, its heading left out."""
     versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+    commit = f", commit {run['commit']}" if run.get("commit") else ""  # Runs before it was noted have none.
     about = (
-        f"{run['at'][:10]}, in {suite['seconds']:.0f} s; {run['cpus']} CPUs ({run['processor']}), load "
+        f"{run['at'][:10]}{commit}, in {suite['seconds']:.0f} s; {run['cpus']} CPUs ({run['processor']}), load "
         f"{suite['load']:.1f} when it began; Python {run['python']}, PostgreSQL "
         f"{run['postgres']['server_version']} with fsync {run['postgres']['fsync']}; {versions}."
     )
