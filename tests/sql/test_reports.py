@@ -1,5 +1,6 @@
 """The reports that people run, through a real psql."""
 
+import os
 import re
 import subprocess
 
@@ -18,13 +19,14 @@ REPORTS = {path.name: path.read_text() for path in sorted((sql_dir() / "reports"
 
 
 def run_report(database_url: str, report: str, *options: str) -> str:
-    """What psql prints, without decoration."""
+    """What psql prints, without decoration, in a session that may not write, as on a hot standby."""
     path = sql_dir() / "reports" / report
     command = [
         str(find_programs().bin / "psql"), "--no-psqlrc", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1",
         f"--dbname={database_url}", *options, f"--file={path}",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    environment = os.environ | {"PGOPTIONS": "-c default_transaction_read_only=on"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
 
