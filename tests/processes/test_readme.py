@@ -13,7 +13,7 @@ from ..eventually import eventually_sync
 from ..tasks.receiver import Reply, receiver
 from ..test_guide import HERE, Call, shell
 from .programs import AFRESH, ROOT, Project
-from .test_up import ready
+from .test_up import ready, state
 
 README = ROOT / "README.md"
 
@@ -37,6 +37,7 @@ def test_try_it(project: Project, database_url: str):
                 assert done.stdout.endswith(Call.of(line).status), f"{typed}\n{done.stdout}"
             if '"job_id"' in done.stdout and job == "2":
                 job = str(json.JSONDecoder().raw_decode(done.stdout)[0]["job_id"])
+                await_success(address, int(job))  # A person types more slowly than it runs.
     submitted, _, attempts, events, shown, classified, policies = said.values()
     assert '"state":"ready"' in submitted
     assert '"outcome":"succeeded"' in attempts
@@ -44,6 +45,11 @@ def test_try_it(project: Project, database_url: str):
     assert "succeeded" in shown
     assert "EXTERNAL_API_DOWN" in classified
     assert "PERMANENT_AUTH" in policies
+
+
+def await_success(address: str, job_id: int) -> None:
+    """Wait until a job has succeeded."""
+    eventually_sync(lambda: state(address, job_id) == "succeeded")
 
 
 def test_what_is_made():
