@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -65,6 +66,24 @@ def test_what_changes_needs_an_operator(method: str, path: str, role: Role):
     least = Role.VIEWER if method in SAFE_METHODS or path in QUESTIONS else Role.OPERATOR
     assert role >= least
     assert (role is Role.ADMIN) or (method, path) not in FOR_ADMINS
+
+
+def test_the_guide_names_what_an_operator_may_do():
+    """The table of roles has every verb of the addresses that an operator's key opens, in the guide's own words."""
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "access.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith("| operator |"))
+    others = {
+        "batch": "submit",
+        "compare": "submit",
+        "translations": "submit",
+        "bulk": "by filter",
+        "preview": "by filter",
+    }
+    others |= {"start": "end a maintenance window", "stop": "open and end a maintenance window"}
+    ends = {path.rpartition("/")[2] for _, path, role in GUARDED if role is Role.OPERATOR and "dashboard" not in path}
+    verbs = {others.get(end, end) for end in ends if end.isalpha()}
+    assert {"isolate", "mute", "submit"} < verbs
+    assert not [verb for verb in verbs if not re.search(rf"\b{verb}\b", row)]
 
 
 def test_what_is_no_route_of_ours():
