@@ -258,15 +258,15 @@ class Dependencies:
 
     # Talking with the database
 
-    async def refresh(self) -> bool:
-        """Read the breakers; return whether one of them no longer lets its jobs in.
+    async def refresh(self) -> None:
+        """Read the breakers.
 
         Raises:
             psycopg.Error, TimeoutError: The database is out of reach.
         """
         connector = self._app.connector
         if not isinstance(connector, AfreshConnector):
-            return False
+            return
         async with connector.connection() as conn:
             snapshot, at = await breakers.read_snapshot(conn)
         self._ahead_of_us = at - datetime.now(UTC)
@@ -277,7 +277,6 @@ class Dependencies:
         if len(self._known) > MOST_KNOWN:
             kept = self._untold | self._streaks
             self._known = {name: each for name, each in self._known.items() if name in kept or snapshot.of(name)}
-        return bool(set(snapshot.gated()) - set(former.gated()))
 
     async def flush(self) -> None:
         """Say what is to be said; what could not be said is kept.

@@ -68,6 +68,7 @@ class Gate:
         self._ask_at: dict[str, datetime] = {}
         self._barren: dict[str, _Barren] = {}
         self._wake_at: datetime | None = None
+        self._gated: frozenset[str] = frozenset()
 
     @property
     def _dependencies(self) -> Dependencies:
@@ -81,6 +82,14 @@ class Gate:
     def stands_open(self) -> bool:
         """Whether every dependency is well, as far as is known here."""
         return not (self._dependencies.braked() or self._dependencies.snapshot.gated())
+
+    def has_shut(self) -> bool:
+        """Whether a dependency no longer lets its jobs in that did when this was last asked.
+
+        Not merely since the last look at the breakers: whoever trips one looks before its notification comes.
+        """
+        former, self._gated = self._gated, frozenset(self._dependencies.snapshot.gated())
+        return bool(self._gated - former)
 
     def pause(self) -> float | None:
         """Seconds until a claim may be admitted more than the last one was; None: nobody knows."""

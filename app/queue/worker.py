@@ -238,7 +238,7 @@ class AfreshWorker(procrastinate_worker.Worker):
         self._executor.ensure_settled(self._claimed.pop(run), context, fault)
         self._job_ids_to_abort.pop(context.job.id or 0, None)
         self._average += 0.1 * (max(1e-5, time.time() - context.start_timestamp) - self._average)
-        if self._ahead and (self.overload.active or self.app.dependencies.braked()):
+        if self._ahead and (self.overload.active or self.app.dependencies.braked() or self.claims.gate.has_shut()):
             self._let_go()
         else:
             self._start_ahead()
@@ -326,7 +326,8 @@ class AfreshWorker(procrastinate_worker.Worker):
     async def _see_breakers(self) -> None:
         """A breaker moved, or has room for a probe: let go of what is shut, and look whether there is more to do."""
         with contextlib.suppress(*TROUBLE):  # It is looked at every second anyway.
-            if await self.app.dependencies.refresh():
+            await self.app.dependencies.refresh()
+            if self.claims.gate.has_shut():
                 await self.release_ahead()
         self.claims.gate.look_again()
         self._new_job_event.set()

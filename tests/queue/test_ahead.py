@@ -2,16 +2,20 @@
 
 import asyncio
 import time
+from random import Random
 from typing import Any
 
 import psycopg
 import pytest
 
+from app.queue import worker as worker_module
 from app.queue.app import Afresh
-from app.store import holds
+from app.retry.breaker.counting import Counted, Report
+from app.store import breakers, holds
 
 from ..eventually import eventually
 from .conftest import OpenApp
+from .dependencies import NAME, REFUSED, RULES, registered
 from .jobs import add, attempts, job, rows, status, value
 from .workers import Gate, all_succeeded, as_task, is_, nothing, working
 
@@ -23,10 +27,12 @@ AT_ONCE = 1.0
 """Seconds within which an idle worker must be awake; its poll interval stays at 5."""
 
 
-async def quick_worker_with_jobs_ahead(app: Afresh, gate: Gate, worker: Any, count: int, lock: str = "") -> list[int]:
+async def quick_worker_with_jobs_ahead(  # noqa: PLR0913 - of which task, how many, and with what lock
+    app: Afresh, gate: Gate, worker: Any, count: int, *, lock: str = "", task: str = "gated"
+) -> list[int]:
     """Jobs of which one runs and the others are claimed ahead, by a worker that has seen short ones only."""
     await eventually(lambda: worker._average < 0.001)
-    gated = app.tasks["gated"]
+    gated = app.tasks[task]
     locks = [f"{lock}-{number}" if lock else None for number in range(count)]
     ids = [await gated.configure(queueing_lock=each).defer_async() for each in locks]
     await eventually(lambda: gate.running and len(worker._ahead) == count - 1)
@@ -113,6 +119,56 @@ async def test_jobs_ahead_of_a_paused_queue_go_back(queue_app: Afresh, conn: Con
         gate.open.set()
         await eventually(lambda: is_(conn, ids[0], "succeeded"))
     assert [await status(conn, each) for each in ids[1:]] == ["todo", "todo"]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told late", "not told"])
+async def test_jobs_ahead_of_a_tripped_breaker_go_back(
+    queue_app: Afresh,
+    conn: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    told: bool,
+):
+    """A worker whose own report opens a breaker, and which sees so before it hears so, gives back what waits in it."""
+    monkeypatch.setattr(worker_module, "STALE_AHEAD", 60.0)  # Else they would go back for that.
+    gate = Gate()
+    begun = 0
+
+    async def failing() -> None:
+        nonlocal begun
+        begun += 1
+        await gate()
+        gate.open.clear()
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    gated = registered(failing, depends_on=NAME)
+    options = {"listen_notify": False, "fetch_job_polling_interval": 0.05, "shutdown_graceful_timeout": 0.05}
+    async with working(queue_app, concurrency=1, **options) as worker:
+        await eventually(lambda: hasattr(worker, "_average"))  # Nobody waits for its listener: there is none.
+        worker._average = 1e-4
+        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 4, task=gated.name)
+        await fail_once_less(conn)
+        gate.open.set()
+        await eventually(lambda: is_(conn, ids[0], "todo"))
+        await eventually(lambda: bool(queue_app.dependencies.snapshot.gated()))
+        assert (begun, len(worker._ahead)) == (2, 2)
+        if told:
+            await worker._handle_notification(channel="afresh_wake", notification={"type": "breaker"})
+            assert [await status(conn, each) for each in ids[1:]] == ["doing", "todo", "todo"]
+        gate.open.set()
+        await eventually(lambda: is_(conn, ids[1], "todo"))
+        await eventually(lambda: not (worker._ahead or worker._running_jobs))
+    assert begun == 2
+    assert [(await job(conn, each))["attempts"] for each in ids[2:]] == [0, 0]
+    assert [await attempts(conn, each) for each in ids[2:]] == [[], []]
+
+
+async def fail_once_less(conn: Connection) -> None:
+    """Report one failure less than opens the breaker, as another worker would have by now."""
+    now = await value(conn, "SELECT clock_timestamp()")
+    failures = tuple(Counted(int(now.timestamp()) - ago, -ago, REFUSED) for ago in range(5, 1, -1))
+    said = Report(generation=0, at=now, failures=failures, last_failure_at=now)
+    await breakers.report(conn, NAME, said, RULES, Random(1))
 
 
 async def test_jobs_ahead_go_back_when_the_worker_stops(queue_app: Afresh, conn: Connection, gate: Gate):
