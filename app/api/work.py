@@ -30,20 +30,21 @@ class WorkReport(BaseModel):
 
 def fields_of(work: Work, seconds: float) -> dict[str, Any]:
     """The fields of a `WorkReport` for what became of jobs in so many seconds."""
+    attempts = work.attempts
     return {
         "submitted": work.submitted,
-        "attempts": work.attempts,
+        "attempts": attempts,
         "succeeded": work.succeeded,
         "failed": work.failed,
         "retried": work.retried,
         "buried": work.buried,
         "snoozed": work.snoozed,
         "lost": work.lost,
-        "per_second": work.attempts / seconds,
-        "error_rate": share(work.failed, work.attempts),
+        "per_second": attempts / seconds,
+        "error_rate": share(work.failed, attempts),
         "success_rate": share(work.succeeded, work.ended),
-        "retry_rate": share(work.retried, work.attempts),
-        "mean_seconds": share(work.spent, work.attempts),
+        "retry_rate": share(work.retried, attempts),
+        "mean_seconds": share(work.spent, attempts),
         "p50_seconds": work.quantile(0.5),
         "p95_seconds": work.quantile(0.95),
         "longest_seconds": work.longest,

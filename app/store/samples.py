@@ -90,16 +90,17 @@ class Work:
         Args:
             share: Above 0 and up to 1.
         """
-        wanted = share * sum(self.durations)
+        durations = self.durations
+        wanted = share * sum(durations)
         if not wanted:
             return None
         below, at = 0, 0
-        while below + self.durations[at] < wanted:
-            below += self.durations[at]
+        while below + durations[at] < wanted:
+            below += durations[at]
             at += 1
         lower = BOUNDS[at - 1] if at else 0.0
         upper = BOUNDS[at] if at < len(BOUNDS) else max(self.longest, BOUNDS[-1])
-        return min(lower + (upper - lower) * (wanted - below) / self.durations[at], self.longest)
+        return min(lower + (upper - lower) * (wanted - below) / durations[at], self.longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,8 +279,9 @@ async def forget_samples(conn: AsyncConnection[Any], *, hours: timedelta, minute
 
 async def read_points(conn: AsyncConnection[Any], span: Span, *, task_name: str | None = None) -> list[Point]:
     """How one task, or all together, did; steps in which nothing happened are missing."""
+    # In binary, as all that is read by the thousand here: text takes a third more.
     query = SQL["read_points" if task_name is None else "read_points_of_task"]
-    async with conn.cursor(row_factory=class_row(Point)) as cursor:
+    async with conn.cursor(row_factory=class_row(Point), binary=True) as cursor:
         await cursor.execute(query, span.parameters() | {"task_name": task_name}, prepare=False)
         return await cursor.fetchall()
 
@@ -312,13 +314,13 @@ async def read_queues(
         "wide_since": _beginning(span.since, wide),
         "most": max(1, most // max(1, len(span.steps()))),
     }
-    rows = await (await conn.execute(SQL["read_queues"], given, prepare=False)).fetchall()
+    rows = await (await conn.execute(SQL["read_queues"], given, prepare=False, binary=True)).fetchall()
     return [QueuePoint(*row) for row in rows]
 
 
 async def read_service(conn: AsyncConnection[Any], span: Span) -> list[ServicePoint]:
     """Repeats, dead letters, workers and jobs that were made, but those of the clock."""
-    rows = await (await conn.execute(SQL["read_service"], span.parameters(), prepare=False)).fetchall()
+    rows = await (await conn.execute(SQL["read_service"], span.parameters(), prepare=False, binary=True)).fetchall()
     return [ServicePoint(*row) for row in rows]
 
 
