@@ -29,10 +29,10 @@ class Trace(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A line, the library whose frame it belongs to, whether that begins here, and what stands before it in a group."""
+    """A line, the package whose frame it belongs to, whether that begins here, and what stands before it in a group."""
 
     text: str
-    library: str | None
+    package: str | None
     begins: bool
     margin: str
 
@@ -41,13 +41,13 @@ def read(text: str) -> Trace:
     """Tell a person's own frames of a traceback from those of libraries."""
     shown: list[str] = []
     frames, libraries, met = 0, dict[str, None](), False
-    for foreign, group in groupby(_lines(text), lambda line: line.library is not None):
+    for foreign, group in groupby(_lines(text), lambda line: line.package is not None):
         lines = list(group)
         if not foreign:
             shown += [line.text for line in lines]
             met = met or any(_FRAME.match(line.text) for line in lines)
             continue
-        count, names = sum(line.begins for line in lines), dict.fromkeys(line.library or "" for line in lines)
+        count, names = sum(line.begins for line in lines), dict.fromkeys(line.package or "" for line in lines)
         frames, libraries = frames + count, libraries | names
         if met:  # Before the first frame of one's own nobody looks for more.
             shown.append(f"{lines[0].margin}  \N{HORIZONTAL ELLIPSIS} {counted(count)} of {', '.join(names)}\n")
@@ -61,20 +61,20 @@ def counted(frames: int) -> str:
 
 def _lines(text: str) -> list[_Line]:
     found: list[_Line] = []
-    library: str | None = None
+    package: str | None = None
     margin = ""
     for line in text.splitlines(keepends=True):
         frame = _FRAME.match(line)
         if frame:
-            margin, library = frame[1], _library(frame[2])
+            margin, package = frame[1], _package(frame[2])
         elif not line.startswith((f"{margin}    ", f"{margin}  [Previous line repeated")):
-            library = None
-        found.append(_Line(line, library, frame is not None and library is not None, margin))
+            package = None
+        found.append(_Line(line, package, frame is not None and package is not None, margin))
     return found
 
 
-def _library(file: str) -> str | None:
-    """The library that a file belongs to; None: it is the person's own."""
+def _package(file: str) -> str | None:
+    """The package that a file belongs to; None: it is the person's own."""
     installed = _INSTALLED.search(file)
     if installed:
         return installed[1].removesuffix(".py")

@@ -357,40 +357,29 @@ class Account:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_secrets_in_objects(form: Literal["json", "console"]):
+def test_secrets_in_objects(configure: Configure, form: Literal["json", "console"]):
     """Nor does a line that is given objects to tell, however deep; times and numbers stay as they are."""
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level)
+    configure()
     stream, account = io.StringIO(), Account("ada", "hunter2")
     itself: list[Any] = [{"token=hunter2"}]
     itself.append(itself)
     logs.configure_logs(LogSettings(format=form, level="INFO"), stream)
-    try:
-        structlog.stdlib.get_logger("mycompany").info(
-            "paid", account=account, accounts=({"of": account},), raw=b"password=hunter2", itself=itself, at=NOW, n=1.5
-        )
-    finally:
-        logs.stop_logs()
-        root.handlers[:], level = before
-        root.setLevel(level)
+    structlog.stdlib.get_logger("mycompany").info(
+        "paid", account=account, accounts=({"of": account},), raw=b"password=hunter2", itself=itself, at=NOW, n=1.5
+    )
     assert "hunter2" not in stream.getvalue()
     assert "user='ada', password='[redacted]'" in stream.getvalue()
     assert (f'"at":"{NOW.isoformat()}","n":1.5' if form == "json" else "n=1.5") in stream.getvalue()
 
 
-def test_secrets_on_the_console():
+def test_secrets_on_the_console(configure: Configure):
     """Nor does a line for people, with its traceback."""
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level)
+    configure()
     stream = io.StringIO()
     logs.configure_logs(LogSettings(format="console"), stream)
     try:
         raise ValueError("refused: password=hunter2")  # noqa: TRY301 - its traceback is what is logged.
     except ValueError:
         logging.getLogger("mycompany").exception("failed")
-    finally:
-        logs.stop_logs()
-        root.handlers[:], level = before
-        root.setLevel(level)
     assert "hunter2" not in stream.getvalue()
     assert "password=[redacted]" in stream.getvalue()

@@ -34,6 +34,9 @@ HOST_RELIEF = 5.0
 LOSS_SHOWN = timedelta(minutes=10)
 """How long a lost worker is an alert, where it does not come back and others live."""
 
+ONE_OR_TWO = (Level(WARNING, 0.0, 0.0), Level(CRITICAL, 1.0, 1.0))
+"""Of readings that are 1 where something is so, and 2 where that is critical."""
+
 OVERLOADED_AFTER = timedelta(minutes=5)
 """How long a worker takes no jobs for want of room before that is an alert: a busy minute is what the limit is for."""
 
@@ -188,7 +191,7 @@ def _machines(settings: Settings) -> Sequence[Rule]:
             about="a worker",
             what_to_do="Its machine is fuller than MAX_CPU_PERCENT or MAX_MEMORY_PERCENT allow, so it takes no jobs; "
             "others do, if any have room. See what fills it, lower its concurrency, or start workers elsewhere.",
-            levels=(Level(WARNING, 0.0, 0.0), Level(CRITICAL, 1.0, 1.0)),
+            levels=ONE_OR_TWO,
             query=f"max({queries.OVERLOADED})",
             only={CRITICAL: f"max({queries.OVERLOADED}) >= max({queries.ALIVE})"},
             after=max(alert.after, OVERLOADED_AFTER),
@@ -206,7 +209,7 @@ def _incidents(settings: Settings) -> Sequence[Rule]:
             about="a dependency",
             what_to_do="See whether it is down, and whether its credentials and limits are in order. Its jobs wait at "
             "no cost, and go on by themselves when it answers again.",
-            levels=(Level(WARNING, 0.0, 0.0), Level(CRITICAL, 1.0, 1.0)),
+            levels=ONE_OR_TWO,
             query=f"max by (dependency) ({queries.BREAKERS})",
             only={CRITICAL: f"max by (dependency) ({queries.CRITICAL}) == 1"},
             label="dependency",
@@ -218,7 +221,7 @@ def _incidents(settings: Settings) -> Sequence[Rule]:
             about="a worker",
             what_to_do="Look at what ended it: the kernel's out-of-memory killer, a node that is gone, a crash. Others "
             "take over its jobs; where no worker is left, they wait: start one.",
-            levels=(Level(WARNING, 0.0, 0.0), Level(CRITICAL, 1.0, 1.0)),
+            levels=ONE_OR_TWO,
             query=f"max({queries.LOST})",
             only={CRITICAL: f"max({queries.ALIVE}) == 0"},
         ),
