@@ -51,10 +51,13 @@ def caught_once(draft: Draft) -> DeathCause | None:
 
 
 def one_fewer(draft: Draft) -> DeathCause | None:
-    """Where such retries seldom succeed there is one fewer, but one: else nobody would learn that they do again."""
+    """Where such retries seldom succeed there is one fewer.
+
+    Where that leaves none, no sample comes any more: in a week nothing is left to have learned from, and one is tried.
+    """
     samples = draft.around.samples if draft.around else None
     retries = draft.limit.retries
-    if samples is None or retries is None or retries <= 1 or not is_seldom_worth_it(samples):
+    if samples is None or retries is None or retries < 1 or not is_seldom_worth_it(samples):
         return None
     draft.limit = Limit(retries - 1, f"{draft.limit.source} (one fewer: they seldom succeed)")
     return None
