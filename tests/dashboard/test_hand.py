@@ -66,6 +66,23 @@ async def test_the_pointer_holds_what_it_is_on(served: Served, browser_page: Pag
     await expect(browser_page.locator(".incident")).to_contain_text("2 dead")
 
 
+async def test_the_focus_holds_what_it_is_on(served: Served, browser_page: Page):
+    """While the keyboard is on a row nothing moves; where it is left there, the page goes on, and the focus stays."""
+    await browser_page.clock.install()
+    await add(served[1], 2)
+    await browser_page.goto("/dashboard/jobs")
+    await browser_page.keyboard.press("j")
+    await browser_page.keyboard.press("j")
+    await expect(browser_page.locator("#job-1")).to_be_focused()
+    await add(served[1], 1)
+    await browser_page.clock.run_for(20_000)
+    await expect(browser_page.get_by_role("button", name="Waiting")).to_be_visible()
+    await expect(browser_page.locator("#job-3")).to_have_count(0)
+    await browser_page.clock.run_for(20_000)
+    await expect(browser_page.locator("#job-3")).to_be_visible()
+    await expect(browser_page.locator("#job-1")).to_be_focused()
+
+
 async def test_a_region_holds_those_above(served: Served, browser_page: Page, conn: AsyncConnection):
     """While the pointer is on a row, no line comes into the table above, which would push the row from under it."""
     queue, client = served

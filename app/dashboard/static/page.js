@@ -68,32 +68,42 @@ function takeTime(field) {
 }
 
 // A page is left alone while somebody's hand is in one of its regions, for what is drawn anew above would move it: a
-// focus, a selection, a form unfolded, a row ticked, or a pointer on what can be pressed, unless it has been lying
-// there. What is unfolded is found again, and so is the focus on it.
+// focus, a selection, a form unfolded, a row ticked, or a pointer on what can be pressed. A pointer or the focus of a
+// link that has been lying there holds nothing. What is unfolded is found again, and so is the focus on it or a link.
 const FOLD = "details[id] > summary";
+const LINK = "a[href]";
 const POINTED_AT = ".rows:hover, :has(.rows:hover, a:hover, button:hover, summary:hover)";
 let moved = 0;
-document.addEventListener("pointermove", () => { moved = Date.now(); }, { passive: true });
+for (const kind of ["pointermove", "keydown"]) {
+  document.addEventListener(kind, () => { moved = Date.now(); }, { passive: true });
+}
 
 function isTouched(region) {
   const selection = getSelection();
   const focus = document.activeElement;
-  return (region.contains(focus) && focus !== document.body && !focus.matches(FOLD))
+  const lies = Date.now() - moved >= LYING;
+  return (region.contains(focus) && !focus.matches(FOLD) && !(lies && focus.matches(LINK)))
     || (!selection.isCollapsed && region.contains(selection.anchorNode))
     || region.matches(":has(:active, details.action[open], .tick:checked)")
-    || (Date.now() - moved < LYING && region.matches(POINTED_AT));
+    || (!lies && region.matches(POINTED_AT));
+}
+
+// Where the focus goes back to: what unfolds the same, or leads to the same.
+function asBefore(region, focus) {
+  if (focus.matches(FOLD)) return document.getElementById(focus.parentElement.id)?.querySelector("summary");
+  return [...region.querySelectorAll(LINK)].find((each) => each.href === focus.href);
 }
 
 function replace(region, fresh) {
   const open = new Map([...region.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
   const aside = [...region.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
   const [anchor, top] = firstInSight();
-  const fold = region.contains(document.activeElement) ? document.activeElement.parentElement.id : "";
+  const focus = region.contains(document.activeElement) ? document.activeElement : null;
   region.replaceChildren(...fresh.childNodes);
   for (const each of region.querySelectorAll("details[id]")) if (open.has(each.id)) each.open = open.get(each.id);
   prepare(region);
   for (const [index, each] of region.querySelectorAll(".scroll").entries()) each.scrollLeft = aside[index] ?? 0;
-  if (fold) document.getElementById(fold)?.querySelector("summary").focus({ preventScroll: true });
+  if (focus) asBefore(region, focus)?.focus({ preventScroll: true });
   const found = anchor && document.getElementById(anchor);
   if (found) scrollBy(0, found.getBoundingClientRect().top - top);
 }
