@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 
 from ..queue import control
 from ..queue.app import Afresh
+from ..store.jobs import JobFilter
 from ..store.queues import QueueDepth, list_queues
 from ..web.auth import VIEWER, Admin, Operator
-from ..web.errors import UnknownQueue
+from ..web.errors import InvalidInput, UnknownQueue
 from ..web.fields import QueueName, Text, Time
 from ..web.limits import StrictRoute
 from ..web.paging import BIGGEST_INTEGER
@@ -84,6 +85,7 @@ async def show_queue(name: Name, conn: ReadingConnection, queue: Queue) -> Queue
 async def list_queue_jobs(name: Name, chosen: ChosenJobs, conn: ReadingConnection, queue: Queue) -> JobPage:
     """Return one page of a queue's jobs, newest first; filters as those of all jobs."""
     wanted, jobs = chosen
+    _agree(jobs, queue=name)
     return await show_page(conn, queue, wanted, replace(jobs, queue=name))
 
 
@@ -93,6 +95,7 @@ async def list_queue_jobs(name: Name, chosen: ChosenJobs, conn: ReadingConnectio
 async def list_running_jobs(name: Name, chosen: ChosenJobs, conn: ReadingConnection, queue: Queue) -> JobPage:
     """Return one page of a queue's running jobs, newest first; filters as those of all jobs."""
     wanted, jobs = chosen
+    _agree(jobs, queue=name, state="running")
     return await show_page(conn, queue, wanted, replace(jobs, queue=name, state="running"))
 
 
@@ -126,6 +129,13 @@ async def clear_queue(
     async with queue.connection() as conn:
         cancelled = await control.clear(conn, name, confirm, actor=caller.name, reason=reason)
     return Cleared(queue=name, cancelled=cancelled)
+
+
+def _agree(jobs: JobFilter, **said: str) -> None:
+    """Refuse a filter that contradicts what the address says already."""
+    for field, value in said.items():
+        if getattr(jobs, field) not in {None, value}:
+            raise InvalidInput(field, f"here it is {value}")
 
 
 async def _find(conn: ReadingConnection, queue: Afresh, name: str) -> QueueReport:

@@ -326,10 +326,12 @@ def after_unreadable_row(error: Exception) -> tuple[Failure, Decision]:
 
 def _limits(run: Run) -> JobLimits:
     claimed = run.claimed
+    waited = claimed.waited or {}
     return JobLimits(
         max_retries=claimed.max_retries,
         deadline=claimed.deadline,
-        waited={SnoozeReason(reason): timedelta(seconds=each) for reason, each in (claimed.waited or {}).items()},
+        # What another version knew as a reason to wait bounds nothing here.
+        waited={each: timedelta(seconds=seconds) for each in SnoozeReason if (seconds := waited.get(each)) is not None},
         idempotent=run.prepared.options.idempotent if run.prepared else True,
     )
 

@@ -117,6 +117,14 @@ async def test_of_a_queue(client: httpx.AsyncClient, jobs: dict[str, int]):
     assert (await client.get("/queues/sums/running")).json()["items"] == []
 
 
+@pytest.mark.parametrize(("path", "name", "said"), [("jobs", "queue", "sums"), ("running", "state", "running")])
+async def test_contradicting_the_address(client: httpx.AsyncClient, path: str, name: str, said: str):
+    """A filter may repeat what the address says already, and not say otherwise."""
+    assert (await client.get(f"/queues/sums/{path}", params={name: said})).status_code == 200
+    refused = await client.get(f"/queues/sums/{path}", params={name: "ready"})
+    assert [fault["field"] for fault in refused.json()["errors"]] == [name]
+
+
 SQL_TEXTS = ["'; DROP TABLE procrastinate_jobs; --", "' OR '1'='1", "%' OR true --", "\\'; SELECT pg_sleep(9) --", "$$"]
 
 

@@ -53,7 +53,7 @@ def mailing(host: MailHost) -> MailSettings:
 
 
 async def test_what_was_saved(database_url: str, conn: AsyncConnection):
-    """What waiting for the quiet hours has saved is in the result, and on both sheets of the mail."""
+    """What waiting for the quiet hours has saved is in the result, in the mail's text, and on both its sheets."""
     await put_off(conn, 1)
     await conn.execute(
         "UPDATE afresh.attempt SET started_at = now(), ended_at = now(), next_run_at = now() - interval '1 m'"
@@ -69,8 +69,10 @@ async def test_what_was_saved(database_url: str, conn: AsyncConnection):
     savings = RetryReport.from_json(result).savings
     assert (savings.put_off_runs, savings.put_off_seconds, savings.saved) == (1, 2, 3)
     ((_, message),) = host.taken
-    page = message.get_body(("html",))
+    text, page = message.get_body(("plain",)), message.get_body(("html",))
+    assert text
     assert page
+    assert "3.00 by runs put off to quiet hours" in text.get_content()
     assert '>Saved by that, in units of PEAK_COST_PER_HOUR</td><td class="n">3.00</td>' in page.get_content()
     (table,) = [part.get_content() for part in message.iter_attachments() if part.get_content_type() == "text/csv"]
     assert "savings,,saved,3" in table

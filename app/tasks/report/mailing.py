@@ -8,7 +8,7 @@ from datetime import timedelta
 from ...queue.submit import Submission, submit_once
 from ...queue.task import connection
 from ...store.idempotency import Claim
-from ...store.retry_report import RetryReport
+from ...store.retry_report import RetryReport, Savings
 from ..email import send_email
 from .page import days_of, share
 
@@ -58,6 +58,12 @@ def _named(report: RetryReport) -> str:
     return (", ".join(names) or "none") + (f", and {more:,} more" if more else "")
 
 
+def _saved(savings: Savings) -> str:
+    """Money only where there was some: without a price an hour has none."""
+    jobs = f"{savings.retries_ended_well:,} jobs by a retry"
+    return f"{jobs}; {savings.saved:,.2f} by runs put off to quiet hours" if savings.saved else jobs
+
+
 def summary(report: RetryReport) -> str:
     """The report in a few lines, for whoever reads no HTML."""
     jobs, whole = report.jobs, report.whole
@@ -68,6 +74,7 @@ def summary(report: RetryReport) -> str:
         f"{share(whole.retries_succeeded, whole.retries_ended)} ended well\n"
         f"Failure groups       {report.groups:,}, {report.new_groups:,} of them new\n"
         f"Dead letters         {report.letters.died:,}; {report.letters.pending:,} wait for somebody now\n"
-        f"Dependencies in trouble  {_named(report)}\n\n"
+        f"Dependencies in trouble  {_named(report)}\n"
+        f"Saved                {_saved(report.savings)}\n\n"
         "Everything is in the two files that come with this mail.\n"
     )
