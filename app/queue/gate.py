@@ -68,7 +68,7 @@ class Gate:
         self._ask_at: dict[str, datetime] = {}
         self._barren: dict[str, _Barren] = {}
         self._wake_at: datetime | None = None
-        self._gated: frozenset[str] = frozenset()
+        self._shut: dict[str, bool] = {}
 
     @property
     def _dependencies(self) -> Dependencies:
@@ -84,12 +84,14 @@ class Gate:
         return not (self._dependencies.braked() or self._dependencies.snapshot.gated())
 
     def has_shut(self) -> bool:
-        """Whether a dependency no longer lets its jobs in that did when this was last asked.
+        """Whether a dependency lets fewer of its jobs in than when this was last asked: it has fallen, or its ramp has.
 
         Not merely since the last look at the breakers: whoever trips one looks before its notification comes.
         """
-        former, self._gated = self._gated, frozenset(self._dependencies.snapshot.gated())
-        return bool(self._gated - former)
+        snapshot = self._dependencies.snapshot
+        gated = [each for each in map(snapshot.of, snapshot.gated()) if each is not None]
+        former, self._shut = self._shut, {each.name: each.shut for each in gated}
+        return any(each.name not in former or (each.shut and not former[each.name]) for each in gated)
 
     def pause(self) -> float | None:
         """Seconds until a claim may be admitted more than the last one was; None: nobody knows."""
