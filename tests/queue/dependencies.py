@@ -69,6 +69,19 @@ async def state(conn: AsyncConnection[Any], name: str = NAME) -> str:
     return str(found[0]["state"]) if found else "closed"
 
 
+async def rests(conn: AsyncConnection[Any], expected: str) -> bool:
+    """Whether the breaker is in this state while nothing runs: at one moment, not one after the other."""
+    return bool(
+        await value(
+            conn,
+            "SELECT EXISTS (SELECT FROM afresh.breaker WHERE name = %s AND state = %s) "
+            "AND NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing')",
+            NAME,
+            expected,
+        )
+    )
+
+
 async def open_breaker(conn: AsyncConnection[Any], name: str = NAME, *, kind: FailureType = REFUSED) -> None:
     """Report an outage, as a worker would after five seconds of it."""
     now = await value(conn, "SELECT clock_timestamp()")

@@ -10,7 +10,7 @@ from app.queue.overdue import Overdue, bury_overdue
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import calling, several, state
+from .dependencies import calling, rests, several
 from .jobs import value
 
 pytestmark = pytest.mark.anyio
@@ -51,8 +51,8 @@ async def test_a_hold_buries_no_more_than_it_takes_to_know(
     await call.batch_defer_async(*[{} for _ in range(30)])
     async with several(*apps, concurrency=concurrency):
         await eventually(lambda: is_held(conn))
-        dead = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")
-        waiting = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
+    dead = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")
+    waiting = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
     assert dead <= 2
     assert dead + waiting == 30
     assert await value(conn, "SELECT failure_type FROM afresh.breaker") == kind
@@ -66,5 +66,4 @@ async def test_a_hold_buries_no_more_than_it_takes_to_know(
 
 async def is_held(conn: Connection) -> bool:
     """Whether the breaker is held, and nothing runs."""
-    running = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'")
-    return await state(conn) == "held" and running == 0
+    return await rests(conn, "held")
