@@ -93,12 +93,27 @@ def running_server() -> Iterator[Server]:
         from testcontainers.postgres import PostgresContainer
 
         with PostgresContainer(f"postgres:{EMBEDDED_VERSION}", driver=None) as container:
-            yield Server(make_conninfo(container.get_connection_url()))
+            url = make_conninfo(container.get_connection_url())
+            _leave_alone(url)
+            yield Server(url)
     else:
         with temporary_folder(within=roomy_memory()) as folder:
             server = _temporary_server(folder)
             with server.join():
+                _leave_alone(make_conninfo(server.conninfo(), user=SUPERUSER))
                 yield Server(server.conninfo(), server)
+
+
+def _leave_alone(url: str) -> None:
+    """Keep autovacuum away, which comes when it likes.
+
+    It would change plans and what they touch in the midst of a count, hold back what waits for all transactions before
+    it, on the whole server, and be a session that nobody but a superuser may end. It is not switched off: then an index
+    that is built would leave no count of the table's rows.
+    """
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("ALTER SYSTEM SET autovacuum_naptime = '20 d'")
+        conn.execute("SELECT pg_reload_conf()")
 
 
 class _DebianPrograms(Programs):
