@@ -23,15 +23,21 @@ pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
 
-AT_ONCE = 1.0
-"""Seconds within which an idle worker must be awake; its poll interval stays at 5."""
+NO_POLL = 600.0
+"""Seconds between two looks of an idle worker, so that whatever it starts in a test it was woken for."""
+
+
+@pytest.fixture
+def not_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs claimed ahead stay until something else than their age makes them go back."""
+    monkeypatch.setattr(worker_module, "STALE_AHEAD", 60.0)
 
 
 async def quick_worker_with_jobs_ahead(  # noqa: PLR0913 - of which task, how many, and with what lock
     app: Afresh, gate: Gate, worker: Any, count: int, *, lock: str = "", task: str = "gated"
 ) -> list[int]:
     """Jobs of which one runs and the others are claimed ahead, by a worker that has seen short ones only."""
-    await eventually(lambda: worker._average < 0.001)
+    await eventually(lambda: worker._average < 0.005)
     gated = app.tasks[task]
     locks = [f"{lock}-{number}" if lock else None for number in range(count)]
     ids = [await gated.configure(queueing_lock=each).defer_async() for each in locks]
@@ -77,19 +83,20 @@ async def test_free_slots_are_filled_beside_long_jobs(queue_app: Afresh, conn: C
     gate = Gate()
     await queue_app.task(name="gated")(as_task(gate)).batch_defer_async(*[{}] * 7)
     queue_app.task(name="t")(nothing)
-    async with working(queue_app, concurrency=10) as worker:
+    async with working(queue_app, concurrency=10, fetch_job_polling_interval=NO_POLL) as worker:
         await eventually(lambda: gate.running == 7)
         worker._average = 0.25  # As after many jobs of that length: two more than can run are wanted in hand.
         (job_id,) = await add(conn)
-        await eventually(lambda: is_(conn, job_id, "succeeded"), AT_ONCE)
+        await eventually(lambda: is_(conn, job_id, "succeeded"))
         gate.open.set()
 
 
 async def test_jobs_ahead_of_a_long_one_go_back(queue_app: Afresh, conn: Connection, gate: Gate):
     """Jobs claimed ahead that a long job keeps from starting go back within an instant, at no cost and for good."""
     async with working(queue_app, concurrency=1) as worker:
-        ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
-        await eventually(lambda: is_(conn, ids[2], "todo"), AT_ONCE)
+        await eventually(lambda: worker._average < 0.005)
+        ids = await queue_app.tasks["gated"].batch_defer_async(*[{}] * 3)  # Ahead they may be seen by nobody.
+        await eventually(lambda: _went_back(conn, ids[1:]), 10)
         taken = await value(conn, "SELECT count(*) FROM procrastinate_events WHERE type = 'started'")
         quiet = time.monotonic() + 0.5
         await eventually(lambda: time.monotonic() > quiet)
@@ -99,38 +106,46 @@ async def test_jobs_ahead_of_a_long_one_go_back(queue_app: Afresh, conn: Connect
         await eventually(lambda: all_succeeded(conn))
 
 
+async def _went_back(conn: Connection, ids: list[int]) -> bool:
+    """Whether these jobs were claimed, and wait again."""
+    found = [await job(conn, each) for each in ids]
+    return all(each["status"] == "todo" and each["afresh_claim"] is not None for each in found)
+
+
+@pytest.mark.usefixtures("not_stale")
 async def test_another_worker_takes_what_goes_back(queue_app: Afresh, conn: Connection, gate: Gate, open_app: OpenApp):
     """Jobs that are given back wake a worker that has room for them."""
     other = await open_app()
     other.task(name="gated")(nothing)
     async with working(queue_app, concurrency=1) as worker:
         ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
-        async with working(other):
-            await eventually(lambda: is_(conn, ids[2], "succeeded"), AT_ONCE)
+        async with working(other, fetch_job_polling_interval=NO_POLL):
+            worker._let_go()
+            await eventually(lambda: is_(conn, ids[2], "succeeded"))
         gate.open.set()
 
 
+@pytest.mark.usefixtures("not_stale")
 async def test_jobs_ahead_of_a_paused_queue_go_back(queue_app: Afresh, conn: Connection, gate: Gate):
     """When a queue is paused its jobs that were claimed but not started go back."""
     async with working(queue_app, concurrency=1) as worker:
         ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
         await holds.hold(conn, "queue", "default", reason="why", actor="me")
-        await eventually(lambda: is_(conn, ids[2], "todo"), AT_ONCE)
+        await eventually(lambda: is_(conn, ids[2], "todo"))
         gate.open.set()
         await eventually(lambda: is_(conn, ids[0], "succeeded"))
     assert [await status(conn, each) for each in ids[1:]] == ["todo", "todo"]
 
 
+@pytest.mark.usefixtures("not_stale")
 @pytest.mark.parametrize("told", [True, False], ids=["told late", "not told"])
 async def test_jobs_ahead_of_a_tripped_breaker_go_back(
     queue_app: Afresh,
     conn: Connection,
-    monkeypatch: pytest.MonkeyPatch,
     *,
     told: bool,
 ):
     """A worker whose own report opens a breaker, and which sees so before it hears so, gives back what waits in it."""
-    monkeypatch.setattr(worker_module, "STALE_AHEAD", 60.0)  # Else they would go back for that.
     gate = Gate()
     begun = 0
 
@@ -171,16 +186,18 @@ async def fail_once_less(conn: Connection) -> None:
     await breakers.report(conn, NAME, said, RULES, Random(1))
 
 
+@pytest.mark.usefixtures("not_stale")
 async def test_jobs_ahead_go_back_when_the_worker_stops(queue_app: Afresh, conn: Connection, gate: Gate):
     """A worker that drains gives back at once what it has not started."""
     async with working(queue_app, concurrency=1) as worker:
         ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
         worker.stop()
-        await eventually(lambda: is_(conn, ids[2], "todo"), AT_ONCE)
+        await eventually(lambda: is_(conn, ids[2], "todo"))
         gate.open.set()
     assert [await status(conn, each) for each in ids] == ["succeeded", "todo", "todo"]
 
 
+@pytest.mark.usefixtures("not_stale")
 async def test_a_worker_does_not_end_before_its_jobs_have_gone_back(
     queue_app: Afresh, conn: Connection, database_url: str, gate: Gate
 ):
@@ -203,6 +220,7 @@ async def _somebody_waits(conn: Connection) -> bool:
     return bool(await rows(conn, query))
 
 
+@pytest.mark.usefixtures("not_stale")
 async def test_a_job_ahead_whose_twin_waits_stays(queue_app: Afresh, conn: Connection, gate: Gate):
     """A job that cannot go back, because another waits with its queueing lock, is run here, and lost to nobody."""
     async with working(queue_app, concurrency=1, queues=["default"]) as worker:
@@ -215,6 +233,7 @@ async def test_a_job_ahead_whose_twin_waits_stays(queue_app: Afresh, conn: Conne
     assert await status(conn, twin) == "todo"
 
 
+@pytest.mark.usefixtures("not_stale")
 async def test_a_job_ahead_whose_twin_waits_ends_with_the_worker(queue_app: Afresh, conn: Connection, gate: Gate):
     """A worker that stops leaves no job running: where a twin waits, the twin goes on alone."""
     async with working(queue_app, concurrency=1, queues=["default"], shutdown_graceful_timeout=0.05) as worker:
@@ -224,12 +243,15 @@ async def test_a_job_ahead_whose_twin_waits_ends_with_the_worker(queue_app: Afre
     assert [row["outcome"] for row in await attempts(conn, ids[1])] == ["coalesced"]
 
 
-async def test_what_cannot_be_given_back_now_is_kept(queue_app: Afresh, conn: Connection, gate: Gate):
+@pytest.mark.usefixtures("not_stale")
+async def test_what_cannot_be_given_back_now_is_kept(
+    queue_app: Afresh, conn: Connection, database_url: str, gate: Gate
+):
     """Jobs claimed ahead are not forgotten when the database cannot take them back: they run here."""
     async with working(queue_app, concurrency=1) as worker:
         ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
-        async with conn.transaction():
-            await conn.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", (ids[1],))
+        async with await Connection.connect(database_url) as other:
+            await other.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", (ids[1],))
             releasing = asyncio.create_task(worker.release_ahead())
             await eventually(lambda: _kill_whoever_waits(conn))
             await releasing
@@ -245,6 +267,7 @@ async def _kill_whoever_waits(conn: Connection) -> bool:
     return bool(await rows(conn, query))
 
 
+@pytest.mark.usefixtures("not_stale")
 async def test_a_job_ahead_can_be_aborted(queue_app: Afresh, conn: Connection, gate: Gate):
     """A job claimed ahead that is asked to abort ends as aborted without having begun."""
     async with working(queue_app, concurrency=1) as worker:

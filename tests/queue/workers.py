@@ -48,7 +48,8 @@ async def work_off(app: Afresh, **options: Any) -> None:
 async def _listens(app: Afresh) -> bool:
     query = """
         SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'afresh listener' AND query ~ '^LISTEN.*afresh_wake'
+        WHERE datname = current_database() AND application_name = 'afresh listener' AND state = 'idle'
+          AND query ~ '^LISTEN.*afresh_wake'
     """
     connector = app.connector
     assert isinstance(connector, AfreshConnector)
