@@ -22,7 +22,7 @@ from ..eventually import eventually
 from ..store.history import fail
 from .conftest import OpenApp
 from .jobs import add, attempts, hold, job, status, value
-from .workers import work_off, working
+from .workers import Gate, as_task, work_off, working
 
 pytestmark = pytest.mark.anyio
 
@@ -172,11 +172,12 @@ async def test_a_worker_learns_by_itself(open_app: OpenApp, conn: Connection, mo
     """A worker that runs notices what was counted anew, and how deep the queues are whose jobs it runs."""
     monkeypatch.setattr(adaptation, "SAMPLES_SECONDS", 0.05)
     app = await open_app()
-    call = refused(queue="calls", priority=9)
-    await call.defer_async()
+    gate = Gate()  # The others wait for as long as it runs, however late they are counted.
+    await task(name="tests.call", slug="call", queue="calls", priority=9)(as_task(gate)).defer_async()
     await add(conn, 150, queue="calls", task="nobody.knows", dependency="x")
     async with working(app, concurrency=1, queues=["calls"]):
-        await eventually(lambda: app.adaptation.ready_jobs("calls") > 0)
+        await eventually(lambda: app.adaptation.ready_jobs("calls") == 150)
+        gate.open.set()
         await teach(conn, well=39, badly=6)
         await eventually(lambda: bool(app.adaptation.samples("tests.call", KIND) == (45, 39)))
 

@@ -4,7 +4,6 @@ import asyncio
 import math
 import threading
 import time
-from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -75,12 +74,13 @@ async def test_throttle(queue_app: Afresh, conn: Connection):
     """A task that reports all the time is written twice a second, and once more at its end."""
 
     @queue_app.task(name="t")
-    async def busy() -> None:
-        until = time.monotonic() + 1.3
-        while time.monotonic() < until:
+    async def busy() -> float:
+        began = time.monotonic()
+        while time.monotonic() < began + 1.3:
             await progress(0.5, "on the way")
             await asyncio.sleep(0.002)
         await progress(1, "there")
+        return time.monotonic() - began
 
     job_id = await busy.defer_async()
     await work_off(queue_app)
@@ -88,9 +88,8 @@ async def test_throttle(queue_app: Afresh, conn: Connection):
     *regular, last = stored
     assert last["message"] == "there"
     assert {row["message"] for row in regular} == {"on the way"}
-    assert len(regular) in {2, 3}  # At 0, 0.5 and 1 s; on a busy machine a timer comes late.
-    gaps = [(later["at"] - earlier["at"]).total_seconds() for earlier, later in pairwise(regular)]
-    assert min(gaps) > WRITE_SECONDS * 0.8
+    seconds = await value(conn, "SELECT result FROM afresh.result WHERE job_id = %s", job_id)
+    assert 2 <= len(regular) <= 1 + seconds / WRITE_SECONDS  # At 0, 0.5 and 1 s; on a busy machine a timer comes late.
 
 
 @pytest.mark.parametrize("ending", ["returns", "raises"])
@@ -281,14 +280,14 @@ async def test_outage(queue_app: Afresh, conn: Connection):
         await eventually(begun)
         await conn.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
         gate.set()
 
         async def done() -> bool:
             return await status(conn, job_id) == "succeeded"
 
-        await eventually(done, within=20)
+        await eventually(done)
     stored = await history(conn, job_id)
     assert (stored[0], stored[-1]) == ((0.1, None), (0.9, None))
     assert len(await rows(conn, "SELECT FROM afresh.progress")) == len(stored)
@@ -313,7 +312,7 @@ async def test_throttle_passes_the_newest_on():
     for report in reports[:3]:
         throttle.add(report)
     assert written == reports[:1]
-    await eventually(lambda: len(written) == 2, within=2 * WRITE_SECONDS + 1)
+    await eventually(lambda: len(written) == 2)
     throttle.add(reports[3])
     throttle.close()
     assert written == [reports[0], reports[2], reports[3]]

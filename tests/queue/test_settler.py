@@ -263,18 +263,25 @@ async def test_an_end_that_is_refused_for_days_stops_nobody(queue_app: Afresh, c
     assert await status(conn, other) == "succeeded"
 
 
-async def test_the_end_of_an_earlier_run_does_not_take_the_place_of_a_later_one(queue_app: Afresh, conn: Connection):
+async def test_the_end_of_an_earlier_run_does_not_take_the_place_of_a_later_one(
+    queue_app: Afresh, conn: Connection, database_url: str
+):
     """While the end of a run is on its way the end of the run before may arrive, if its answer was lost; when the way
     is cut off, the later run's is what is written.
     """  # noqa: D205 - one sentence
     (job_id,), worker = await claimed(conn)
-    async with writing(queue_app, worker) as settler, conn.transaction():
-        await conn.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", [job_id])
+    async with (
+        writing(queue_app, worker) as settler,
+        # Within one transaction the sessions look as they did at the first look.
+        await psycopg.AsyncConnection.connect(database_url) as other,
+        other.transaction(),
+    ):
+        await other.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", [job_id])
         settler.add(settlement(job_id))
         (waiting,) = await eventually(lambda: rows(conn, WAITING))
         settler.add(settlement(job_id, ending(job_id))._replace(claim=0))
         await conn.execute("SELECT pg_terminate_backend(%s)", [waiting["pid"]])
-        await eventually(lambda: not settler._flying)
+        await eventually(lambda: rows(conn, f"{WAITING} AND pid <> %s", waiting["pid"]))  # It is on its way again.
     assert await status(conn, job_id) == "succeeded"
 
 
