@@ -65,7 +65,7 @@ async def test_its_failures_open_it(open_app: OpenApp, conn: Connection):
     app = await open_app()
     await both.batch_defer_async(*[{} for _ in range(40)])
     async with working(app, concurrency=2):
-        await eventually(lambda: is_open(conn), 20)
+        await eventually(lambda: is_open(conn))
     assert await state(conn, "joke-api") == "closed"
 
 
@@ -257,12 +257,12 @@ async def test_not_all_come_for_one_look(open_app: OpenApp, conn: Connection):
     call = through_guard(Service())
     app = await open_app()
     await open_breaker(conn, HOST)
-    await conn.execute("UPDATE afresh.breaker SET probe_at = now() + interval '10 s'")
+    await conn.execute("UPDATE afresh.breaker SET probe_at = now() + interval '30 s'")
     await call.batch_defer_async(*[{} for _ in range(30)])
     async with working(app):
-        await eventually(lambda: count_of(conn, 30), 20)
+        await eventually(lambda: count_of(conn, 30))
     first, *others = await delays(conn)
-    assert 5 < first < 16
+    assert 5 < first < 40
     assert 59 < min(others) <= max(others) < 86
 
 
@@ -275,7 +275,7 @@ async def test_a_ramp_is_asked_as_often_as_it_gives(open_app: OpenApp, conn: Con
     await ramp(conn, HOST, rate=1.0)
     await call.batch_defer_async(*[{} for _ in range(120)])
     async with working(app):
-        await eventually(lambda: count_of(conn, 120 - service.calls), 20)
+        await eventually(lambda: count_of(conn, 120 - service.calls))
     waits = await delays(conn)
     assert len([each for each in waits if each < 15]) <= 20
     assert len([each for each in waits if each > 60]) >= 40

@@ -137,7 +137,7 @@ async def test_a_lost_database_does_not_end_the_schedule(queue_app: Afresh, conn
             " WHERE pid <> pg_backend_pid() AND datname = current_database() AND backend_type = 'client backend'"
         )
         before = await succeeded(conn, "ticks")
-        await eventually(lambda: _more(conn, before + 1), within=15)
+        await eventually(lambda: _more(conn, before + 1))
 
 
 async def _takes_timestamp(timestamp: int) -> None:

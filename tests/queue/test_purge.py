@@ -99,7 +99,7 @@ async def test_two_at_once(conn: Connection, db: Database):
     """Of two that begin at the same moment one does the work, and the other nothing."""
     await finish(conn, 3_000)
     async with await db.connect_async() as other:
-        both = await asyncio.gather(*(purge(Lender(each), Terms(), rest=0.1) for each in (conn, other)))
+        both = await asyncio.gather(*(purge(Lender(each), Terms(), rest=0.4) for each in (conn, other)))
     assert sorted(each.busy for each in both) == [False, True]
     assert [sum(each.removed.values()) for each in both if each.busy] == [0]
     assert sum(each.removed["jobs"] for each in both) == 3_000

@@ -144,5 +144,5 @@ async def test_refreshing_beside_readers(conn: Connection, db: Any):
     await refresh_samples(conn)
     async with await db.connect_async() as other, other.transaction():
         await refresh_samples(other)
-        await conn.execute("SET statement_timeout = '1s'")
+        await conn.execute("SET statement_timeout = '10s'")
         assert len(await rows(conn, "SELECT FROM afresh.retry_sample")) == 1

@@ -21,8 +21,17 @@ from .mail_host import MailHost
 
 pytestmark = pytest.mark.anyio
 
-TODAY = datetime.now(UTC).date()
-NOW = {"from": TODAY.isoformat(), "to": TODAY.isoformat()}
+
+@pytest.fixture
+def today() -> date:
+    """As the test begins, and not when it was read: a run of all tests may see midnight."""
+    return datetime.now(UTC).date()
+
+
+@pytest.fixture
+def now(today: date) -> dict[str, str]:
+    """Arguments for a report of it."""
+    return {"from": today.isoformat(), "to": today.isoformat()}
 
 
 @pytest.fixture
@@ -71,13 +80,13 @@ class Words(HTMLParser):
         self.text.append(" ".join(data.split()))
 
 
-async def test_a_report_on_demand(served: Served, conn: AsyncConnection):
+async def test_a_report_on_demand(served: Served, conn: AsyncConnection, today: date, now: dict[str, str]):
     """It is stored as the job's result: the numbers, the page and the table, of the days that were asked for."""
     await recover(conn, failures=2, failure_type="TRANSIENT_NETWORK", fingerprint="a", message="refused by db")
-    job = await made(served, NOW)
+    job = await made(served, now)
     result = job["result"]
     assert (job["queue"], job["priority"], job["task_type"]) == ("reports", 5, "report")
-    assert (result["from"], result["to"], result["mailed_by"]) == (TODAY.isoformat(), TODAY.isoformat(), None)
+    assert (result["from"], result["to"], result["mailed_by"]) == (today.isoformat(), today.isoformat(), None)
     assert RetryReport.from_json(result["report"]).whole.retries == 2
     told = values(result["csv"])
     assert told["failure_type", "TRANSIENT_NETWORK", "failures"] == "2"
@@ -96,9 +105,9 @@ async def test_a_period_ends_yesterday(served: Served, period: str, days: int):
 
 
 @pytest.mark.parametrize(("format_", "kept"), [("html", {"html"}), ("csv", {"csv"}), ("both", {"html", "csv"})])
-async def test_the_format(served: Served, format_: str, kept: set[str]):
+async def test_the_format(served: Served, now: dict[str, str], format_: str, kept: set[str]):
     """What was asked for is kept, and nothing else."""
-    result = (await made(served, NOW | {"format": format_}))["result"]
+    result = (await made(served, now | {"format": format_}))["result"]
     assert set(result) & {"html", "csv"} == kept
 
 
@@ -125,14 +134,14 @@ async def test_what_is_refused(served: Served, args: dict[str, Any], field: str,
     assert says in answer.text
 
 
-async def test_by_mail(mailing: Served, post: MailHost):
+async def test_by_mail(mailing: Served, post: MailHost, today: date, now: dict[str, str]):
     """The mail is text and the page, and both files go along; the result names the job that sends it."""
-    job = await made(mailing, NOW | {"mail_to": ["boss@example.com"]})
+    job = await made(mailing, now | {"mail_to": ["boss@example.com"]})
     ((recipients, message),) = post.taken
     assert recipients == ["boss@example.com"]
     assert message["Subject"].startswith("Jobs and retries, ")
     files = {part.get_filename(): part.get_content() for part in message.iter_attachments()}
-    assert set(files) == {f"report-{TODAY}.html", f"report-{TODAY}.csv"}
+    assert set(files) == {f"report-{today}.html", f"report-{today}.csv"}
     page, text = (message.get_body((kind,)) for kind in ("html", "plain"))
     assert page
     assert text
@@ -143,9 +152,9 @@ async def test_by_mail(mailing: Served, post: MailHost):
     assert (sent["task_name"], sent["state"]) == ("app.tasks.email.send_email", "succeeded")
 
 
-async def test_one_mail(mailing: Served, post: MailHost, conn: AsyncConnection):
+async def test_one_mail(mailing: Served, post: MailHost, conn: AsyncConnection, now: dict[str, str]):
     """A report that is made again, as after a crash, is not mailed a second time."""
-    job = await made(mailing, NOW | {"mail_to": ["boss@example.com"]})
+    job = await made(mailing, now | {"mail_to": ["boss@example.com"]})
     await conn.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", [job["job_id"]])
     await conn.execute("UPDATE procrastinate_jobs SET status = 'todo' WHERE id = %s", [job["job_id"]])
     await run_waiting_jobs(mailing[0])
@@ -155,10 +164,10 @@ async def test_one_mail(mailing: Served, post: MailHost, conn: AsyncConnection):
     assert len(post.taken) == 1
 
 
-async def test_what_exceptions_say_is_text(conn: AsyncConnection):
+async def test_what_exceptions_say_is_text(conn: AsyncConnection, today: date):
     """What an exception said is no markup in the page and no formula in the table; the page loads nothing."""
     await fail(conn, message="=HYPERLINK(1)<script>alert(1)</script>", fingerprint="+f")
-    report = await report_days(conn, TODAY, TODAY)
+    report = await report_days(conn, today, today)
     words = Words(render_page(report, made_at=datetime.now(UTC)))
     assert "script" not in words.tags
     assert "=HYPERLINK(1)<script>alert(1)</script>" in words.text
@@ -209,13 +218,13 @@ async def test_the_time_of_breakers(conn: AsyncConnection):
     assert (post.openings, post.held_seconds, old.held_seconds) == (0, 12 * 3600, 24 * 3600)
 
 
-async def test_many_hosts_in_trouble(mailing: Served, post: MailHost, conn: AsyncConnection):
+async def test_many_hosts_in_trouble(mailing: Served, post: MailHost, conn: AsyncConnection, now: dict[str, str]):
     """Where thousands of hosts were in trouble the report names the worst, says how many there were, and is kept."""
     await conn.execute(
         "INSERT INTO afresh.breaker (name, state, changed_at) SELECT 'host-' || g || '.customers.example.com', "
         "'isolated', now() - g * interval '1 ms' FROM generate_series(1, 3000) g"
     )
-    result = (await made(mailing, NOW | {"mail_to": ["boss@example.com"]}))["result"]
+    result = (await made(mailing, now | {"mail_to": ["boss@example.com"]}))["result"]
     report = RetryReport.from_json(result["report"])
     assert (report.troubled, len(report.dependencies)) == (3000, WORST)
     assert report.dependencies[0].name == "host-3000.customers.example.com"
