@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 
@@ -19,6 +20,11 @@ from .servers import Server, running_server
 
 COLLECTED = gc.get_threshold()
 """How often Python has garbage collected."""
+
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 _numbers = itertools.count(1)
 
