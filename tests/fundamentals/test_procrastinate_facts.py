@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from procrastinate import jobs
+from procrastinate import jobs, utils
 from procrastinate.retry import BaseRetryStrategy, RetryStrategy, get_retry_strategy
 
 
@@ -15,14 +15,23 @@ def job(attempts: int) -> jobs.Job:
     return jobs.Job(id=1, queue="q", lock=None, queueing_lock=None, task_name="t", attempts=attempts)
 
 
-def waits(strategy: RetryStrategy, runs: int = 5) -> list[int]:
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def clock_that_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Procrastinate takes for the present, so that the time it takes is no part of a wait."""
+    monkeypatch.setattr(utils, "utcnow", lambda: NOW)
+
+
+def waits(strategy: RetryStrategy, runs: int = 5) -> list[float]:
     """Seconds that the strategy waits after each of the first runs."""
     found = []
     for attempts in range(runs):
         decision = strategy.get_retry_decision(exception=ValueError(), job=job(attempts))
         assert decision
         assert decision.retry_at
-        found.append(round((decision.retry_at - datetime.now(UTC)).total_seconds()))
+        found.append((decision.retry_at - NOW).total_seconds())
     return found
 
 

@@ -34,18 +34,18 @@ class Webhook:
 @contextmanager
 def webhook() -> Iterator[Webhook]:
     """A webhook that listens meanwhile."""
-    state = Webhook()
+    state, lock = Webhook(), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            state.asked += 1
-            if state.refusals:
-                state.refusals -= 1
-                self.send_response(503)
-            else:
-                state.taken.append(json.loads(body))
-                self.send_response(200)
+            with lock:  # Messages come at the same time.
+                state.asked += 1
+                refused = state.refusals > 0
+                state.refusals -= refused
+                if not refused:
+                    state.taken.append(json.loads(body))
+            self.send_response(503 if refused else 200)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the standard library's.
