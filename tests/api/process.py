@@ -28,12 +28,12 @@ def running(log: Path, **settings: str) -> Iterator[str]:
         )
     try:
         started = re.compile(r"running on (http://\S+)")
-        address = eventually_sync(lambda: started.search(log.read_text()) or process.poll() is not None, within=30)
+        address = eventually_sync(lambda: started.search(log.read_text()) or process.poll() is not None, within=60)
         assert isinstance(address, re.Match), log.read_text()
         yield address[1]
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=40)
 
 
 def refused(*options: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -77,7 +77,7 @@ async def test_its_budget(queue: Afresh, client: httpx.AsyncClient):
         await worker.beat()
         told = (await client.get("/dependencies/joke-api")).json()["budget"]
     assert (told["capacity"], told["processes"]) == (50, 1)
-    assert 44 < told["least"] < 49
+    assert 44 < told["least"] < 50  # Five retries less, and what a fifth of a token a second has given back.
     assert datetime.now(UTC) - datetime.fromisoformat(told["told_at"]) < timedelta(minutes=1)
 
 
@@ -122,7 +122,7 @@ async def test_a_probe_goes_through(queue: Afresh, client: httpx.AsyncClient, co
         await conn.execute("SELECT pg_notify('afresh_wake', '')")
         assert (await client.get(f"/jobs/{job}")).json()["waiting_for"] == "dependency"
         asked = await client.post("/dependencies/api.example.com/probe", json=WHY)
-        assert (asked.status_code, asked.json()["state"]) == (200, "open")
+        assert (asked.status_code, asked.json()["state"] in {"open", "half_open"}) == (200, True)  # It may be done.
         await eventually(lambda: has_ended(client, job))
         await eventually(lambda: came_to(client, "half_open"))
     shown = (await client.get("/dependencies/api.example.com")).json()

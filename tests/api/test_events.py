@@ -45,7 +45,7 @@ class Stream:
         """Id, type and data of the next event."""
         fields: dict[str, str] = {}
         while True:
-            line = await asyncio.wait_for(anext(self._lines), 20)
+            line = await asyncio.wait_for(anext(self._lines), 30)
             if line.startswith(":"):
                 self.comments.append(line)
             elif line:
@@ -125,7 +125,7 @@ async def test_resume(address: str, conn: Connection):
 async def test_refusals(address: str, conn: Connection):
     """No such job is 404, a foreign Last-Event-ID 422; both are problems and no streams."""
     (job_id,) = await add(conn)
-    async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client:
         unknown = await client.get("/jobs/999/events")
         foreign = await client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": "yesterday"})
     assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:afresh:unknown-job")
@@ -135,7 +135,7 @@ async def test_refusals(address: str, conn: Connection):
 async def test_head(address: str, conn: Connection):
     """HEAD is answered with the headers of the stream and ends there; the connection is free for what comes next."""
     (job_id,) = await add(conn)
-    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client:
         head = await client.head(f"/jobs/{job_id}/events")
         assert (head.status_code, head.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
         assert (await client.get("/monitoring/live")).status_code == 200
@@ -153,7 +153,7 @@ async def test_restart_of_postgres(address: str, conn: Connection, db: Any, serv
         async with await db.connect_async(application_name="test") as again:
             await report(again, job_id, worker, 2)
             seen.append(await stream.next())
-            await eventually(lambda: _listeners(again, 1), within=15)
+            await eventually(lambda: _listeners(again, 1))
             await settle_successes(again, worker, {job_id: 0})
         seen += await stream.rest()
     assert [data.get("progress", data.get("state")) for _, _, data in seen] == [
@@ -186,12 +186,12 @@ async def test_many_clients(address: str, conn: Connection):
     connections = await value(conn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
     began = time.monotonic()
     await report(conn, job_id, worker, 1)
-    await asyncio.gather(*(asyncio.wait_for(reader.readuntil(b"step 1"), 10) for reader, _ in clients))
+    await asyncio.gather(*(asyncio.wait_for(reader.readuntil(b"step 1"), 20) for reader, _ in clients))
     took = time.monotonic() - began
     for _, writer in clients[:250]:
         writer.close()
     await settle_successes(conn, worker, {job_id: 0})
-    await asyncio.gather(*(asyncio.wait_for(reader.readuntil(b"event: end"), 10) for reader, _ in clients[250:]))
+    await asyncio.gather(*(asyncio.wait_for(reader.readuntil(b"event: end"), 20) for reader, _ in clients[250:]))
     await eventually(lambda: _listeners(conn, 0))
     for _, writer in clients[250:]:
         writer.close()

@@ -1,7 +1,6 @@
 """Cancelling, retrying and moving jobs: what each does in which state, and what it refuses."""
 
 import asyncio
-import time
 from typing import Any
 
 import httpx
@@ -179,7 +178,7 @@ async def test_reason_is_kept(client: httpx.AsyncClient, conn: AsyncConnection):
 
 
 async def test_stopping_async(queue: Afresh, client: httpx.AsyncClient):
-    """An async task that runs is stopped within a second, and its job ends as aborted."""
+    """An async task that runs is stopped at once, not when its worker looks again, and its job ends as aborted."""
     job_id = (await client.post("/tasks/sleep-well")).json()["job_id"]
 
     async def state() -> str:
@@ -192,13 +191,11 @@ async def test_stopping_async(queue: Afresh, client: httpx.AsyncClient):
     async def is_aborted() -> bool:
         return await state() == "aborted"
 
-    async with working(queue):
+    async with working(queue, abort_job_polling_interval=120):
         await eventually(is_running)
-        asked = time.monotonic()
         response = await client.post(f"/jobs/{job_id}/cancel")
         assert (response.status_code, response.json()["effect"]) == (202, "abort_requested")
-        await eventually(is_aborted)
-        assert time.monotonic() - asked < 1
+        await eventually(is_aborted, within=20)
 
 
 async def test_asking_sync(client: httpx.AsyncClient, conn: AsyncConnection):
@@ -219,7 +216,7 @@ async def test_run_now_wakes_a_worker(queue: Afresh, client: httpx.AsyncClient):
     async def has_succeeded() -> bool:
         return bool((await client.get(f"/jobs/{job_id}")).json()["state"] == "succeeded")
 
-    async with working(queue):
+    async with working(queue, fetch_job_polling_interval=120):
         response = await client.post(f"/jobs/{job_id}/retry")
         assert response.json()["effect"] == "runs_now"
-        await eventually(has_succeeded, within=3)
+        await eventually(has_succeeded, within=20)

@@ -16,7 +16,7 @@ def test_submit_and_read(database_url: str, tmp_path: Path):
     """A client that knows nothing but HTTP makes a job and finds it where Location says."""
     with (
         running(tmp_path / "log", DATABASE_URL=database_url) as address,
-        httpx.Client(base_url=address, trust_env=False) as client,
+        httpx.Client(base_url=address, trust_env=False, timeout=30) as client,
     ):
         made = client.post("/tasks/fetch-joke", json={"args": {"joke_id": 1}})
         found = client.get(made.headers["location"])
@@ -69,7 +69,7 @@ def test_own_tasks(database_url: str, tmp_path: Path):
     """A module of the user's own, named in TASK_MODULES, is there to be asked for."""
     settings = {"DATABASE_URL": database_url, "TASK_MODULES": "tests.sample_tasks"}
     with running(tmp_path / "log", **settings) as address:
-        made = httpx.post(f"{address}/tasks/add", json={"args": {"a": 1}}, trust_env=False)
+        made = httpx.post(f"{address}/tasks/add", json={"args": {"a": 1}}, trust_env=False, timeout=30)
     assert (made.status_code, made.json()["task_name"]) == (202, "sample.add")
 
 
@@ -91,9 +91,9 @@ def test_bind_with_a_key_in_the_database(database_url: str, tmp_path: Path):
     key = key_in(database_url)
     with running(tmp_path / "log", DATABASE_URL=database_url, UVICORN_HOST=EVERYWHERE) as address:
         here = address.replace(EVERYWHERE, "127.0.0.1")
-        nobody = httpx.get(f"{here}/tasks", trust_env=False)
-        holder = httpx.get(f"{here}/tasks", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
-        live = httpx.get(f"{here}/monitoring/live", trust_env=False)
+        nobody = httpx.get(f"{here}/tasks", trust_env=False, timeout=30)
+        holder = httpx.get(f"{here}/tasks", headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=30)
+        live = httpx.get(f"{here}/monitoring/live", trust_env=False, timeout=30)
     assert (nobody.status_code, holder.status_code, live.status_code) == (401, 200, 200)
     assert key.rpartition("_")[2] not in (tmp_path / "log").read_text()
 
@@ -104,8 +104,8 @@ def test_bind_with_the_bootstrap_key(database_url: str, tmp_path: Path):
     settings = {"DATABASE_URL": database_url, "UVICORN_HOST": EVERYWHERE, "ADMIN_API_KEY": key}
     with running(tmp_path / "log", **settings) as address:
         here = address.replace(EVERYWHERE, "127.0.0.1")
-        holder = httpx.get(f"{here}/audit", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
-        nobody = httpx.get(f"{here}/audit", headers={"Authorization": f"Bearer {key}x"}, trust_env=False)
+        holder = httpx.get(f"{here}/audit", headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=30)
+        nobody = httpx.get(f"{here}/audit", headers={"Authorization": f"Bearer {key}x"}, trust_env=False, timeout=30)
     assert (holder.status_code, nobody.status_code) == (200, 401)
     assert key not in (tmp_path / "log").read_text()
 

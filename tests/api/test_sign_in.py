@@ -30,7 +30,7 @@ async def test_first_key_closes_the_door(client: httpx.AsyncClient, conn: AsyncC
     async def closed() -> bool:
         return (await client.get("/jobs")).status_code == 401
 
-    assert await eventually(closed, within=5)
+    assert await eventually(closed, within=15)
     assert (await client.get("/jobs", headers=bearing(key))).status_code == 200
 
 
@@ -43,7 +43,7 @@ async def test_revoked(client: httpx.AsyncClient, conn: AsyncConnection):
     async def refused() -> bool:
         return (await client.get("/jobs", headers=bearing(key))).status_code == 401
 
-    assert await eventually(refused, within=5)
+    assert await eventually(refused, within=15)
     assert (await client.get("/jobs")).status_code == 401
 
 
