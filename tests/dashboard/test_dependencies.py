@@ -251,7 +251,7 @@ async def test_buttons(served: Served, conn: AsyncConnection):
     async def entered() -> bool:  # Keys are read once a second.
         return SIGN_IN in (await sign_in(client, key)).cookies
 
-    assert await eventually(entered, within=10)
+    assert await eventually(entered)
     page = await page_of(client, "joke-api")
     assert "joke-api" in page
     assert "/dashboard/dependencies/joke-api/reset" not in page

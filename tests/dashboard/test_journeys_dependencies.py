@@ -19,6 +19,7 @@ async def test_isolate_and_reset(served: Served, browser_page: Page, conn: Async
     await page.goto("/dashboard")
     await page.keyboard.press("g")
     await page.keyboard.press("e")
+    await page.wait_for_url("**/dashboard/dependencies")
     await page.get_by_role("link", name="joke-api").click()
     await expect(page.get_by_role("img", name="It is closed")).to_be_visible()
     await page.get_by_text("Isolate", exact=True).first.click()

@@ -22,7 +22,7 @@ async def test_sign_in_cancel_sign_out(served: Served, conn: AsyncConnection, br
     job = (await served[1].post("/tasks/add", json={"args": {"a": 1}, "run_in": "1h"})).json()["job_id"]
     key = await create_key(conn, "night shift", Role.OPERATOR, actor="test")
     await browser_page.goto(f"/dashboard/jobs/{job}")
-    await expect(browser_page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=10_000)
+    await expect(browser_page.get_by_role("heading", name="Sign in")).to_be_visible()
     await keep_picture(browser_page, "sign-in")
     await browser_page.get_by_role("textbox", name="Key").fill(key)
     await browser_page.get_by_role("button", name="Sign in").click()

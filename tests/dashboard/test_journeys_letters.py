@@ -48,6 +48,7 @@ async def test_edit_and_replay(served: Served, browser_page: Page):
     await page.goto("/dashboard")
     await page.keyboard.press("g")
     await page.keyboard.press("d")
+    await page.wait_for_url("**/dashboard/dead-letters")
     await page.get_by_role("link", name="#1").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("pending")
     await page.get_by_text("Replay", exact=True).first.click()
@@ -86,6 +87,7 @@ async def test_bulk_replay_to_its_end(served: Served, browser_page: Page, conn: 
     await insert(conn, 5, queue_name="other")
     page = browser_page
     await start_bulk(page, "1000")
+    await page.wait_for_load_state()
     loads: list[str] = []
     page.on("load", lambda loaded: loads.append(loaded.url))
     async with working(served[0]):

@@ -28,6 +28,7 @@ async def test_pause_and_resume(served: Served, browser_page: Page, conn: AsyncC
     await page.goto("/dashboard")
     await page.keyboard.press("g")
     await page.keyboard.press("q")
+    await page.wait_for_url("**/dashboard/queues")
     await page.get_by_role("link", name="sums").click()
     await page.get_by_text("Pause", exact=True).first.click()
     await page.get_by_label("Reason").first.fill("the database is moved")
@@ -74,6 +75,7 @@ async def test_clear(served: Served, browser_page: Page, conn: AsyncConnection, 
     await expect(page.get_by_role("status")).to_contain_text("4 jobs are cancelled")
     await expect(page.get_by_role("link", name="Clear")).to_have_count(0)
     assert (await audited(conn))[0] == ("queue.clear", "made by mistake")
+    await page.wait_for_load_state()  # Before that nobody listens to the keys.
     await page.keyboard.press("g")
     await page.keyboard.press("u")
     await page.wait_for_url("**/dashboard/audit")

@@ -45,6 +45,7 @@ async def test_every_letter_of_the_help(browser_page: Page):
         await browser_page.keyboard.press("g")
         await browser_page.keyboard.press(letter)
         await expect(browser_page.locator("nav.pages [aria-current=page]")).to_have_text(name)
+        await browser_page.wait_for_load_state()  # Before that nobody listens to the keys.
 
 
 async def test_pause_by_the_keyboard(browser_page: Page):

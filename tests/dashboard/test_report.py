@@ -13,17 +13,17 @@ from .tabs import Tabs
 
 pytestmark = pytest.mark.anyio
 
-TODAY = datetime.now(UTC).date()
 HOST = "a-host-with-a-long-name.customers.region-1.example.com"
 
 
 async def page_of(conn: AsyncConnection) -> str:
     """The page of a day with a long message and a long name in it."""
+    today = datetime.now(UTC).date()
     await fail(conn, message=f"POST https://{HOST}/{'x' * 200} answered 503 Service Unavailable", fingerprint="a")
     await conn.execute(
         "INSERT INTO afresh.breaker (name, state, changed_at) VALUES (%s, 'isolated', '2026-01-01')", [HOST]
     )
-    return render_page(await report_days(conn, TODAY, TODAY), made_at=datetime.now(UTC))
+    return render_page(await report_days(conn, today, datetime.now(UTC).date()), made_at=datetime.now(UTC))
 
 
 @pytest.mark.parametrize("width", [360, 390, 640, 1000])

@@ -103,7 +103,7 @@ async def test_lasts_as_long_as_its_key(served: Served, conn: AsyncConnection):
     async def shut() -> bool:
         return (await client.get("/dashboard", headers=PERSON)).status_code == 303
 
-    assert await eventually(shut, within=5)
+    assert await eventually(shut, within=15)
 
 
 async def test_another_admin_key(locked: Served, database_url: str):
@@ -135,7 +135,7 @@ async def test_role_decides_what_there_is(served: Served, conn: AsyncConnection)
     async def asked() -> bool:  # Until now there were no keys, which is known for a moment longer.
         return (await client.get("/dashboard", headers=PERSON)).status_code == 303
 
-    assert await eventually(asked, within=5)
+    assert await eventually(asked, within=15)
     await sign_in(client, key)
     assert "Cancel" not in (await client.get(f"/dashboard/jobs/{job}")).text
     fields = await hidden_of(client, f"/dashboard/jobs/{job}") | {"reason": "because"}
