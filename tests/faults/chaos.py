@@ -12,7 +12,6 @@ import argparse
 import itertools
 import random
 import signal
-import socket
 import sys
 import threading
 import time
@@ -31,6 +30,7 @@ from app.cli.supervise import StopSignals
 from app.postgres.embedded import EmbeddedServer, embedded_server
 
 from ..eventually import eventually_sync
+from ..ports import free_port
 from ..servers import Server, temporary_folder
 from . import processes
 from .processes import Process
@@ -38,7 +38,7 @@ from .proxy import Proxy
 
 WORKERS = 3
 SUBMITTERS = 3
-STALLED_AFTER = 4.0
+STALLED_AFTER = 8.0
 LONGEST_OUTAGE = 2.5
 """Seconds; below STALLED_AFTER, so that no worker is taken for lost but those that are killed."""
 
@@ -142,7 +142,8 @@ class Chaos:
         """
         self._api = self._start_api()
         self._workers = [self._start_worker() for _ in range(WORKERS)]
-        submitters = [threading.Thread(target=self._submit) for _ in range(SUBMITTERS)]
+        seeds = [self._random.random() for _ in range(SUBMITTERS)]
+        submitters = [threading.Thread(target=self._submit, args=(seed,)) for seed in seeds]
         for thread in submitters:
             thread.start()
         begun = time.monotonic()
@@ -243,8 +244,8 @@ class Chaos:
         self._started.append(processes.api(log, self._port, **self._settings()))
         return self._started[-1]
 
-    def _submit(self) -> None:
-        rng = random.Random(self._random.random())
+    def _submit(self, seed: float) -> None:
+        rng = random.Random(seed)
         with httpx.Client(timeout=15) as client:
             while not self._over.is_set():
                 token = f"job-{next(self._tokens)}"
@@ -293,13 +294,6 @@ class Chaos:
     def _query(self, statement: str) -> list[dict[str, Any]]:
         with psycopg.connect(self._url, row_factory=dict_row) as conn:
             return conn.execute(statement).fetchall()
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run(seconds: float, seed: int, *, least: int = 0, stop: StopSignals | None = None) -> Account:

@@ -1,7 +1,6 @@
 """Servers that may be stopped, proxies that may be cut, and processes that may be killed."""
 
 import itertools
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from psycopg.rows import dict_row
 
 from app.postgres.embedded import embedded_server
 
+from ..ports import free_port
 from ..servers import Server, temporary_folder
 from . import processes
 from .processes import Effects, Gate, Process
@@ -171,9 +171,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Process, str]]]:
     started: list[Process] = []
 
     def serve(url: str, **settings: str) -> tuple[Process, str]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         started.append(processes.api(tmp_path / f"api-{len(started)}.log", port, DATABASE_URL=url, **settings))
         return started[-1], f"http://127.0.0.1:{port}"
 

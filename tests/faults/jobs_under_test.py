@@ -162,7 +162,7 @@ async def slow_down(gate: str) -> None:
     note("ran")
     if not is_open(gate):
         request = httpx.Request("GET", "http://127.0.0.1/")
-        response = httpx.Response(429, headers={"Retry-After": "1"}, request=request)
+        response = httpx.Response(429, headers={"Retry-After": "3"}, request=request)
         raise httpx.HTTPStatusError("too many requests", request=request, response=response)
 
 

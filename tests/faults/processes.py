@@ -69,7 +69,7 @@ class Process:
         """Send a signal."""
         self._process.send_signal(number)
 
-    def ended(self, within: float = 15.0) -> int:
+    def ended(self, within: float = 40.0) -> int:
         """Wait for its end and return the exit code; negative: the signal that killed it."""
         return self._process.wait(within)
 

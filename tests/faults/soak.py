@@ -25,9 +25,9 @@ from app.postgres.embedded import embedded_server
 from app.store.tables import SQL
 
 from ..eventually import eventually_sync
+from ..ports import free_port
 from ..servers import Server, temporary_folder
 from . import processes
-from .chaos import free_port
 from .processes import Effects, Process
 from .soak_load import Load
 from .soak_report import Account, Report, Sample

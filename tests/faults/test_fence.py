@@ -28,6 +28,7 @@ def test_success_whose_answer_was_lost(queue: Queue, proxy: Proxy, start: Start,
     assert queue.status(job) == "succeeded"
     assert queue.job(job)["result"] == 7
     assert effects.count(job) == 1
+    assert worker.stop() == 0  # What it had to tell, it has told.
     assert sum("succeeded" in str(line["event"]) and line.get("job_id") == job for line in worker.lines()) == 1
 
 

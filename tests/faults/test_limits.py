@@ -43,7 +43,7 @@ def assert_kept(queue: Queue, job: int, effects: Effects, value: object = 7) -> 
 
 def test_statement_timeout(queue: Queue, start: Start, effects: Effects, gate: Gate):
     """A settlement that is cancelled for taking too long is tried again until it passes."""
-    alter(queue, "SET statement_timeout = '200ms'")
+    alter(queue, "SET statement_timeout = '2s'")
     worker, job = begun(queue, start, effects, gate)
     with psycopg.connect(queue.url) as conn:
         conn.execute("SELECT FROM procrastinate_jobs WHERE id = %s FOR UPDATE", [job])

@@ -108,15 +108,16 @@ def test_idle_worker_that_was_pruned(queue: Queue, start: Start):
 
 def test_silence_of_everybody(queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate):
     """After an outage longer than STALLED_AFTER nobody takes the jobs of workers who are just coming back."""
-    workers = [start(proxy.url, WORKER_CONCURRENCY="1") for _ in range(2)]
+    # After an outage a beat comes within a heartbeat and half a second; that is to be well below two heartbeats.
+    workers = [start(proxy.url, WORKER_CONCURRENCY="1", STALLED_AFTER="8s") for _ in range(2)]
     jobs = [queue.submit("wait", gate=gate) for _ in workers]
     eventually_sync(lambda: effects.counts("began") == dict.fromkeys(jobs, 1))
     proxy.refuse()
-    for _ in passed(4):
+    for _ in passed(10):
         pass
     proxy.allow()
     eventually_sync(lambda: all(worker.says("Database back") for worker in workers))
-    for _ in passed(2):
+    for _ in passed(5):
         pass
     gate.open()
     eventually_sync(queue.ended(*jobs))

@@ -35,12 +35,12 @@ def fault(request: pytest.FixtureRequest, frail: Queue, frail_server: Server) ->
 
 def test_fault_under_load(frail: Queue, fault: Fault, start: Start, effects: Effects):
     """All jobs end, each having run once: nothing is lost, and what was done is not done again."""
-    workers = [start(frail.url, STALLED_AFTER="4s") for _ in range(2)]
+    workers = [start(frail.url, STALLED_AFTER="8s") for _ in range(2)]
     jobs = frail.submit_many("chaos", 150, seconds=0.05, failures=1, fatal=False)
     for many in (20, 60):
         eventually_sync(partial(more_than, many, effects))
         fault()
-    eventually_sync(frail.all_ended, within=20)
+    eventually_sync(frail.all_ended, within=60)
     assert effects.counts() == dict.fromkeys(jobs, 1)
     counted = frail.query("SELECT DISTINCT status::text, attempts FROM procrastinate_jobs WHERE id = ANY (%s)", jobs)
     assert counted == [{"status": "succeeded", "attempts": 2}]
@@ -67,12 +67,11 @@ def test_outage(queue: Queue, proxy: Proxy, start: Start, serve: Serve, effects:
         pass
     assert submit_over_http(address) == 503
     proxy.allow()
-    eventually_sync(lambda: submit_over_http(address) == 202, within=8)
-    eventually_sync(queue.all_ended, within=8)
+    eventually_sync(lambda: submit_over_http(address) == 202)
+    eventually_sync(queue.all_ended)
     assert queue.outcomes(job) == ["succeeded"]
     assert set(effects.counts().values()) == {1}
-    assert worker.says("Database lost")
-    eventually_sync(lambda: worker.says("Database back"))
+    eventually_sync(lambda: worker.says("Database lost") and worker.says("Database back"))
 
 
 def submit_over_http(address: str) -> int:
@@ -108,8 +107,8 @@ def test_fault_while_a_worker_starts(queue: Queue, proxy: Proxy, start: Start, s
     for _ in passed(1):
         pass
     proxy.allow()
-    eventually_sync(queue.ended(queue.submit("touch")), within=15)
-    eventually_sync(lambda: listeners(queue), within=8)
+    eventually_sync(queue.ended(queue.submit("touch")))
+    eventually_sync(lambda: listeners(queue))
     assert worker.stop() == 0
 
 
@@ -127,25 +126,25 @@ def test_listener_comes_back(queue: Queue, start: Start):
     former = eventually_sync(lambda: listeners(queue))
     queue.terminate_backends()
     eventually_sync(lambda: listeners(queue) and listeners(queue) != former)
-    eventually_sync(queue.ended(queue.submit("touch")), within=3)
+    eventually_sync(queue.ended(queue.submit("touch")), within=30)  # Half of the polling interval.
 
 
 def listeners(queue: Queue) -> list[int]:
     """The backends that wait for notifications."""
     rows = queue.query(
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'afresh listener' AND datname = current_database() "
-        "AND query LIKE 'LISTEN%%afresh_wake%%'"
+        "AND query LIKE 'LISTEN%%afresh_wake%%' AND state = 'idle'"
     )
     return [int(row["pid"]) for row in rows]
 
 
 def test_peer_that_says_nothing(queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate):
     """Connections that hang, for longer than STALLED_AFTER and for all workers, cost no job its run."""
-    workers = [start(proxy.url, WORKER_CONCURRENCY="2") for _ in range(2)]
+    workers = [start(proxy.url, WORKER_CONCURRENCY="2", STALLED_AFTER="8s") for _ in range(2)]
     jobs = [queue.submit("wait", gate=gate) for _ in range(4)]
     eventually_sync(lambda: len(effects.counts("began")) == 4)
     proxy.stall()
-    for _ in passed(4):
+    for _ in passed(10):
         pass
     gate.open()
     proxy.go_on()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from app.postgres.undo import undo
 from app.queue.connector import AfreshSyncConnector
 
 from ..eventually import eventually_sync
+from ..ports import free_port
 from ..servers import temporary_folder
 from .conftest import Queue, Start
 from .processes import Effects, Gate
@@ -50,9 +50,7 @@ ignore_startup_parameters = extra_float_digits,options
 def pooled(queue: Queue) -> Iterator[str]:
     """The address of this test's database through a pooler with four sessions."""
     assert PROGRAM
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        listen = probe.getsockname()[1]
+    listen = free_port()
     given = conninfo_to_dict(queue.url)
     target = " ".join(
         f"{name}={given[name]}" for name in ("host", "port", "dbname", "user", "password") if name in given

@@ -9,7 +9,7 @@ from .processes import Effects, Gate
 
 def test_task_that_is_nowhere(queue: Queue, start: Start):
     """A job whose task no worker knows is snoozed for UNKNOWN_TASK_GRACE at no cost, and then buried."""
-    start(queue.url, UNKNOWN_TASK_GRACE="1s")
+    start(queue.url, UNKNOWN_TASK_GRACE="4s")
     job = queue.submit("nowhere")
     eventually_sync(lambda: queue.outcomes(job) == ["snoozed"])
     assert queue.job(job)["attempts"] == 0
@@ -20,7 +20,7 @@ def test_task_that_is_nowhere(queue: Queue, start: Start):
 
 def test_task_that_is_deployed_in_time(queue: Queue, start: Start, effects: Effects):
     """A job that met a worker without its task runs on one that has it."""
-    behind = start(queue.url, UNKNOWN_TASK_GRACE="2s", TASK_MODULES="")
+    behind = start(queue.url, UNKNOWN_TASK_GRACE="4s", TASK_MODULES="")
     job = queue.submit("touch")
     eventually_sync(lambda: queue.outcomes(job) == ["snoozed"])
     assert behind.stop() == 0

@@ -16,7 +16,8 @@ def test_heart_beats_while_draining(queue: Queue, start: Start, effects: Effects
     draining = start(queue.url, SHUTDOWN_GRACE="20s")
     job = queue.submit("wait", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
-    start(queue.url)
+    other = start(queue.url)
+    eventually_sync(lambda: other.says("Worker started"))
     draining.signal(signal.SIGTERM)
     for _ in passed(4):
         pass
@@ -48,7 +49,7 @@ def test_second_signal(queue: Queue, start: Start, effects: Effects, gate: Gate,
     job = queue.submit("wait", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
     began = time.monotonic()
-    while worker.lives and time.monotonic() < began + 15:
+    while worker.lives and time.monotonic() < began + 40:
         worker.signal(number)
         for _ in passed(0.1):
             pass
@@ -65,7 +66,7 @@ def test_second_signal_to_a_worker_that_is_blocked(
     job = queue.submit("block", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
     began = time.monotonic()
-    while worker.lives and time.monotonic() < began + 15:
+    while worker.lives and time.monotonic() < began + 40:
         worker.signal(signal.SIGTERM)
         for _ in passed(0.1):
             pass
@@ -82,7 +83,7 @@ def test_idle_worker_that_is_told_to_end(queue: Queue, start: Start, number: sig
     for _ in passed(0.5):
         pass
     worker.signal(number)
-    assert worker.ended(5) == 0
+    assert worker.ended(30) == 0  # Half of the polling interval.
 
 
 def test_task_that_refuses_to_end(queue: Queue, start: Start, effects: Effects, gate: Gate):
@@ -126,14 +127,26 @@ def test_end_while_the_database_hangs(queue: Queue, proxy: Proxy, start: Start, 
     gate.open()
     eventually_sync(lambda: effects.count(job) == 1)
     worker.signal(signal.SIGTERM)
-    assert worker.ended(40) == 1
+    assert worker.ended(50) == 1
     assert "could not be stored" in worker.text()
     assert "Traceback" not in worker.text()
 
 
-def claim_ahead(queue: Queue, start: Start, effects: Effects, gate: Gate) -> list[int]:
-    """Have a worker with one slot claim a job that blocks its loop, and three behind it with queueing locks."""
+def claim_ahead(queue: Queue, start: Start, effects: Effects, gate: Gate) -> tuple[list[int], Gate]:
+    """Have a worker with one slot claim a job that blocks its loop, and three behind it with queueing locks.
+
+    How many it claims depends on how long its jobs have lasted lately: where the machine was held up just then it is
+    tried once more, with another gate.
+    """
     start(queue.url, WORKER_CONCURRENCY="1", STALLED_AFTER="40s")
+    while not (ahead := claimed_ahead(queue, effects, gate)):
+        gate.open()
+        gate = Gate(gate.path.with_name(f"{gate.path.name} again"))
+    return ahead, gate
+
+
+def claimed_ahead(queue: Queue, effects: Effects, gate: Gate) -> list[int]:
+    """Have it run short jobs, then the one that blocks; return those that it has claimed behind it, if it has all."""
     queue.submit_many("touch", 100)
     eventually_sync(queue.all_ended)
     rows = queue.query(
@@ -145,13 +158,12 @@ def claim_ahead(queue: Queue, start: Start, effects: Effects, gate: Gate) -> lis
     )
     blocking, *ahead = (int(row["id"]) for row in rows)
     eventually_sync(lambda: effects.count(blocking, "began") == 1)
-    assert [queue.status(job) for job in ahead] == ["doing"] * 3
-    return ahead
+    return ahead if [queue.status(job) for job in ahead] == ["doing"] * 3 else []
 
 
 def test_jobs_claimed_ahead_whose_twins_wait(queue: Queue, start: Start, effects: Effects, gate: Gate):
     """A job claimed ahead that cannot go back, because a twin holds its queueing lock by now, is not stuck."""
-    ahead = claim_ahead(queue, start, effects, gate)
+    ahead, gate = claim_ahead(queue, start, effects, gate)
     twins = [queue.submit("touch", queueing_lock=f"lock {n}") for n in (1, 2, 3)]
     gate.open()
     eventually_sync(queue.ended(*twins))
@@ -160,7 +172,7 @@ def test_jobs_claimed_ahead_whose_twins_wait(queue: Queue, start: Start, effects
 
 def test_abort_of_jobs_claimed_ahead(queue: Queue, start: Start, effects: Effects, gate: Gate):
     """A job claimed ahead whose abort is requested ends aborted without having run."""
-    ahead = claim_ahead(queue, start, effects, gate)
+    ahead, gate = claim_ahead(queue, start, effects, gate)
     for job in ahead:
         queue.query("SELECT procrastinate_cancel_job_v1(%s, true, false)", job)
     gate.open()

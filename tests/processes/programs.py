@@ -133,7 +133,7 @@ def is_alive(pid: int) -> bool:
 
 def wait_for_end_of(pids: list[int]) -> None:
     """Return when none of these processes lives."""
-    eventually_sync(lambda: not any(map(is_alive, pids)), 15)
+    eventually_sync(lambda: not any(map(is_alive, pids)))
 
 
 def children_of(pid: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 from typing import Any
 
 import httpx
@@ -10,6 +9,7 @@ import psycopg
 import pytest
 
 from ..eventually import eventually_sync
+from ..ports import free_port
 from .programs import AFRESH, PROCRASTINATE, ROOT, UVICORN, Project, answers
 from .rows import defer, ended, job, rows
 
@@ -85,7 +85,7 @@ def test_a_database_out_of_reach_is_one_line(project: Project, command: str):
 def test_a_worker_says_what_it_waits_for(project: Project):
     """A worker waits a while for a database that is away, and names the setting that leads there, one line a try."""
     worker = project.start(*AFRESH, "worker", DATABASE_URL="postgresql://127.0.0.1:1/nothing")
-    text = worker.says("port 1 failed", 15)
+    text = worker.says("port 1 failed")
     assert text.startswith("waiting for the database of DATABASE_URL: connection failed")
     assert all(line.startswith("waiting for ") for line in text.splitlines())
 
@@ -208,24 +208,23 @@ def test_policies_lists_types_and_tasks(project: Project):
 
 def test_several_api_processes_at_one_address(project: Project, database_url: str):
     """With `uvicorn --workers 2` each process tells the same of what waits, whichever answers a scrape."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    address = f"http://127.0.0.1:{free_port()}"
     project.write_env(DATABASE_URL=database_url)
     both_of_them = project.start(*UVICORN, "--workers", "2", "--port", address.rpartition(":")[2])
     eventually_sync(lambda: answers(f"{address}/monitoring/ready"), 40)
     for _ in range(3):
-        assert httpx.post(f"{address}/tasks/fetch-joke", json={}, trust_env=False).status_code == 202
+        assert httpx.post(f"{address}/tasks/fetch-joke", json={}, trust_env=False, timeout=30).status_code == 202
     seen: dict[int, str] = {}
 
     def both() -> bool:
-        asked = httpx.get(f"{address}/metrics", trust_env=False).text
+        asked = httpx.get(f"{address}/metrics", trust_env=False, timeout=30).text
         assert 'afresh_queue_ready_jobs{queue="api_calls"} 3.0\n' in asked
-        resources = httpx.get(f"{address}/monitoring/resources", trust_env=False).json()
+        resources = httpx.get(f"{address}/monitoring/resources", trust_env=False, timeout=30).json()
         seen[resources["process"]["pid"]] = resources["host"]
         return len(seen) == 2
 
     try:
-        eventually_sync(both, 20)
+        eventually_sync(both)
     finally:
         both_of_them.signal(signal.SIGTERM)  # Killed, it would leave them behind.
         both_of_them.ends()

@@ -88,7 +88,7 @@ def test_the_example_of_a_task_runs(project: Project, database_url: str):
     address = ready(project.start(*AFRESH, "up", API_PORT=0, DATABASE_URL=database_url))
     words = shlex.split(curl)
     path = next(word for word in words if word.startswith("http://")).partition(":8000")[2]
-    with httpx.Client(base_url=address, trust_env=False) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
         job = client.post(path, json=json.loads(words[-1])).raise_for_status().json()
         eventually_sync(lambda: client.get(f"/jobs/{job['job_id']}").json()["state"] == "succeeded")
         assert client.get(f"/jobs/{job['job_id']}").json()["result"] == 3.5
@@ -110,7 +110,7 @@ def test_a_webhook_is_delivered(project: Project, database_url: str):
         words = shlex.split(found[2].replace("https://hooks.example.com", host.url))
         path = next(word for word in words if word.startswith("http://")).partition(":8000")[2]
         headers = dict(words[at + 1].split(": ") for at, word in enumerate(words) if word == "-H")
-        with httpx.Client(base_url=address, trust_env=False, headers=headers) as client:
+        with httpx.Client(base_url=address, trust_env=False, timeout=30, headers=headers) as client:
             jobs = {client.post(path, content=words[-1]).raise_for_status().json()["job_id"] for _ in range(2)}
             (job,) = jobs
             eventually_sync(lambda: client.get(f"/jobs/{job}").json()["state"] == "succeeded", within=30)
