@@ -50,11 +50,18 @@ async def test_an_outage_ends_where_it_began(open_app: OpenApp, conn: Connection
         await let_probes_go(conn)
         await eventually(lambda: is_(conn, "ramping"))
         assert await transitions(conn) == ["open", "half_open", "ramping"]
-        await conn.execute("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'")
         await conn.execute("UPDATE afresh.breaker SET rate = 100")
-        await eventually(lambda: all_succeeded(conn, 40), 30)
+        await eventually(lambda: all_succeed(conn, 40))
     told = [each.transition for each in events if isinstance(each, BreakerMoved)]
     assert [each.after for each in told] == await transitions(conn)  # Each once, over both workers.
+
+
+async def all_succeed(conn: Connection, expected: int) -> bool:
+    """Whether so many jobs succeeded; those that wait for their time, or do so by now, need not."""
+    await conn.execute(
+        "UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo' AND scheduled_at > now()"
+    )
+    return await all_succeeded(conn, expected)
 
 
 async def test_an_opening_is_seen_by_every_worker_within_a_second(
