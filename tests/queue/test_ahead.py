@@ -10,13 +10,14 @@ import pytest
 
 from app.queue import worker as worker_module
 from app.queue.app import Afresh
+from app.queue.claim import Claims
 from app.retry.breaker.counting import Counted, Report
 from app.store import breakers, holds
 
 from ..eventually import eventually
 from .conftest import OpenApp
 from .dependencies import NAME, REFUSED, RULES, registered
-from .jobs import add, attempts, job, rows, status, value
+from .jobs import add, attempts, job, register, rows, status, value
 from .workers import Gate, all_succeeded, as_task, is_, nothing, working
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +197,21 @@ async def fail_once_less(conn: Connection) -> None:
 
 
 @pytest.mark.usefixtures("not_stale")
+async def test_what_lets_fewer_in(queue_app: Afresh, conn: Connection):
+    """What is ahead is looked after when a breaker opens, out of its ramp too, and not when it lets more in."""
+    gate = Claims(queue_app, await register(conn), None).gate
+    told = []
+    for now in ("ramping", "ramping", "open", "half_open", "ramping", "open", "closed", "open", "closed", "ramping"):
+        await conn.execute(
+            "INSERT INTO afresh.breaker (name, state) VALUES (%s, %s)"
+            " ON CONFLICT (name) DO UPDATE SET state = excluded.state",
+            (NAME, now),
+        )
+        await queue_app.dependencies.refresh()
+        told.append(gate.has_shut())
+    assert told == [True, False, True, False, False, True, False, True, False, True]
+
+
 async def test_jobs_ahead_go_back_when_the_worker_stops(queue_app: Afresh, conn: Connection, gate: Gate):
     """A worker that drains gives back at once what it has not started."""
     async with working(queue_app, concurrency=1) as worker:

@@ -82,21 +82,6 @@ async def test_an_opening_is_seen_by_every_worker_within_a_second(
     assert await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 20
 
 
-async def test_what_lets_fewer_in(queue_app: Afresh, conn: Connection):
-    """It is told when a breaker opens, out of its ramp too, and not when it lets more in."""
-    gate = Claims(queue_app, await register(conn), None).gate
-    told = []
-    for now in ("ramping", "ramping", "open", "half_open", "ramping", "open", "closed", "open", "closed", "ramping"):
-        await conn.execute(
-            "INSERT INTO afresh.breaker (name, state) VALUES (%s, %s)"
-            " ON CONFLICT (name) DO UPDATE SET state = excluded.state",
-            (NAME, now),
-        )
-        await queue_app.dependencies.refresh()
-        told.append(gate.has_shut())
-    assert told == [True, False, True, False, False, True, False, True, False, True]
-
-
 async def test_an_opening_is_seen_by_a_worker_that_hears_nothing(open_app: OpenApp, conn: Connection):
     """A worker without notifications sees it too: its claims are held back at once, its decisions a second later."""
     service = Service()
