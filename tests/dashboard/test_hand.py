@@ -10,6 +10,7 @@ from app.store.keys import Role, create_key, revoke_key
 from ..api.test_dead_letters import insert
 from ..application import Served, run_waiting_jobs
 from ..store.history import fail
+from .parts import live_worker
 from .tabs import Tabs
 
 pytestmark = pytest.mark.anyio
@@ -66,21 +67,61 @@ async def test_the_pointer_holds_what_it_is_on(served: Served, browser_page: Pag
     await expect(browser_page.locator(".incident")).to_contain_text("2 dead")
 
 
-async def test_the_focus_holds_what_it_is_on(served: Served, browser_page: Page):
-    """While the keyboard is on a row nothing moves; where it is left there, the page goes on, and the focus stays."""
+async def new_job(served: Served) -> None:
+    """Have one more job made."""
+    await add(served[1], 1)
+
+
+async def new_worker(served: Served) -> None:
+    """Have one more worker live."""
+    await live_worker(served[0], name="another")
+
+
+async def new_change(served: Served) -> None:
+    """Have a queue paused and let go on: two changes of the same."""
+    for what in ("pause", "resume"):
+        await served[1].post(f"/queues/q/{what}", json={"reason": "the provider asks for it"})
+
+
+FOCUSSED = {
+    "/dashboard/jobs": (new_job, "#job-1", "#job-3"),
+    "/dashboard/workers": (new_worker, "#worker-2", "#worker-3"),
+    "/dashboard/audit": (new_change, "#change-3 .task a", "#change-5"),
+}
+"""By page: what comes anew, what has the focus in the second row, and the new row."""
+
+
+@pytest.mark.parametrize("path", FOCUSSED)
+async def test_the_focus_holds_what_it_is_on(served: Served, browser_page: Page, path: str):
+    """While the keyboard is on a row nothing moves; where it is left there the page goes on, and the focus stays."""
+    come, focus, new = FOCUSSED[path]
     await browser_page.clock.install()
-    await add(served[1], 2)
+    await come(served)
+    await come(served)
+    await browser_page.goto(path)
+    await browser_page.keyboard.press("j")
+    await browser_page.keyboard.press("j")
+    await expect(browser_page.locator(focus)).to_be_focused()
+    await come(served)
+    await browser_page.clock.run_for(20_000)
+    await expect(browser_page.get_by_role("button", name="Waiting")).to_be_visible()
+    await expect(browser_page.locator(new)).to_have_count(0)
+    await browser_page.clock.run_for(20_000)
+    await expect(browser_page.locator(new)).to_be_visible()
+    await expect(browser_page.locator(focus)).to_be_focused()
+
+
+async def test_a_focus_without_a_key_holds(served: Served, browser_page: Page):
+    """What moves the focus without a key, as a screen reader does, holds the page as the keyboard does."""
+    await browser_page.clock.install()
+    await add(served[1], 1)
     await browser_page.goto("/dashboard/jobs")
-    await browser_page.keyboard.press("j")
-    await browser_page.keyboard.press("j")
-    await expect(browser_page.locator("#job-1")).to_be_focused()
+    await browser_page.clock.run_for(40_000)
+    await browser_page.locator("#job-1").focus()
     await add(served[1], 1)
     await browser_page.clock.run_for(20_000)
     await expect(browser_page.get_by_role("button", name="Waiting")).to_be_visible()
-    await expect(browser_page.locator("#job-3")).to_have_count(0)
-    await browser_page.clock.run_for(20_000)
-    await expect(browser_page.locator("#job-3")).to_be_visible()
-    await expect(browser_page.locator("#job-1")).to_be_focused()
+    await expect(browser_page.locator("#job-2")).to_have_count(0)
 
 
 async def test_a_region_holds_those_above(served: Served, browser_page: Page, conn: AsyncConnection):

@@ -68,42 +68,54 @@ function takeTime(field) {
 }
 
 // A page is left alone while somebody's hand is in one of its regions, for what is drawn anew above would move it: a
-// focus, a selection, a form unfolded, a row ticked, or a pointer on what can be pressed. A pointer or the focus of a
-// link that has been lying there holds nothing. What is unfolded is found again, and so is the focus on it or a link.
+// field, a selection, a form unfolded, a row ticked, and what the keyboard or the pointer is on, unless it has been
+// lying there. What is unfolded is found again, and so is what has the focus.
+const FIELD = "input:not(.tick), textarea, select";
 const FOLD = "details[id] > summary";
-const LINK = "a[href]";
 const POINTED_AT = ".rows:hover, :has(.rows:hover, a:hover, button:hover, summary:hover)";
 let moved = 0;
-for (const kind of ["pointermove", "keydown"]) {
-  document.addEventListener(kind, () => { moved = Date.now(); }, { passive: true });
-}
+let reached = 0;
+document.addEventListener("pointermove", () => { moved = Date.now(); }, { passive: true });
+for (const kind of ["focusin", "keydown"]) document.addEventListener(kind, () => { reached = Date.now(); });
+
+const lies = (since) => Date.now() - since >= LYING;
 
 function isTouched(region) {
   const selection = getSelection();
   const focus = document.activeElement;
-  const lies = Date.now() - moved >= LYING;
-  return (region.contains(focus) && !focus.matches(FOLD) && !(lies && focus.matches(LINK)))
+  return (region.contains(focus) && (focus.matches(FIELD) || !(focus.matches(FOLD) || lies(reached))))
     || (!selection.isCollapsed && region.contains(selection.anchorNode))
     || region.matches(":has(:active, details.action[open], .tick:checked)")
-    || (!lies && region.matches(POINTED_AT));
+    || (!lies(moved) && region.matches(POINTED_AT));
 }
 
-// Where the focus goes back to: what unfolds the same, or leads to the same.
-function asBefore(region, focus) {
-  if (focus.matches(FOLD)) return document.getElementById(focus.parentElement.id)?.querySelector("summary");
-  return [...region.querySelectorAll(LINK)].find((each) => each.href === focus.href);
+// Where it is, in words that hold for a page drawn anew: by its id, or as which link, or thing, within what has one.
+function placeOf(focus) {
+  const near = focus.closest("[id]");
+  const link = focus.hasAttribute("href") ? `[href="${CSS.escape(focus.getAttribute("href"))}"]` : "";
+  const place = `#${CSS.escape(near.id)}${near === focus ? "" : ` ${focus.localName}${link}`}`;
+  return [place, [...document.querySelectorAll(place)].indexOf(focus)];
+}
+
+// Put back, it lies there still.
+function focusAgain([place, index]) {
+  const found = document.querySelectorAll(place)[index];
+  const before = reached;
+  if (found?.tabIndex < 0) found.tabIndex = -1; // A row of nothing that opens takes the focus only where it is told so.
+  found?.focus({ preventScroll: true });
+  reached = before;
 }
 
 function replace(region, fresh) {
   const open = new Map([...region.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
   const aside = [...region.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
   const [anchor, top] = firstInSight();
-  const focus = region.contains(document.activeElement) ? document.activeElement : null;
+  const place = region.contains(document.activeElement) ? placeOf(document.activeElement) : null;
   region.replaceChildren(...fresh.childNodes);
   for (const each of region.querySelectorAll("details[id]")) if (open.has(each.id)) each.open = open.get(each.id);
   prepare(region);
   for (const [index, each] of region.querySelectorAll(".scroll").entries()) each.scrollLeft = aside[index] ?? 0;
-  if (focus) asBefore(region, focus)?.focus({ preventScroll: true });
+  if (place) focusAgain(place);
   const found = anchor && document.getElementById(anchor);
   if (found) scrollBy(0, found.getBoundingClientRect().top - top);
 }
@@ -276,7 +288,7 @@ const KEYS = {
 let going = 0;
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
-  if (event.target.closest("input:not(.tick), textarea, select")) return;
+  if (event.target.closest(FIELD)) return;
   if (Date.now() - going < SECOND) {
     going = 0;
     const link = [...document.querySelectorAll("[data-go]")].find((each) => each.dataset.go === event.key);
