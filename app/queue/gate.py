@@ -68,7 +68,7 @@ class Gate:
         self._ask_at: dict[str, datetime] = {}
         self._barren: dict[str, _Barren] = {}
         self._wake_at: datetime | None = None
-        self._shut: dict[str, bool] = {}
+        self._ramping: dict[str, bool] = {}
 
     @property
     def _dependencies(self) -> Dependencies:
@@ -84,14 +84,14 @@ class Gate:
         return not (self._dependencies.braked() or self._dependencies.snapshot.gated())
 
     def has_shut(self) -> bool:
-        """Whether a dependency lets fewer of its jobs in than when this was last asked: it has fallen, or its ramp has.
+        """Whether a dependency holds its jobs back that let them in when this was last asked: it fell, or its ramp did.
 
         Not merely since the last look at the breakers: whoever trips one looks before its notification comes.
         """
         snapshot = self._dependencies.snapshot
         gated = [each for each in map(snapshot.of, snapshot.gated()) if each is not None]
-        former, self._shut = self._shut, {each.name: each.shut for each in gated}
-        return any(each.name not in former or (each.shut and not former[each.name]) for each in gated)
+        former, self._ramping = self._ramping, {each.name: each.state is State.RAMPING for each in gated}
+        return any(each.name not in former or (each.shut and former[each.name]) for each in gated)
 
     def pause(self) -> float | None:
         """Seconds until a claim may be admitted more than the last one was; None: nobody knows."""

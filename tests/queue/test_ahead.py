@@ -16,7 +16,7 @@ from app.store import breakers, holds
 
 from ..eventually import eventually
 from .conftest import OpenApp
-from .dependencies import NAME, REFUSED, RULES, registered
+from .dependencies import NAME, REFUSED, RULES, open_breaker, ramp, registered
 from .jobs import add, attempts, job, register, rows, status, value
 from .workers import Gate, all_succeeded, as_task, is_, nothing, working
 
@@ -201,7 +201,8 @@ async def test_what_lets_fewer_in(queue_app: Afresh, conn: Connection):
     """What is ahead is looked after when a breaker opens, out of its ramp too, and not when it lets more in."""
     gate = Claims(queue_app, await register(conn), None).gate
     told = []
-    for now in ("ramping", "ramping", "open", "half_open", "ramping", "open", "closed", "open", "closed", "ramping"):
+    fell, lets_more_in = ("ramping", "open"), ("half_open", "open", "half_open", "ramping", "ramping", "closed")
+    for now in (*fell, *lets_more_in, *fell):
         await conn.execute(
             "INSERT INTO afresh.breaker (name, state) VALUES (%s, %s)"
             " ON CONFLICT (name) DO UPDATE SET state = excluded.state",
@@ -209,7 +210,26 @@ async def test_what_lets_fewer_in(queue_app: Afresh, conn: Connection):
         )
         await queue_app.dependencies.refresh()
         told.append(gate.has_shut())
-    assert told == [True, False, True, False, False, True, False, True, False, True]
+    assert told == [True, True, *[False] * 6, True, True]
+
+
+@pytest.mark.usefixtures("not_stale")
+async def test_jobs_ahead_of_a_ramp_that_falls_go_back(queue_app: Afresh, conn: Connection):
+    """When a dependency falls again in its ramp, its jobs that were let in and have not begun go back."""
+    gate = Gate()
+    gated = registered(as_task(gate), depends_on=NAME)
+    await open_breaker(conn)
+    ids = await gated.batch_defer_async(*[{}] * 4)
+    async with working(queue_app, concurrency=1) as worker:
+        worker._average = 1e-4
+        await ramp(conn, rate=1000)  # The worker hears so, and has seen the ramp by the time it falls.
+        await eventually(lambda: gate.running and len(worker._ahead) == 3)
+        await breakers.isolate(conn, NAME, actor="me", reason="it is down again")
+        await eventually(lambda: is_(conn, ids[-1], "todo"))
+        gate.open.set()
+        await eventually(lambda: not worker._running_jobs)
+    assert await status(conn, ids[0]) == "succeeded"
+    assert [await status(conn, each) for each in ids[1:]] == ["todo"] * 3
 
 
 async def test_jobs_ahead_go_back_when_the_worker_stops(queue_app: Afresh, conn: Connection, gate: Gate):
