@@ -194,21 +194,20 @@ async def test_reasons_of_a_job(queue_app: Afresh, conn: Connection):
     assert "2nd retry of 3 → 120 s" in found[1]["reason"]
 
 
-async def test_waited_as_another_version_knows(open_app: OpenApp, conn: Connection):
-    """After a version is taken back, a job that waited for a reason that only that one knew fails as any other."""
+@pytest.mark.parametrize(("waited", "decision"), [(0, "snooze"), (10**6, "dead_letter")])
+async def test_waited_as_another_version_knows(open_app: OpenApp, conn: Connection, waited: int, decision: str):
+    """After a version is taken back, a wait for a reason that only that one knew counts nowhere; the others do."""
     app = await open_app()
 
     @task(name="fails")
     async def fails() -> None:
-        raise ConnectionRefusedError
+        raise answered(429, "60")
 
     job_id = await fails.defer_async()
     await conn.execute(
         "INSERT INTO afresh.job_option (job_id, waited) VALUES (%s, %s)"
         " ON CONFLICT (job_id) DO UPDATE SET waited = excluded.waited",
-        (job_id, '{"moonlight": 60, "budget": 5}'),
+        (job_id, f'{{"moonlight": 1000000, "rate_limit": {waited}}}'),
     )
     await work_off(app)
-    assert [(each["failure_type"], each["decision"]) for each in await attempts(conn, job_id)] == [
-        ("TRANSIENT_NETWORK", "retry")
-    ]
+    assert [each["decision"] for each in await attempts(conn, job_id)] == [decision]

@@ -147,7 +147,8 @@ async def test_by_mail(mailing: Served, post: MailHost, today: date, now: dict[s
     assert text
     assert page.get_content().replace("\r\n", "\n").strip() == job["result"]["html"].strip()
     assert "var(" not in page.get_content()  # Many mail programs know no variables in CSS, and drop what uses one.
-    assert "Jobs that ended" in text.get_content()
+    assert "Saved                0 jobs by a retry\n" in text.get_content().replace("\r\n", "\n")
+    assert "PEAK_COST_PER_HOUR" not in page.get_content()  # Nobody has said what an hour costs.
     sent = (await mailing[1].get(f"/jobs/{job['result']['mailed_by']}")).json()
     assert (sent["task_name"], sent["state"]) == ("app.tasks.email.send_email", "succeeded")
 
