@@ -13,7 +13,10 @@ _numbers = itertools.count()
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody uses, nor will another test, in this process or beside it."""
+    """A port of the loopback address that nobody uses, nor will another test of this process.
+
+    Nor, as a rule, one of a process beside it: only those share their ports whose ids are a multiple of 120 apart.
+    """
     first = _FIRST + os.getpid() * _FOR_A_PROCESS % (_AFTER_LAST - _FIRST)
     for _ in range(_FOR_A_PROCESS):
         port = first + next(_numbers) % _FOR_A_PROCESS

@@ -50,7 +50,7 @@ async def test_a_hold_buries_no_more_than_it_takes_to_know(
     apps = [await open_app() for _ in range(2)]
     await call.batch_defer_async(*[{} for _ in range(30)])
     async with several(*apps, concurrency=concurrency):
-        await eventually(lambda: is_held(conn))
+        await eventually(lambda: rests(conn, "held"))
     dead = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")
     waiting = await value(conn, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
     assert dead <= 2
@@ -62,8 +62,3 @@ async def test_a_hold_buries_no_more_than_it_takes_to_know(
     )
     await conn.execute("UPDATE procrastinate_events SET at = at - interval '3 days'")
     assert await bury_overdue(apps[0]) == Overdue()
-
-
-async def is_held(conn: Connection) -> bool:
-    """Whether the breaker is held, and nothing runs."""
-    return await rests(conn, "held")

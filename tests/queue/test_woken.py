@@ -22,11 +22,6 @@ from .workers import working
 pytestmark = pytest.mark.anyio
 
 
-async def is_held(conn: Connection) -> bool:
-    """Whether the breaker is held, and nothing runs."""
-    return await rests(conn, "held")
-
-
 @pytest.mark.parametrize("by", ["operator", "operator, after an isolation", "probe"])
 async def test_what_a_hold_caught_is_woken_with_it(open_app: OpenApp, conn: Connection, by: str):
     """Jobs that were caught in flight by a hold do not sit out its quarter of an hour once it lets jobs out again."""
@@ -38,7 +33,7 @@ async def test_what_a_hold_caught_is_woken_with_it(open_app: OpenApp, conn: Conn
     app = await open_app()
     await call.batch_defer_async(*[{} for _ in range(10)])
     async with working(app, concurrency=10):
-        await eventually(lambda: is_held(conn))
+        await eventually(lambda: rests(conn, "held"))
     caught = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at > now()"
     count = await value(conn, caught)
     await add(conn, due_in=3600)  # Of another dependency, for another reason.
@@ -71,7 +66,7 @@ async def test_a_probe_goes_as_a_job_that_was_caught(open_app: OpenApp, conn: Co
     await call.batch_defer_async(*[{} for _ in range(10)])
     caught = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at > now()"
     async with working(app, concurrency=10):
-        await eventually(lambda: is_held(conn))
+        await eventually(lambda: rests(conn, "held"))
         count = await value(conn, caught)
         await breakers.probe_now(conn, NAME, actor="me", reason="is the key known?")
         await eventually(lambda: probes(conn, 1))

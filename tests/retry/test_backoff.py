@@ -16,7 +16,7 @@ jitters = st.sampled_from(Jitter)
 retries = st.integers(1, 200) | st.just(10_000) | st.integers(0, 10**400)
 delays = st.timedeltas(timedelta(0), LONGEST_DELAY).map(timedelta.total_seconds)
 multipliers = st.floats(1, 1e308)
-bounded = settings(deadline=None, max_examples=150)
+bounded = settings(max_examples=150)
 
 
 def seconds(waits: list[timedelta]) -> list[float]:

@@ -162,7 +162,7 @@ _MODULES = st.sampled_from(
 _BASES = st.sampled_from([Exception, ValueError, KeyError, OSError, TypeError, RuntimeError, BaseException])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.text(min_size=1, max_size=20).filter(lambda name: "\0" not in name and name.isprintable()),
     _MODULES, _BASES, st.lists(_VALUES, max_size=3), _ATTRIBUTES,
@@ -180,7 +180,7 @@ def test_total(name: str, module: str, base: type[BaseException], args: list[Any
     assert failure.evidence[0].rule != "classifier.gave_up"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=300), st.one_of(st.none(), st.integers()), st.text(max_size=6), st.text(max_size=40))
 def test_description_is_total(message: str, status: int | None, sqlstate: str, name: str):
     """So is the classification of a description."""

@@ -26,7 +26,7 @@ from app.retry.policy import (
 )
 from app.retry.presets import default_policies
 
-bounded = settings(deadline=None, max_examples=300)
+bounded = settings(max_examples=300)
 delays = st.timedeltas(timedelta(0), LONGEST_DELAY)
 counts = st.none() | st.integers(0, 20)
 times = st.datetimes(timezones=st.just(UTC))

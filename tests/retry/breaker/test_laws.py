@@ -18,7 +18,7 @@ SECONDS = st.floats(min_value=0.001, max_value=120, allow_nan=False)
 
 
 @given(reports=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_healthy_majority_never_opens(reports: list[tuple[int, int]]):
     """Where in every second fewer calls fail than work, it stays closed."""
     driver = Driver()
@@ -28,7 +28,7 @@ def test_a_healthy_majority_never_opens(reports: list[tuple[int, int]]):
 
 
 @given(failures=st.integers(1, 500), step=st.floats(0.0, 0.37))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_burst_never_opens(failures: int, step: float):
     """However many fail at once, within a second and a half it stays closed."""
     driver = Driver()
@@ -38,7 +38,7 @@ def test_a_burst_never_opens(failures: int, step: float):
 
 
 @given(counts=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_run_is_what_failed_since_the_last_second_with_a_success(counts: list[tuple[int, int]]):
     """Of the seconds those count in which nothing worked and after which nothing has."""
     slots = tuple(Slot(10 * number, *count, count[1] / 10) for number, count in enumerate(counts, 1))
@@ -52,7 +52,7 @@ def test_a_run_is_what_failed_since_the_last_second_with_a_success(counts: list[
 
 
 @given(polls=st.lists(st.tuples(SECONDS, st.integers(1, 100)), max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_bucket_never_gives_more_than_its_rate(polls: list[tuple[float, int]]):
     """Whoever asks whenever: over any time a ramp without results hands out its rate, and its depth at most."""
     driver = ramping()
@@ -67,7 +67,7 @@ def test_the_bucket_never_gives_more_than_its_rate(polls: list[tuple[float, int]
 
 
 @given(polls=st.lists(st.tuples(SECONDS, st.integers(1, 30), st.booleans()), max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_probes_in_flight_are_bounded(polls: list[tuple[float, int, bool]]):
     """Over all workers no more probes are in flight than half-open allows, and one while it is open."""
     driver = half_open()
@@ -82,7 +82,7 @@ def test_probes_in_flight_are_bounded(polls: list[tuple[float, int, bool]]):
 
 
 @given(wants=st.lists(st.integers(1, 24), min_size=1, max_size=24))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_exactly_one_first_probe(wants: list[int]):
     """However many ask at the end of a break, one job gets through."""
     driver = opened()
@@ -92,7 +92,7 @@ def test_exactly_one_first_probe(wants: list[int]):
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_dependency_is_never_wedged(seed: int):
     """Whatever happened to it: asked again and again and answering, a breaker that nobody isolated closes."""
     driver, rng = Driver(), Random(seed)
@@ -108,7 +108,7 @@ def test_a_dependency_is_never_wedged(seed: int):
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_same_history_same_breaker(seed: int):
     """A breaker is a function of what was said to it, when, and of its randomness."""
     twins = [Driver(seed=3), Driver(seed=3)]
