@@ -119,7 +119,7 @@ def test_end_during_an_outage(  # noqa: PLR0913, PLR0917 - one story of a worker
 
 
 def test_end_while_the_database_hangs(queue: Queue, proxy: Proxy, start: Start, effects: Effects, gate: Gate):
-    """A worker whose database has stopped answering ends within half a minute of its grace, and as honestly."""
+    """A worker whose database has stopped answering ends within what its supervisor gives it, and as honestly."""
     worker = start(proxy.url, command="afresh")
     job = queue.submit("wait", gate=gate)
     eventually_sync(lambda: effects.count(job, "began") == 1)
@@ -127,7 +127,7 @@ def test_end_while_the_database_hangs(queue: Queue, proxy: Proxy, start: Start, 
     gate.open()
     eventually_sync(lambda: effects.count(job) == 1)
     worker.signal(signal.SIGTERM)
-    assert worker.ended(50) == 1
+    assert worker.ended(32) == 1  # 2 × SHUTDOWN_GRACE + 30 s, as docs/operations.md has it.
     assert "could not be stored" in worker.text()
     assert "Traceback" not in worker.text()
 
@@ -136,17 +136,22 @@ def claim_ahead(queue: Queue, start: Start, effects: Effects, gate: Gate) -> tup
     """Have a worker with one slot claim a job that blocks its loop, and three behind it with queueing locks.
 
     How many it claims depends on how long its jobs have lasted lately: where the machine was held up just then it is
-    tried once more, with another gate.
+    tried again, twice at most, with another gate.
     """
     start(queue.url, WORKER_CONCURRENCY="1", STALLED_AFTER="40s")
-    while not (ahead := claimed_ahead(queue, effects, gate)):
+    statuses: list[str] = []
+    for _ in range(3):
+        ahead = behind_a_blocking_job(queue, effects, gate)
+        statuses = [queue.status(job) for job in ahead]
+        if statuses == ["doing"] * 3:
+            return ahead, gate
         gate.open()
         gate = Gate(gate.path.with_name(f"{gate.path.name} again"))
-    return ahead, gate
+    raise AssertionError(f"the jobs behind the one that blocks are {statuses}")
 
 
-def claimed_ahead(queue: Queue, effects: Effects, gate: Gate) -> list[int]:
-    """Have it run short jobs, then the one that blocks; return those that it has claimed behind it, if it has all."""
+def behind_a_blocking_job(queue: Queue, effects: Effects, gate: Gate) -> list[int]:
+    """Have it run short jobs, then one that blocks; return those that come behind it."""
     queue.submit_many("touch", 100)
     eventually_sync(queue.all_ended)
     rows = queue.query(
@@ -158,7 +163,7 @@ def claimed_ahead(queue: Queue, effects: Effects, gate: Gate) -> list[int]:
     )
     blocking, *ahead = (int(row["id"]) for row in rows)
     eventually_sync(lambda: effects.count(blocking, "began") == 1)
-    return ahead if [queue.status(job) for job in ahead] == ["doing"] * 3 else []
+    return ahead
 
 
 def test_jobs_claimed_ahead_whose_twins_wait(queue: Queue, start: Start, effects: Effects, gate: Gate):
