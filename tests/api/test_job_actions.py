@@ -11,7 +11,7 @@ from app.queue.app import Afresh
 
 from ..application import run_waiting_jobs
 from ..eventually import eventually
-from ..queue.workers import working
+from ..queue.workers import NO_POLL, idle, working
 
 pytestmark = pytest.mark.anyio
 
@@ -216,7 +216,8 @@ async def test_run_now_wakes_a_worker(queue: Afresh, client: httpx.AsyncClient):
     async def has_succeeded() -> bool:
         return bool((await client.get(f"/jobs/{job_id}")).json()["state"] == "succeeded")
 
-    async with working(queue, fetch_job_polling_interval=120):
+    async with working(queue, **NO_POLL) as worker:
+        await idle(worker)
         response = await client.post(f"/jobs/{job_id}/retry")
         assert response.json()["effect"] == "runs_now"
-        await eventually(has_succeeded, within=20)
+        await eventually(has_succeeded)

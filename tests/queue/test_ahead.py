@@ -18,16 +18,13 @@ from ..eventually import eventually
 from .conftest import OpenApp
 from .dependencies import NAME, REFUSED, RULES, open_breaker, ramp, registered
 from .jobs import add, attempts, job, register, rows, status, value
-from .workers import Gate, all_succeeded, as_task, is_, nothing, working
+from .workers import NO_POLL, Gate, all_succeeded, as_task, idle, is_, nothing, working
 
 pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
 
 SHORT_JOBS = 400
-
-NO_POLL = 600.0
-"""Seconds between two looks of an idle worker, so that whatever it starts in a test it was woken for."""
 
 
 @pytest.fixture
@@ -93,7 +90,7 @@ async def test_free_slots_are_filled_beside_long_jobs(queue_app: Afresh, conn: C
     gate = Gate()
     await queue_app.task(name="gated")(as_task(gate)).batch_defer_async(*[{}] * 7)
     queue_app.task(name="t")(nothing)
-    async with working(queue_app, concurrency=10, fetch_job_polling_interval=NO_POLL) as worker:
+    async with working(queue_app, concurrency=10, **NO_POLL) as worker:
         await eventually(lambda: gate.running == 7)
         worker._average = 0.25  # As after many jobs of that length: two more than can run are wanted in hand.
         (job_id,) = await add(conn)
@@ -129,7 +126,8 @@ async def test_another_worker_takes_what_goes_back(queue_app: Afresh, conn: Conn
     other.task(name="gated")(nothing)
     async with working(queue_app, concurrency=1) as worker:
         ids = await quick_worker_with_jobs_ahead(queue_app, gate, worker, 3)
-        async with working(other, fetch_job_polling_interval=NO_POLL):
+        async with working(other, **NO_POLL) as idler:
+            await idle(idler)
             worker._let_go()
             await eventually(lambda: is_(conn, ids[2], "succeeded"))
         gate.open.set()
@@ -232,6 +230,7 @@ async def test_jobs_ahead_of_a_ramp_that_falls_go_back(queue_app: Afresh, conn: 
     assert [await status(conn, each) for each in ids[1:]] == ["todo"] * 3
 
 
+@pytest.mark.usefixtures("not_stale")
 async def test_jobs_ahead_go_back_when_the_worker_stops(queue_app: Afresh, conn: Connection, gate: Gate):
     """A worker that drains gives back at once what it has not started."""
     async with working(queue_app, concurrency=1) as worker:

@@ -24,16 +24,13 @@ from ..eventually import eventually
 from .conftest import OpenApp
 from .dependencies import Service, calling, open_to_probes
 from .jobs import add, attempts, job, register, status, value
-from .workers import Gate, all_succeeded, as_task, is_, nothing, work_off, working
+from .workers import NO_POLL, Gate, all_succeeded, as_task, idle, is_, nothing, work_off, working
 
 pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
 
 Cancel = Callable[[Afresh, Connection, int], Awaitable[None]]
-
-NO_POLL = {"fetch_job_polling_interval": 600.0, "abort_job_polling_interval": 600.0}
-"""Whatever a worker begins or ends in a test, it was told to."""
 
 
 @pytest.mark.parametrize("retried", [True, False])
@@ -113,7 +110,7 @@ async def test_a_cancelled_job_lets_go_of_its_lock(queue_app: Afresh, conn: Conn
     (first,) = await add(conn, lock="one", priority=1, due_in=3600)
     (after,) = await add(conn, lock="one")
     async with working(queue_app, **NO_POLL) as worker:
-        await eventually(lambda: not worker._new_job_event.is_set())
+        await idle(worker)
         assert await status(conn, after) == "todo"
         await cancel(queue_app, conn, first)
         await eventually(lambda: is_(conn, after, "succeeded"))

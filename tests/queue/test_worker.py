@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-import time
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -16,14 +16,11 @@ from app.telemetry import Event, JobsClaimed, WorkerStarted, WorkerStopped
 from ..eventually import eventually
 from .conftest import OpenApp
 from .jobs import add, attempts, job, status, value
-from .workers import Gate, all_succeeded, as_task, is_, nothing, work_off, working
+from .workers import NO_POLL, Gate, all_succeeded, as_task, idle, is_, listener, nothing, work_off, working
 
 pytestmark = pytest.mark.anyio
 
 Connection = psycopg.AsyncConnection
-
-NO_POLL = 600.0
-"""Seconds between two looks of an idle worker, so that whatever it starts in a test it was woken for."""
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -133,8 +130,8 @@ async def test_queues_of_the_settings(open_app: OpenApp, conn: Connection):
 async def test_an_inserted_job_wakes(queue_app: Afresh, conn: Connection):
     """A job inserted by anybody is started at once."""
     queue_app.task(name="t")(nothing)
-    async with working(queue_app, fetch_job_polling_interval=NO_POLL):
-        await _idle()
+    async with working(queue_app, **NO_POLL) as worker:
+        await idle(worker)
         (job_id,) = await add(conn)
         await eventually(lambda: is_(conn, job_id, "succeeded"))
 
@@ -142,27 +139,36 @@ async def test_an_inserted_job_wakes(queue_app: Afresh, conn: Connection):
 async def test_a_job_that_falls_due_wakes(queue_app: Afresh, conn: Connection):
     """A job is started when its time has come, not at the next poll."""
     queue_app.task(name="t")(nothing)
-    (job_id,) = await add(conn, due_in=0.4)
-    async with working(queue_app, fetch_job_polling_interval=NO_POLL):
+    async with working(queue_app, **NO_POLL) as worker:
+        (job_id,) = await add(conn, due_in=3)
+        await idle(worker)
+        assert await status(conn, job_id) == "todo"
         await eventually(lambda: is_(conn, job_id, "succeeded"))
-    early = (
-        "SELECT count(*) FROM procrastinate_events e JOIN procrastinate_jobs j ON j.id = e.job_id "
-        "WHERE e.type = 'started' AND e.at < j.scheduled_at"
-    )
-    assert await value(conn, early) == 0
+    assert await _lateness(conn, job_id) >= timedelta(0)
 
 
 async def test_a_short_retry_wakes(queue_app: Afresh, conn: Connection):
-    """A retry after a second is run after a second."""
+    """A retry after a second is run when that second is over, not at the next poll."""
     calls = itertools.count(1)
 
     @queue_app.task(name="second", retry=RetryStrategy(max_attempts=1, wait=1))
     async def second() -> None:
         assert next(calls) == 2
 
-    async with working(queue_app, fetch_job_polling_interval=NO_POLL):
+    async with working(queue_app, **NO_POLL):
         job_id = await second.defer_async()
         await eventually(lambda: is_(conn, job_id, "succeeded"))
+    assert await _lateness(conn, job_id) >= timedelta(0)
+
+
+async def _lateness(conn: Connection, job_id: int) -> timedelta:
+    """How long after the time it was scheduled for the job was started last."""
+    query = """
+        SELECT max(e.at) - j.scheduled_at FROM procrastinate_jobs j JOIN procrastinate_events e ON e.job_id = j.id
+        WHERE j.id = %s AND e.type = 'started' GROUP BY j.id
+    """
+    found: timedelta = await value(conn, query, job_id)
+    return found
 
 
 async def test_a_released_lock_wakes(queue_app: Afresh, open_app: OpenApp, conn: Connection):
@@ -172,11 +178,11 @@ async def test_a_released_lock_wakes(queue_app: Afresh, open_app: OpenApp, conn:
     other = await open_app()
     async with (
         working(queue_app, queues=["a"]),
-        working(other, queues=["b"], fetch_job_polling_interval=NO_POLL),
+        working(other, queues=["b"], **NO_POLL) as idler,
     ):
         await eventually(lambda: gate.running)
         second = await other.task(name="free", queue="b")(nothing).configure(lock="same").defer_async()
-        await _idle()
+        await idle(idler)
         gate.open.set()
         await eventually(lambda: is_(conn, second, "succeeded"))
     assert await status(conn, first) == "succeeded"
@@ -187,8 +193,8 @@ async def test_a_resumed_queue_wakes(queue_app: Afresh, conn: Connection):
     queue_app.task(name="t")(nothing)
     await holds.hold(conn, "queue", "q", reason="why", actor="me")
     (job_id,) = await add(conn)
-    async with working(queue_app, fetch_job_polling_interval=NO_POLL):
-        await _idle()
+    async with working(queue_app, **NO_POLL) as worker:
+        await idle(worker)
         assert await status(conn, job_id) == "todo"
         await holds.release(conn, "queue", "q", reason="why", actor="me")
         await eventually(lambda: is_(conn, job_id, "succeeded"))
@@ -197,30 +203,14 @@ async def test_a_resumed_queue_wakes(queue_app: Afresh, conn: Connection):
 async def test_a_lost_listener_comes_back(queue_app: Afresh, conn: Connection):
     """A worker whose listening connection was killed hears of jobs again."""
     queue_app.task(name="t")(nothing)
-    async with working(queue_app, fetch_job_polling_interval=NO_POLL):
-        former = await _listener(conn)
+    async with working(queue_app, **NO_POLL) as worker:
+        former = await listener(conn)
         await conn.execute("SELECT pg_terminate_backend(%s)", (former,))
         await eventually(lambda: _listens_again(conn, former))
-        await _idle()
+        await idle(worker)
         (job_id,) = await add(conn)
         await eventually(lambda: is_(conn, job_id, "succeeded"))
 
 
-async def _idle() -> None:
-    """Let the worker find out that there is nothing to do."""
-    until = time.monotonic() + 0.1
-    await eventually(lambda: time.monotonic() > until)
-
-
-async def _listener(conn: Connection) -> int | None:
-    query = """
-        SELECT max(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'afresh listener' AND state = 'idle'
-          AND query ~ '^LISTEN.*afresh_wake'
-    """
-    pid: int | None = await value(conn, query)
-    return pid
-
-
 async def _listens_again(conn: Connection, former: int | None) -> bool:
-    return await _listener(conn) not in {None, former}
+    return await listener(conn) not in {None, former}

@@ -14,6 +14,9 @@ from app.queue.worker import AfreshWorker
 from ..eventually import eventually
 from .jobs import Row, attempts, status, value
 
+NO_POLL = {"fetch_job_polling_interval": 600.0, "abort_job_polling_interval": 600.0}
+"""Whatever a worker begins in a test once it is `idle`, and whatever it ends, it was told to."""
+
 
 @asynccontextmanager
 async def working(app: Afresh, **options: Any) -> AsyncIterator[AfreshWorker]:
@@ -45,16 +48,39 @@ async def work_off(app: Afresh, **options: Any) -> None:
     await asyncio.wait_for(worker.run(), 30)
 
 
-async def _listens(app: Afresh) -> bool:
+async def idle(worker: AfreshWorker) -> None:
+    """Return when the worker has looked for jobs in vain, and sleeps until it is woken or its polling interval ends."""
+    pause, asleep = worker._pause, False
+
+    async def noted(seconds: float) -> None:
+        nonlocal asleep
+        asleep = seconds > 1  # Shorter it is before a second look.
+        try:
+            await pause(seconds)
+        finally:
+            asleep = False
+
+    worker._pause = noted  # type: ignore[method-assign]  # That it sleeps is told to nobody.
+    worker._new_job_event.set()  # Where it sleeps already, it looks once more.
+    await eventually(lambda: asleep and not worker._new_job_event.is_set())
+
+
+async def listener(conn: Connection) -> int | None:
+    """The backend of a worker's connection that hears what is announced, where there is one."""
     query = """
-        SELECT count(*) FROM pg_stat_activity
+        SELECT max(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'afresh listener' AND state = 'idle'
           AND query ~ '^LISTEN.*afresh_wake'
     """
+    pid: int | None = await value(conn, query)
+    return pid
+
+
+async def _listens(app: Afresh) -> bool:
     connector = app.connector
     assert isinstance(connector, AfreshConnector)
     async with await connector.database.connect_async() as conn:
-        return bool(await value(conn, query))
+        return await listener(conn) is not None
 
 
 class Gate:
