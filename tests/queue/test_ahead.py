@@ -194,7 +194,6 @@ async def fail_once_less(conn: Connection) -> None:
     await breakers.report(conn, NAME, said, RULES, Random(1))
 
 
-@pytest.mark.usefixtures("not_stale")
 async def test_what_lets_fewer_in(queue_app: Afresh, conn: Connection):
     """What is ahead is looked after when a breaker opens, out of its ramp too, and not when it lets more in."""
     gate = Claims(queue_app, await register(conn), None).gate
